@@ -1,0 +1,92 @@
+"""Losses: each declared once, all listed here.
+
+`LOSSES` maps a key to its declaration, in book order. From a declaration come the function
+(`lossviz.losses.comp_sum`), the module (`lossviz.losses.CompSum`), the pages of the atlas, the
+sliders of the figures and the tests.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from . import compsum, crossentropy, relatives
+from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
+from .modules import class_name
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        "cross_entropy": crossentropy.CROSS_ENTROPY,
+        "comp_sum": compsum.COMP_SUM,
+        "sum_exponential": compsum.SUM_EXPONENTIAL,
+        "logistic": compsum.LOGISTIC,
+        "generalized_cross_entropy": compsum.GENERALIZED_CROSS_ENTROPY,
+        "mae": compsum.MAE,
+        "focal": relatives.FOCAL,
+        "poly_1": relatives.POLY_1,
+        "symmetric_cross_entropy": relatives.SYMMETRIC_CROSS_ENTROPY,
+        "symmetric_ce": relatives.SYMMETRIC_CE,
+    }
+)
+
+
+def get(key: str) -> Loss:
+    """The declaration of a loss by its registry key.
+
+    Raises TypeError if `key` is no string, ValueError with the nearest keys if there is no such
+    loss.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a string, got {type(key).__name__}")
+    if key in LOSSES:
+        return LOSSES[key]
+    titles = {loss.title.lower(): name for name, loss in LOSSES.items()}
+    wanted = key.lower().replace("-", "_")
+    near = difflib.get_close_matches(wanted, LOSSES, cutoff=0.4)
+    near += [
+        titles[t] for t in difflib.get_close_matches(key.lower(), titles, cutoff=0.6)
+    ]
+    nearest = list(dict.fromkeys(near)) or list(LOSSES)
+    raise ValueError(f"no loss {key!r}; did you mean one of {nearest}?")
+
+
+def names(family: str | None = None) -> tuple[str, ...]:
+    """The registry keys in book order, of one family or of all.
+
+    Raises ValueError for an unknown family.
+    """
+    families = dict.fromkeys(loss.family for loss in LOSSES.values())
+    if family is not None and family not in families:
+        raise ValueError(f"family must be one of {tuple(families)}, got {family!r}")
+    return tuple(key for key, loss in LOSSES.items() if family in (None, loss.family))
+
+
+_MODULES = {class_name(key): key for key in LOSSES}
+
+
+def __getattr__(name: str) -> Any:
+    """Functions and modules by name, read off the declarations."""
+    if name in LOSSES:
+        return LOSSES[name].function
+    if name in _MODULES:
+        return LOSSES[_MODULES[name]].module
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *LOSSES, *_MODULES])
+
+
+__all__ = [
+    "LOSSES",
+    "Limit",
+    "Loss",
+    "Parameter",
+    "Property",
+    "Source",
+    "SymbolicForm",
+    "get",
+    "names",
+]

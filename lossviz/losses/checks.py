@@ -1,0 +1,106 @@
+"""What is checked before anything is computed, and how rows become one number.
+
+Shapes, dtypes and names are always checked. The range of labels is checked on the CPU only: on a
+GPU reading a value back would wait for the device, so there (as in torch) the index operation's
+own device assertion answers.
+"""
+
+from __future__ import annotations
+
+import torch
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise ValueError unless `reduction` is "none", "mean" or "sum"."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
+
+
+def check_logits(logits: torch.Tensor, name: str = "logits") -> None:
+    """Raise unless `logits` is a floating tensor (..., K) with at least one class."""
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(logits).__name__}")
+    if not logits.is_floating_point():
+        raise TypeError(f"{name} must have a floating dtype, got {logits.dtype}")
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"{name} must have shape (..., K) with K >= 1 classes, got {tuple(logits.shape)}"
+        )
+
+
+def check_labels(
+    logits: torch.Tensor, target: torch.Tensor, ignore_index: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Check integer labels against logits and split them into usable labels and a mask.
+
+    Returns `labels` (...), int64, with ignored entries replaced by class 0, and `kept` (...), bool.
+    Raises TypeError for a dtype that cannot be a label, ValueError for a wrong shape, device or a
+    label outside [0, K) (on the CPU).
+    """
+    check_logits(logits)
+    if not isinstance(target, torch.Tensor):
+        raise TypeError(f"target must be a torch.Tensor, got {type(target).__name__}")
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        raise TypeError(
+            f"target must hold integer class labels, got dtype {target.dtype}"
+        )
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise TypeError(f"ignore_index must be an int, got {ignore_index!r}")
+    if target.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"target must have the shape of logits without the last (class) axis, "
+            f"{tuple(logits.shape[:-1])}, got {tuple(target.shape)} for logits of shape "
+            f"{tuple(logits.shape)}; move a class axis from place 1 with logits.movedim(1, -1)"
+        )
+    if target.device != logits.device:
+        raise ValueError(
+            f"target is on {target.device}, logits on {logits.device}: move one"
+        )
+    target = target.long()
+    kept = target != ignore_index
+    labels = torch.where(kept, target, 0)
+    _check_label_range(labels, logits.shape[-1])
+    return labels, kept
+
+
+def _check_label_range(labels: torch.Tensor, num_classes: int) -> None:
+    if labels.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    outside = (labels < 0) | (labels >= num_classes)
+    try:
+        found = bool(outside.any())
+    except (
+        RuntimeError
+    ):  # under vmap no value can be read; the gather that follows checks
+        return
+    if found:
+        raise ValueError(
+            f"target must lie in [0, {num_classes}) or equal ignore_index, "
+            f"got {int(labels[outside][0])}"
+        )
+
+
+def row_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """The dtype of per-row arithmetic: float64 (few numbers, so it is cheap) where it exists."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+def reduce_rows(
+    rows: torch.Tensor,
+    kept: torch.Tensor,
+    reduction: str,
+    dtype: torch.dtype,
+    denominator: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Reduce per-row losses (...) over the rows that are kept, and return them in `dtype`.
+
+    "none" keeps the shape and puts 0 in ignored rows; "sum" of no rows is 0; "mean" divides by
+    `denominator`, by default the number of kept rows, and is NaN when there are none (as in torch).
+    """
+    rows = torch.where(kept, rows, 0.0)
+    if reduction == "mean":
+        total = kept.sum() if denominator is None else denominator
+        return (rows.sum() / total).to(dtype)
+    return (rows.sum() if reduction == "sum" else rows).to(dtype)

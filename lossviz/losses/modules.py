@@ -1,0 +1,71 @@
+"""The nn.Module of a loss, made from the signature of its function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def class_name(key: str) -> str:
+    """The name of the module class of a registry key: ``comp_sum`` gives ``CompSum``."""
+    return "".join(part.capitalize() for part in key.split("_"))
+
+
+def make_module(function: Callable[..., torch.Tensor]) -> type[torch.nn.Module]:
+    """Make the nn.Module class whose keyword arguments are those of `function`.
+
+    Tensor keyword arguments (class weights) become buffers, so that they follow ``.to(device)``.
+    """
+    keywords = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+    def __init__(self: torch.nn.Module, **options: Any) -> None:
+        unknown = sorted(set(options) - set(keywords))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} got unknown {unknown}, expected some of {list(keywords)}"
+            )
+        torch.nn.Module.__init__(self)
+        for name, parameter in keywords.items():
+            value = options.get(name, parameter.default)
+            if isinstance(value, torch.Tensor):
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+
+    def forward(self: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        return function(*inputs, **{name: getattr(self, name) for name in keywords})
+
+    def extra_repr(self: torch.nn.Module) -> str:
+        shown = {name: getattr(self, name) for name in keywords}
+        return ", ".join(
+            f"{name}={tuple(value.shape) if isinstance(value, torch.Tensor) else value!r}"
+            for name, value in shown.items()
+        )
+
+    name = class_name(function.__name__)
+    constructor: Any = __init__
+    constructor.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *keywords.values(),
+        ]
+    )
+    return type(
+        name,
+        (torch.nn.Module,),
+        {
+            "__doc__": f"`{function.__name__}` as a module.\n\n{inspect.getdoc(function)}",
+            "__module__": "lossviz.losses",
+            "__qualname__": name,
+            "__init__": constructor,
+            "forward": forward,
+            "extra_repr": extra_repr,
+        },
+    )
