@@ -77,7 +77,8 @@ class _TargetMargin(torch.autograd.Function):
         ):  # a second derivative is wanted: rebuild what it runs through
             others = _without_target(logits, labels).softmax(-1)
         gradient = gradients[0].to(logits.dtype).unsqueeze(-1)
-        return (-gradient * others).scatter(-1, labels.unsqueeze(-1), gradient), None
+        # In place on the fresh product: one pass less over a tensor the size of the logits.
+        return (others * -gradient).scatter_(-1, labels.unsqueeze(-1), gradient), None
 
     @staticmethod
     def jvp(

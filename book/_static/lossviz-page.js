@@ -1,0 +1,33 @@
+// Brings the live figures of a page to life: loads the runtime once, when there is a figure to draw.
+(() => {
+  const DATA = 'script[type="application/vnd.lossviz.figure+json"]';
+  const root = document.documentElement.dataset.content_root ?? "";
+
+  function load(name) {
+    return new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = `${root}_static/vendor/${name}`;
+      script.onload = resolve;
+      script.onerror = () => reject(new Error(`${name} is missing`));
+      document.head.append(script);
+    });
+  }
+
+  function bringToLife(figure) {
+    const stage = document.createElement("div");
+    figure.prepend(stage);
+    const model = { get: () => JSON.parse(figure.querySelector(DATA).textContent) };
+    window.lossvizLive.render({ model, el: stage });
+  }
+
+  async function start() {
+    const figures = document.querySelectorAll("figure.lossviz-live");
+    if (!figures.length) return;
+    await load("lossviz-vega.js");
+    await load("lossviz-live.js");
+    figures.forEach(bringToLife);
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

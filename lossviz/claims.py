@@ -1,0 +1,121 @@
+"""Claims of the book: a statement, the check beside it, and the box that shows both.
+
+A chapter states a claim by decorating the check::
+
+    @claim("ce-strictly-proper", r"... statement with \\(maths\\) ...", status="proved")
+    def _():
+        ...
+        return Evidence("largest distance from the truth", error, "<=", 1e-6)
+
+Executing the cell runs the check, shows the box, and raises `ClaimFailed` if the claim does not
+hold, which fails the build of the book. The test suite runs the same record.
+"""
+
+from __future__ import annotations
+
+import html
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["proved", "measured", "quoted"]
+STATUS_MEANING: dict[Status, str] = {
+    "proved": "Proved in the text or the source; the check computes an instance.",
+    "measured": "Measured here; the check repeats the measurement.",
+    "quoted": "Quoted from the source; the check shows that our numbers do not contradict it.",
+}
+_RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+
+
+class ClaimFailed(AssertionError):
+    """A claim's check did not hold."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check measured and what it had to satisfy: `value` `relation` `bound`.
+
+    NaN satisfies no relation, so a check that went wrong cannot pass.
+    """
+
+    quantity: str
+    value: float
+    relation: Literal["<=", ">=", "=="]
+    bound: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the relation holds."""
+        return bool(_RELATIONS[self.relation](self.value, self.bound))
+
+    def __str__(self) -> str:
+        return f"{self.quantity}: {self.value:.3g} {self.relation} {self.bound:.3g}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a chapter.
+
+    `statement` is plain text with maths in ``\\(...\\)``; `source` names where a proof or a quoted
+    result is found, in words.
+    """
+
+    id: str
+    statement: str
+    status: Status
+    check: Callable[[], Evidence]
+    source: str
+    evidence: Evidence
+
+    def verify(self) -> Evidence:
+        """Run the check again; raise `ClaimFailed` if it does not hold."""
+        return _verify(self.id, self.check)
+
+    def _repr_html_(self) -> str:
+        relation = {"<=": "≤", ">=": "≥", "==": "="}[self.evidence.relation]
+        source = f" Source: {html.escape(self.source)}." if self.source else ""
+        return (
+            f'<div class="lossviz-claim mathjax_process" id="claim-{self.id}" role="note">'
+            f'<p class="lossviz-claim-title">Claim <span class="lossviz-claim-status" '
+            f'title="{STATUS_MEANING[self.status]}">{self.status}</span></p>'
+            f"<p>{html.escape(self.statement, quote=False)}</p>"
+            f'<p class="lossviz-claim-evidence">Checked above: '
+            f"{html.escape(self.evidence.quantity)} {self.evidence.value:.3g} {relation} "
+            f"{self.evidence.bound:.3g}.{source}</p></div>"
+        )
+
+
+def _verify(identifier: str, check: Callable[[], Evidence]) -> Evidence:
+    evidence = check()
+    if not evidence.holds:
+        raise ClaimFailed(f"claim {identifier!r} does not hold: {evidence}")
+    return evidence
+
+
+def claim(
+    identifier: str, statement: str, *, status: Status, source: str = ""
+) -> Callable[[Callable[[], Evidence]], Claim]:
+    """Decorate a check into a `Claim`: run it, show its box, and return the record.
+
+    Raises ValueError for an unknown status and `ClaimFailed` when the check does not hold.
+    """
+    if status not in STATUS_MEANING:
+        raise ValueError(f"status must be one of {tuple(STATUS_MEANING)}, got {status!r}")
+
+    def record(check: Callable[[], Evidence]) -> Claim:
+        made = Claim(identifier, statement, status, check, source, _verify(identifier, check))
+        _show(made)
+        return made
+
+    return record
+
+
+def _show(made: Claim) -> None:
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:  # in a script the record is all there is to give
+        return
+    if get_ipython() is not None:
+        display(made)

@@ -1,0 +1,139 @@
+"""The figure that lives in a static page and in JupyterLab alike: a Vega spec with its controls."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import anywidget
+import traitlets
+import vl_convert
+
+from . import runtime
+
+WIDTH = 720
+STILL_SCALE = 1.5
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A labelled range that sets the Vega signal `signal`; `low` and `high` say what its ends mean."""
+
+    signal: str
+    label: str
+    start: float
+    stop: float
+    step: float
+    value: float
+    low: str
+    high: str
+    kind: str = "slider"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A labelled list of texts, one of which is the value of the Vega signal `signal`."""
+
+    signal: str
+    label: str
+    options: tuple[str, ...]
+    value: str
+    kind: str = "choice"
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A spot that can be dragged: the signal `at` is its place, `drag` receives the pointer's.
+
+    Both are ``[x, y]`` in pixels of the picture.
+    """
+
+    at: str
+    drag: str
+
+
+class LiveFigure:
+    """A picture that moves under the hand, with no kernel and no network.
+
+    `spec` is a Vega spec with the signals ``container`` (width offered, in pixels), ``dark``,
+    ``readout`` (one sentence about the present state) and one signal per control. `alt` describes
+    the first state to who cannot see it, `caption` stands below.
+
+    As the last expression of a notebook cell it shows itself: in JupyterLab through anywidget, in a
+    static page as HTML (see `html`).
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        controls: tuple[Slider | Choice, ...],
+        *,
+        alt: str,
+        caption: str,
+        handles: tuple[Handle, ...] = (),
+        renderer: str = "svg",
+    ) -> None:
+        self.spec = spec
+        self.controls = controls
+        self.alt = alt
+        self.caption = caption
+        self.handles = handles
+        self.renderer = renderer
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What the front end receives."""
+        return {
+            "spec": self.spec,
+            "controls": [asdict(control) for control in self.controls],
+            "handles": [asdict(handle) for handle in self.handles],
+            "alt": self.alt,
+            "width": WIDTH,
+            "renderer": self.renderer,
+        }
+
+    def still(self) -> bytes:
+        """A PNG of the first state, on white, for print and for pages without scripts."""
+        spec = self.spec | {"background": "white"}
+        return vl_convert.vega_to_png(spec, scale=STILL_SCALE, allowed_base_urls=[])
+
+    def html(self) -> str:
+        """A block that needs nothing but the page's two scripts: still picture, caption, data.
+
+        The id is made from the content: the same figure has the same id in every build.
+        """
+        # "<" would let the data end the script element that holds it
+        data = json.dumps(self.payload, separators=(",", ":"), allow_nan=False)
+        data = data.replace("<", "\\u003c")
+        name = hashlib.sha256(data.encode()).hexdigest()[:10]
+        still = base64.b64encode(self.still()).decode()
+        return (
+            f'<figure class="lossviz-live" id="lossviz-{name}">'
+            f'<img class="lossviz-still" width="{WIDTH}" alt="{html.escape(self.alt)}"'
+            f' src="data:image/png;base64,{still}">'
+            f"<figcaption>{html.escape(self.caption)}</figcaption>"
+            f'<script type="application/vnd.lossviz.figure+json">{data}</script>'
+            "</figure>"
+        )
+
+    @cached_property
+    def widget(self) -> anywidget.AnyWidget:
+        """The same figure as an anywidget."""
+        return _Host(figure=self.payload, _esm=runtime.esm())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = self.widget._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self), "text/html": self.html()}, metadata
+
+    def __repr__(self) -> str:
+        return f"<LiveFigure: {self.alt}>"
+
+
+class _Host(anywidget.AnyWidget):  # type: ignore[misc]
+    _esm = traitlets.Unicode().tag(sync=True)
+    figure = traitlets.Dict().tag(sync=True)
