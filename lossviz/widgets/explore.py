@@ -22,8 +22,9 @@ from matplotlib.figure import Figure
 from .. import losses
 from ..losses import Loss
 from . import plane as plane_module
+from .landscape import EXTENT, TIMES
 from .palette import LIGHT, matplotlib_style
-from .plane import BASIS, EXTENT, Landscape, Path, PlaneLoss
+from .plane import BASIS, Landscape, Path, PlaneLoss
 
 NOT_SLIDERS = ("reduction", "ignore_index", "weight")
 TEACHER_LOGIT = 2.0
@@ -340,10 +341,10 @@ def _arrows(ax: Axes, landscape: Landscape) -> None:
 
 
 def _path(ax: Axes, points: torch.Tensor, times: torch.Tensor, labels: bool = True) -> None:
-    """The path, a ring at its start and dots at times 1, 10 and 100."""
+    """The path, a ring at its start and dots at the times that live figures mark."""
     ax.plot(*points.T, color=LIGHT.path, linewidth=2.5)
     ax.plot(*points[0], "o", color=LIGHT.path, markersize=9, fillstyle="none", markeredgewidth=2)
-    for time in (1, 10, 100):
+    for time in TIMES:
         if time <= times[-1]:
             x, y = (float(np.interp(time, times, along)) for along in points.T)
             ax.plot(x, y, "o", color=LIGHT.path, markersize=6)

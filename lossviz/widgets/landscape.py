@@ -7,14 +7,12 @@ probabilities in place of the logits, so that right is towards class 1 in both p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import sympy as sp
-
 from ..losses import Loss
 from . import palette
+from .flow import RIGHT, SIDE, P, Q, flow_data, flow_signals, formula, names, project, signal, softmax
 from .live import WIDTH, Handle, LiveFigure, Slider
 from .subject import Subject
 from .vega_expression import vega_expression
@@ -22,15 +20,9 @@ from .vega_expression import vega_expression
 EXTENT = 6
 GRID = 80
 SIMPLEX_GRID = (42, 48)  # columns and rows of near-square cells over the triangle's box
-STEPS = 60
-STRIDE = 0.28  # 60 of them span the plane's diagonal
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-TIMES = (1, 10, 100)
 MAX_NOISE = 0.6
-_P = sp.symbols("p1:4", positive=True)
-_Q = sp.symbols("q1:4", nonnegative=True)
-_RIGHT, _SIDE = math.sqrt(2 / 3), math.sqrt(1 / 2)
-_LEFT, _TOP, _BOTTOM = 46, 26, 72
+LEFT, TOP, FOOT = 46, 10, 96
 
 
 def landscape(
@@ -48,21 +40,22 @@ def landscape(
     to class 2, runs the path of dz/dt = -gradient; dots mark times 1, 10 and 100. The point can
     be dragged in both pictures. `values` overrides parameter defaults.
 
-    Raises TypeError or ValueError as `Subject` does, and for arguments outside their ranges.
+    Raises TypeError or ValueError as `Subject` does, ValueError for arguments outside their ranges.
     """
     if len(point) != 2 or not all(-EXTENT <= x <= EXTENT for x in point):
         raise ValueError(f"point must be two numbers in [{-EXTENT}, {EXTENT}], got {point!r}")
     if not 0 <= label_noise <= MAX_NOISE:
         raise ValueError(f"label_noise must lie in [0, {MAX_NOISE}], got {label_noise!r}")
     subject = Subject(loss, values)
+    noise = ("0: the label is always class 1", f"{MAX_NOISE}: classes 2 and 3 are likelier than 0.4")
+    across = ("-6: class 1 loses", "6: class 1 wins")
+    up = ("-6: class 3 wins", "6: class 2 wins")
     span = (-EXTENT, EXTENT, 0.1)
     controls = (
         *subject.sliders,
-        Slider(
-            "noise", "label noise", 0, MAX_NOISE, 0.02, label_noise, "always class 1", "60% others"
-        ),
-        Slider("u", "start: towards class 1", *span, point[0], "class 1 loses", "class 1 wins"),
-        Slider("v", "start: class 2 over class 3", *span, point[1], "class 3", "class 2"),
+        Slider("noise", "label noise", 0, MAX_NOISE, 0.02, label_noise, *noise),
+        Slider("u", "start, towards class 1", *span, point[0], *across),
+        Slider("v", "start, class 2 against class 3", *span, point[1], *up),
     )
     return LiveFigure(
         _spec(subject, controls),
@@ -74,9 +67,9 @@ def landscape(
             f"v = {point[1]:g}; dots mark times 1, 10 and 100."
         ),
         caption=(
-            f"{subject.loss.title} over three logits (left) and over their softmax (right): drag "
-            "the ringed point. Contours are nats above the lowest value; dots on the path mark the "
-            "times 1, 10 and 100 of gradient flow; dashed lines are where the prediction changes."
+            f"{subject.loss.title} over three logits and over their softmax: drag the ringed "
+            "point. Contours are nats above the lowest value; numbers along the path are times of "
+            "gradient flow; the prediction changes at the dashed lines."
         ),
         handles=(Handle("plane_at", "plane_drag"), Handle("simplex_at", "simplex_drag")),
     )
@@ -90,11 +83,12 @@ def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
             {"name": "container", "value": WIDTH},
             *palette.colour_signals(),
             *_layout_signals(),
-            *({"name": c.signal, "value": c.value} | _MOVES.get(c.signal, {}) for c in controls),
-            *_flow_signals(subject),
-            *_readout_signals(subject),
+            *_drag_signals(),
+            *({"name": c.signal, "value": c.value, "on": _moves(c.signal)} for c in controls),
+            *flow_signals(subject),
+            *_reading_signals(subject),
         ],
-        "data": [*_grid_data(subject), *_path_data()],
+        "data": [*_grid_data(subject), *flow_data()],
         "scales": [
             {
                 "name": "level",
@@ -105,7 +99,7 @@ def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
                 "clamp": True,
             }
         ],
-        "marks": [_plane(), _simplex(), *_key()],
+        "marks": [_plane(), _simplex(), _key()],
         "config": palette.vega_config(),
     }
 
@@ -113,190 +107,163 @@ def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
 def _layout_signals() -> list[dict[str, Any]]:
     """Side by side where there is room, else one below the other."""
     return [
-        {"name": "wide", "update": "container >= 600"},
-        {
-            "name": "side",
-            "update": "wide ? (container - 80) / (1 + sqrt(3) / 2) "
-            f": min(container - {_LEFT + 12}, 420)",
-        },
-        {"name": "depth", "update": "side * sqrt(3) / 2"},
-        {"name": "simplex_x", "update": f"wide ? {_LEFT} + side + 22 : {_LEFT} + side * 0.06"},
-        {"name": "simplex_y", "update": f"wide ? {_TOP} : {_TOP} + side + 70"},
-        {"name": "width", "update": "container"},
-        {
-            "name": "height",
-            "update": f"{_TOP + _BOTTOM} + side + (wide ? 0 : side + 60)",
-        },
-        {
-            "name": "plane_drag",
-            "value": None,
-            "on": [{"events": "@plane:click", "update": "[x(), y()]"}],
-        },
-        {
-            "name": "simplex_drag",
-            "value": None,
-            "on": [{"events": "@simplex:click", "update": "[x(), y()]"}],
-        },
-        {"name": "plane_at", "update": f"[{_plane_x('u')} + {_LEFT}, {_plane_y('v')} + {_TOP}]"},
-        {
-            "name": "simplex_at",
-            "update": f"[{_simplex_x('p0')} + simplex_x, {_simplex_y('p0')} + simplex_y]",
-        },
-        # where the pointer is in the simplex, kept off its edges, where logits are infinite
-        {
-            "name": "drag_x",
-            "update": "simplex_drag ? (simplex_drag[0] - simplex_x) / side * sqrt(2) - 1 / sqrt(6) "
-            ": 0",
-        },
-        {
-            "name": "drag_y",
-            "update": "simplex_drag ? (0.5 - (simplex_drag[1] - simplex_y) / side) * sqrt(2) : 0",
-        },
-        {
-            "name": "drag_p",
-            "update": "[" + ", ".join(f"max({p}, 1e-3)" for p in _inverse("drag_x", "drag_y")) + "]",
-        },
+        signal("wide", "container >= 600"),
+        signal(
+            "side",
+            f"wide ? (container - {LEFT + 40}) / (1 + sqrt(3) / 2)"
+            f" : min(container - {LEFT + 10}, 420)",
+        ),
+        signal("depth", "side * sqrt(3) / 2"),
+        signal("simplex_x", f"{LEFT} + (wide ? side + 30 : 0)"),
+        signal("simplex_y", f"{TOP} + (wide ? 0 : side + 60)"),
+        signal("width", "container"),
+        signal("height", f"{TOP + FOOT} + side + (wide ? 0 : side + 60)"),
     ]
 
 
-def _clamped(expression: str) -> str:
-    return f"clamp({expression}, -{EXTENT}, {EXTENT})"
+def _drag_signals() -> list[dict[str, Any]]:
+    """Where the pointer takes the start, and what that means in the simplex."""
+    # the simplex is side high and sqrt(2) units high; its edges have infinite logits, keep off
+    x = "(simplex_drag[0] - simplex_x) / side * sqrt(2) - 1 / sqrt(6)"
+    y = "(0.5 - (simplex_drag[1] - simplex_y) / side) * sqrt(2)"
+    near = ", ".join(f"log(max({p}, 1e-3))" for p in _barycentric(x, y))
+    click = {"update": "[x(), y()]"}
+    return [
+        {"name": "plane_drag", "value": [0, 0], "on": [{"events": "@plane:click", **click}]},
+        {"name": "simplex_drag", "value": [0, 0], "on": [{"events": "@simplex:click", **click}]},
+        signal("drag_logits", f"[{near}]"),
+    ]
 
 
-_MOVES = {
-    "u": {
-        "on": [
-            {
-                "events": {"signal": "plane_drag"},
-                "update": _clamped(f"{2 * EXTENT} * ((plane_drag[0] - {_LEFT}) / side - 0.5)"),
-            },
-            {
-                "events": {"signal": "drag_p"},
-                "update": _clamped(
-                    f"{_RIGHT} * (log(drag_p[0]) - log(drag_p[1]) / 2 - log(drag_p[2]) / 2)"
-                ),
-            },
-        ]
-    },
-    "v": {
-        "on": [
-            {
-                "events": {"signal": "plane_drag"},
-                "update": _clamped(f"{2 * EXTENT} * (0.5 - (plane_drag[1] - {_TOP}) / side)"),
-            },
-            {
-                "events": {"signal": "drag_p"},
-                "update": _clamped(f"{_SIDE} * (log(drag_p[1]) - log(drag_p[2]))"),
-            },
-        ]
-    },
-}
+def _moves(name: str) -> list[dict[str, Any]]:
+    """How dragging sets a coordinate of the start; nothing for other signals."""
+    targets = {
+        "u": (f"(plane_drag[0] - {LEFT}) / side - 0.5", 0),
+        "v": (f"0.5 - (plane_drag[1] - {TOP}) / side", 1),
+    }
+    if name not in targets:
+        return []
+    plane, axis = targets[name]
+    simplex = project("drag_logits[0]", "drag_logits[1]", "drag_logits[2]")[axis]
+    return [
+        {
+            "events": {"signal": event},
+            "update": f"clamp({value}, {-EXTENT}, {EXTENT})",
+        }
+        for event, value in (
+            ("plane_drag", f"{2 * EXTENT} * ({plane})"),
+            ("simplex_drag", simplex),
+        )
+    ]
 
 
-def _inverse(x: str, y: str) -> tuple[str, str, str]:
-    """Probabilities (summing to one) at a place of the simplex."""
-    return (
-        f"1/3 + {_RIGHT} * ({x})",
-        f"1/3 - {_RIGHT / 2} * ({x}) + {_SIDE} * ({y})",
-        f"1/3 - {_RIGHT / 2} * ({x}) - {_SIDE} * ({y})",
+def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
+    """Where the handles stand, and the sentence below the figure."""
+    value = vega_expression(
+        subject.expected(P, Q), names(subject, tuple(f"p0[{k}]" for k in range(3)))
     )
-
-
-def _softmax(u: str, v: str) -> tuple[str, str, str]:
-    """Softmax of the logits with plane coordinates (u, v)."""
-    to_2 = f"(-{_RIGHT * 1.5} * {u} + {_SIDE} * {v})"  # z2 - z1
-    to_3 = f"(-{_RIGHT * 1.5} * {u} - {_SIDE} * {v})"  # z3 - z1
-    return (
-        f"1 / (1 + exp({to_2}) + exp({to_3}))",
-        f"1 / (1 + exp(-{to_2}) + exp({to_3} - {to_2}))",
-        f"1 / (1 + exp(-{to_3}) + exp({to_2} - {to_3}))",
+    simplex_x, simplex_y = _on_simplex("p0")
+    percent = " + ', ' + ".join(f"format(p0[{k}], '.1%')" for k in range(3))
+    when = (
+        "flow[0][0] * sqrt(3) > abs(flow[0][1]) ? 'Class 1 is ahead already'"
+        " : length(data('lead_taken')) ? 'Class 1 takes the lead at time '"
+        " + format(data('lead_taken')[0].at, '.3~r') : 'Class 1 does not take the lead'"
     )
+    return [
+        signal("plane_at", f"[{LEFT} + {_plane_x('u')}, {TOP} + {_plane_y('v')}]"),
+        signal("simplex_at", f"[simplex_x + {simplex_x}, simplex_y + {simplex_y}]"),
+        signal("start_value", value),
+        signal("lowest", "length(data('plane_cells')) ? data('plane_cells')[0].lowest : 0"),
+        signal("levels", "[" + ", ".join(f"lowest + {level}" for level in LEVELS) + "]"),
+        signal(
+            "readout",
+            f"'Start: probabilities ' + {percent} + '; loss ' + format(start_value, '.3~r')"
+            f" + ' nats, slope ' + format(s0, '.3~r') + '. ' + ({when}) + '.'",
+        ),
+    ]
 
 
 def _plane_x(u: str) -> str:
-    return f"side * (({u}) / {2 * EXTENT} + 0.5)"
+    return f"side * ({u} / {2 * EXTENT} + 0.5)"
 
 
 def _plane_y(v: str) -> str:
-    return f"side * (0.5 - ({v}) / {2 * EXTENT})"
+    return f"side * (0.5 - {v} / {2 * EXTENT})"
 
 
-def _simplex_x(p: str) -> str:
-    return f"side * ({_RIGHT} * ({p}[0] - ({p}[1] + {p}[2]) / 2) + 1 / sqrt(6)) / sqrt(2)"
+def _on_simplex(p: str) -> tuple[str, str]:
+    """Pixel place in the simplex of the probabilities in `p`."""
+    x, y = project(*(f"{p}[{k}]" for k in range(3)))
+    return f"side * ({x} + 1 / sqrt(6)) / sqrt(2)", f"side * (0.5 - {y} / sqrt(2))"
 
 
-def _simplex_y(p: str) -> str:
-    return f"side * (0.5 - {_SIDE} * ({p}[1] - {p}[2]) / sqrt(2))"
-
-
-def _formula(name: str, expression: str) -> dict[str, str]:
-    return {"type": "formula", "as": name, "expr": expression}
-
-
-def _names(subject: Subject, probabilities: tuple[str, str, str]) -> dict[sp.Symbol, str]:
-    weights = {q: f"label[{k}]" for k, q in enumerate(_Q)}
-    return {**dict(zip(_P, probabilities, strict=True)), **weights, **subject.signals}
+def _barycentric(x: str, y: str) -> tuple[str, str, str]:
+    """Probabilities at a place of the simplex: the inverse of `project`."""
+    return (
+        f"1/3 + {RIGHT} * ({x})",
+        f"1/3 - {RIGHT / 2} * ({x}) + {SIDE} * ({y})",
+        f"1/3 - {RIGHT / 2} * ({x}) - {SIDE} * ({y})",
+    )
 
 
 def _grid_data(subject: Subject) -> list[dict[str, Any]]:
-    """Both grids: what does not depend on a signal first, so that it is computed once."""
-    at = _names(subject, ("datum.p1", "datum.p2", "datum.p3"))
-    value = _formula("value", vega_expression(subject.expected(_P, _Q), at))
-    columns, rows = SIMPLEX_GRID
-    places = (f"3 / sqrt(6) * {{x}} - 1 / sqrt(6)", f"sqrt(2) * (0.5 - {{y}})")
-    x, y = (place.format(x=_cell(columns)[0], y=_cell(columns, rows)[1]) for place in places)
-    kept = "max(datum.{0}, 1e-3) / (max(datum.a, 1e-3) + max(datum.b, 1e-3) + max(datum.c, 1e-3))"
+    """Both grids. What depends on no signal comes first, so that it is computed once."""
+    fields = ("datum.p1", "datum.p2", "datum.p3")
+    value = formula("value", vega_expression(subject.expected(P, Q), names(subject, fields)))
+    x, y = _cell_centre(GRID, GRID)
     plane = [
-        _formula("u", f"{2 * EXTENT} * {_cell(GRID)[0]} - {EXTENT}"),
-        _formula("v", f"{EXTENT} - {2 * EXTENT} * {_cell(GRID)[1]}"),
-        *map(_formula, ("p1", "p2", "p3"), _softmax("datum.u", "datum.v")),
+        formula("u", f"{2 * EXTENT} * {x} - {EXTENT}"),
+        formula("v", f"{EXTENT} - {2 * EXTENT} * {y}"),
+        *map(formula, ("p1", "p2", "p3"), softmax("datum.u", "datum.v")),
     ]
-    # outside the triangle, where the clip hides it, the nearest values continue the picture
+    x, y = _cell_centre(*SIMPLEX_GRID)
+    inside = [f"max({p}, 1e-3)" for p in _barycentric("datum.x", "datum.y")]
     simplex = [
-        _formula("x", x),
-        _formula("y", y),
-        *map(_formula, "abc", _inverse("datum.x", "datum.y")),
-        *(_formula(f"p{k}", kept.format(name)) for k, name in enumerate("abc", 1)),
+        formula("x", f"3 / sqrt(6) * {x} - 1 / sqrt(6)"),
+        formula("y", f"sqrt(2) * (0.5 - {y})"),
+        # outside the triangle, where nothing is drawn, the nearest values continue the picture
+        formula("inside", f"[{', '.join(inside)}]"),
+        formula("total", "datum.inside[0] + datum.inside[1] + datum.inside[2]"),
+        *(formula(f"p{k + 1}", f"datum.inside[{k}] / datum.total") for k in range(3)),
     ]
     return [
-        *_contours("plane", GRID, GRID, [*plane, value]),
-        *_contours("simplex", columns, rows, [*simplex, value]),
+        *_contours("plane", (GRID, GRID), "side", [*plane, value]),
+        *_contours("simplex", SIMPLEX_GRID, "depth", [*simplex, value]),
     ]
 
 
-def _cell(columns: int, rows: int | None = None) -> tuple[str, str]:
-    """Centre of cell `datum.index`, rows from the top, as fractions of the width and height."""
+def _cell_centre(columns: int, rows: int) -> tuple[str, str]:
+    """Centre of cell `datum.index`, from the top left, in fractions of width and height."""
     return (
-        f"((datum.index % {columns} + 0.5) / {columns})",
-        f"((floor(datum.index / {columns}) + 0.5) / {rows or columns})",
+        f"(datum.index % {columns} + 0.5) / {columns}",
+        f"(floor(datum.index / {columns}) + 0.5) / {rows}",
     )
 
 
 def _contours(
-    name: str, columns: int, rows: int, transforms: list[dict[str, Any]]
+    name: str, size: tuple[int, int], width: str, transforms: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
+    columns, rows = size
     count = {"type": "sequence", "start": 0, "stop": columns * rows, "as": "index"}
-    width = "side" if name == "plane" else "depth"
+    gather = {
+        "type": "aggregate",
+        "ops": ["values", "min"],
+        "fields": ["value", "value"],
+        "as": ["cells", "lowest"],
+    }
+    grid = f"{{width: {columns}, height: {rows}, values: pluck(datum.cells, 'value')}}"
     return [
         {"name": f"{name}_grid", "transform": [count, *transforms]},
+        {"name": f"{name}_cells", "source": f"{name}_grid", "transform": [gather]},
         {
             "name": f"{name}_contours",
-            "source": f"{name}_grid",
+            "source": f"{name}_cells",
             "transform": [
-                {
-                    "type": "aggregate",
-                    "ops": ["values", "min"],
-                    "fields": ["value", "value"],
-                    "as": ["cells", "lowest"],
-                },
-                _formula(
-                    "grid",
-                    f"{{width: {columns}, height: {rows}, values: pluck(datum.cells, 'value')}}",
-                ),
+                formula("grid", grid),
                 {
                     "type": "isocontour",
-                    "field": "datum.grid",
-                    "thresholds": {"signal": f"{name}_levels"},
+                    "field": "grid",
+                    "thresholds": {"signal": "levels"},
                     "scale": {"signal": f"{width} / {columns}"},
                     "as": "contour",
                 },
@@ -305,77 +272,243 @@ def _contours(
     ]
 
 
-def _flow_signals(subject: Subject) -> list[dict[str, Any]]:
-    """Gradient flow in steps of arc length, each a link in a chain of signals.
-
-    A step goes in the direction of the gradient at its midpoint (`h`), for a length STRIDE, or less
-    if the slope along it would vanish before: then the minimum is reached without oscillation. Time
-    is the integral of one over the slope.
-    """
-    expected = subject.expected(_P, _Q)
-    partials = [sp.diff(expected, p) for p in _P]
-
-    def gradient(name: str, u: str, v: str) -> list[dict[str, str]]:
-        p = tuple(f"p{name}[{k}]" for k in range(3))
-        slopes = ", ".join(vega_expression(g, _names(subject, p)) for g in partials)
-        d = [f"d{name}[{k}]" for k in range(3)]
-        mean = " + ".join(f"{a} * {b}" for a, b in zip(p, d, strict=True))
-        # the softmax carries the slopes to the logits: p_k (d_k - sum_j p_j d_j)
-        z = [f"p{name}[{k}] * (d{name}[{k}] - m{name})" for k in range(3)]
-        return [
-            _signal(f"p{name}", f"[{', '.join(_softmax(u, v))}]"),
-            _signal(f"d{name}", f"[{slopes}]"),
-            _signal(f"m{name}", mean),
-            _signal(
-                f"g{name}",
-                f"[{_RIGHT} * ({z[0]} - ({z[1]} + {z[2]}) / 2), {_SIDE} * ({z[1]} - {z[2]})]",
-            ),
-            _signal(f"s{name}", f"max(sqrt(g{name}[0] * g{name}[0] + g{name}[1] * g{name}[1]), 1e-12)"),
-        ]
-
-    signals = [
-        _signal("label", "[1 - noise, noise / 2, noise / 2]"),
-        _signal("z0", "[u, v, 0]"),
-    ]
-    for k in range(STEPS):
-        z, h, half = f"z{k}", f"h{k}", STRIDE / 2
-        signals += gradient(str(k), f"{z}[0]", f"{z}[1]")
-        ahead = (f"({z}[{i}] - {half} * g{k}[{i}] / s{k})" for i in range(2))
-        signals += gradient(h, *ahead)
-        bend = f"(s{k} - (g{h}[0] * g{k}[0] + g{h}[1] * g{k}[1]) / s{k})"
-        signals.append(_signal(f"l{k}", f"{STRIDE} * min(1, {half / STRIDE} * s{k} / max({bend}, 1e-12))"))
-        step = (f"{z}[{i}] - l{k} * g{h}[{i}] / s{h}" for i in range(2))
-        signals.append(_signal(f"z{k + 1}", f"[{', '.join(step)}, {z}[2] + l{k} / s{h}]"))
-    return [*signals, _signal("flow", f"[{', '.join(f'z{k}' for k in range(STEPS + 1))}]")]
+def _plane() -> dict[str, Any]:
+    place = {"x": {"value": LEFT}, "y": {"value": TOP}}
+    rays = [("0", "side / 2"), ("side * (1 + 1 / sqrt(3)) / 2", "0"), ("side * (1 + 1 / sqrt(3)) / 2", "side")]
+    names = [("side - 8", "side / 2", "right"), ("side / 4", "16", "center"), ("side / 4", "side - 16", "center")]
+    scale = {"type": "linear", "domain": [-EXTENT, EXTENT]}
+    return {
+        "name": "plane",
+        "type": "group",
+        "encode": {"update": place | _box("side", "side")},
+        "signals": [signal("width", "side"), signal("height", "side")],
+        "scales": [
+            {"name": "x", "range": "width", **scale},
+            {"name": "y", "range": "height", **scale},
+        ],
+        "axes": [
+            {"orient": "bottom", "scale": "x", "title": "u: towards class 1", "tickCount": 7},
+            {"orient": "left", "scale": "y", "title": "v: class 2 against class 3", "tickCount": 7},
+        ],
+        "marks": [
+            {
+                "type": "group",
+                "interactive": False,
+                "clip": True,
+                "encode": {"update": _box("side", "side")},
+                "marks": [
+                    *_picture("plane", _plane_x("datum.u"), _plane_y("datum.v")),
+                    *(_boundary("side / 2", "side / 2", *end) for end in rays),
+                    *_class_names(names),
+                ],
+            },
+            _start(_plane_x("u"), _plane_y("v")),
+        ],
+    }
 
 
-def _signal(name: str, expression: str) -> dict[str, str]:
-    return {"name": name, "update": expression}
+def _simplex() -> dict[str, Any]:
+    triangle = "'M0 0L' + depth + ' ' + side / 2 + 'L0 ' + side + 'Z'"
+    middle = ("depth / 3", "side / 2")
+    names = [("depth - 22", "side / 2", "right"), ("8", "24", "left"), ("8", "side - 24", "left")]
+    ends = [("0", "side / 2"), ("depth / 2", "side / 4"), ("depth / 2", "side * 3 / 4")]
+    place = {"x": {"signal": "simplex_x"}, "y": {"signal": "simplex_y"}}
+    return {
+        "name": "simplex",
+        "type": "group",
+        "encode": {"update": place | _box("depth", "side") | {"fill": {"value": "transparent"}}},
+        "marks": [
+            {
+                "type": "group",
+                "interactive": False,
+                "clip": {"path": {"signal": triangle}},
+                "encode": {"update": _box("depth", "side")},
+                "marks": [
+                    *_picture("simplex", *_on_simplex("datum.p")),
+                    *(_boundary(*middle, *end) for end in ends),
+                    *_class_names(names),
+                ],
+            },
+            {
+                "type": "path",
+                "interactive": False,
+                "encode": {
+                    "update": {
+                        "path": {"signal": triangle},
+                        "stroke": palette.colour("muted"),
+                    }
+                },
+            },
+            _start(*_on_simplex("p0")),
+        ],
+    }
 
 
-def _path_data() -> list[dict[str, Any]]:
-    """The flow as rows, the dots of its times, and where class 1 takes the lead."""
-    lead = "{0} = ".format("lead")
+def _box(width: str, height: str) -> dict[str, Any]:
+    return {
+        "width": {"signal": width},
+        "height": {"signal": height},
+        "fill": {"signal": "ramp[0]"},
+    }
+
+
+def _picture(name: str, x: str, y: str) -> list[dict[str, Any]]:
+    """Contours, path and the dots of its times, where (x, y) places a row."""
+    place = {"x": {"signal": x}, "y": {"signal": y}}
     return [
         {
-            "name": "path",
-            "transform": [
-                {"type": "sequence", "start": 0, "stop": STEPS + 1, "as": "index"},
-                _formula("u", "flow[datum.index][0]"),
-                _formula("v", "flow[datum.index][1]"),
-                _formula("time", "flow[datum.index][2]"),
-                _formula("p", f"[{', '.join(_softmax('datum.u', 'datum.v'))}]"),
-                _formula("lead", f"{_RIGHT * 1.5} * datum.u - {_SIDE} * abs(datum.v)"),
-                {
-                    "type": "window",
-                    "ops": ["lead"] * 4,
-                    "fields": ["u", "v", "time", "lead"],
-                    "as": ["next_u", "next_v", "next_time", "next_lead"],
-                },
-            ],
+            "type": "shape",
+            "from": {"data": f"{name}_contours"},
+            "encode": {
+                "update": {
+                    "fill": {"scale": "level", "signal": "datum.contour.value - lowest"},
+                    "stroke": palette.colour("muted"),
+                    "strokeWidth": {"value": 0.4},
+                }
+            },
+            "transform": [{"type": "geoshape", "field": "datum.contour"}],
+        },
+        {
+            "type": "line",
+            "from": {"data": "path"},
+            "encode": {
+                "update": place
+                | {"stroke": palette.colour("path"), "strokeWidth": {"value": 2.5}}
+            },
+        },
+        {
+            "type": "symbol",
+            "from": {"data": "dots"},
+            "encode": {
+                "update": place
+                | {
+                    "size": {"value": 50},
+                    "fill": palette.colour("surface"),
+                    "stroke": palette.colour("path"),
+                    "strokeWidth": {"value": 2},
+                }
+            },
+        },
+        {
+            "type": "text",
+            "from": {"data": "dots"},
+            "encode": {
+                "update": place
+                | {
+                    "dx": {"value": 7},
+                    "dy": {"value": -5},
+                    "text": {"signal": "'t = ' + datum.mark"},
+                    "fill": palette.colour("ink"),
+                    "stroke": palette.colour("surface"),
+                    "strokeWidth": {"value": 0},
+                }
+            },
         },
     ]
 
 
-def _readout_signals(subject: Subject) -> list[dict[str, Any]]:
-    return []
+def _boundary(x: str, y: str, x2: str, y2: str) -> dict[str, Any]:
+    places = zip(("x", "y", "x2", "y2"), (x, y, x2, y2), strict=True)
+    return {
+        "type": "rule",
+        "encode": {
+            "update": {
+                **{name: {"signal": place} for name, place in places},
+                "stroke": palette.colour("ink"),
+                "strokeDash": {"value": [3, 4]},
+                "strokeOpacity": {"value": 0.5},
+            }
+        },
+    }
+
+
+def _class_names(places: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "text",
+            "encode": {
+                "update": {
+                    "x": {"signal": x},
+                    "y": {"signal": y},
+                    "align": {"value": align},
+                    "baseline": {"value": "middle"},
+                    "text": {"value": f"class {k}"},
+                    "fill": palette.colour("ink"),
+                }
+            },
+        }
+        for k, (x, y, align) in enumerate(places, 1)
+    ]
+
+
+def _start(x: str, y: str) -> dict[str, Any]:
+    return {
+        "type": "symbol",
+        "interactive": False,
+        "encode": {
+            "update": {
+                "x": {"signal": x},
+                "y": {"signal": y},
+                "size": {"value": 220},
+                "fill": palette.colour("path"),
+                "stroke": palette.colour("surface"),
+                "strokeWidth": {"value": 3},
+            }
+        },
+    }
+
+
+def _key() -> dict[str, Any]:
+    """What the colours mean: one box per contour level."""
+    count = len(LEVELS)
+    box = f"(min(container, 620) - {LEFT + 20}) / {count}"
+    return {
+        "type": "group",
+        "interactive": False,
+        "encode": {
+            "update": {"x": {"value": LEFT}, "y": {"signal": "height - 40"}}
+        },
+        "marks": [
+            *(
+                {
+                    "type": "rect",
+                    "encode": {
+                        "update": {
+                            "x": {"signal": f"{k} * {box}"},
+                            "width": {"signal": box},
+                            "height": {"value": 10},
+                            "fill": {"scale": "level", "value": level},
+                        }
+                    },
+                }
+                for k, level in enumerate(LEVELS)
+            ),
+            *(
+                {
+                    "type": "text",
+                    "encode": {
+                        "update": {
+                            "x": {"signal": f"{k} * {box}"},
+                            "y": {"value": 21},
+                            "fontSize": {"value": 10},
+                            "align": {"value": "center"},
+                            "text": {"value": f"{level:g}"},
+                            "fill": palette.colour("muted"),
+                        }
+                    },
+                }
+                for k, level in enumerate(LEVELS)
+            ),
+            {
+                "type": "text",
+                "encode": {
+                    "update": {
+                        "y": {"value": 36},
+                        "fontSize": {"value": 11},
+                        "text": {"value": "loss above its lowest value (nats)"},
+                        "fill": palette.colour("ink"),
+                    }
+                },
+            },
+        ],
+    }

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .landscape import EXTENT, TIMES
+
 BASIS = torch.tensor(
     [
         [2 / math.sqrt(6), -1 / math.sqrt(6), -1 / math.sqrt(6)],
@@ -19,7 +21,6 @@ BASIS = torch.tensor(
     ],
     dtype=torch.float64,
 )
-EXTENT = 6.0
 MAX_STEPS = 400
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -93,7 +94,7 @@ class PlaneLoss:
             (gradients,) = torch.autograd.grad(values.sum(), points)
         return values.detach(), gradients
 
-    def flow(self, start: tuple[float, float], duration: float = 100.0) -> Path:
+    def flow(self, start: tuple[float, float], duration: float = TIMES[-1]) -> Path:
         """Follow z' = -grad from `start` for `duration`, or until it leaves the plane or rests.
 
         Euler steps of at most 0.1 in length and a tenth of the time passed so far: many losses

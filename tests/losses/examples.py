@@ -1,0 +1,101 @@
+"""Valid inputs for every declared loss: what a new declaration gets tested on, with no new code.
+
+A loss is called as ``loss(*make(loss), **settings)``. Floating inputs are logits (..., K), integer
+inputs are labels (...): that alone is what the tests go by.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from lossviz.losses import LOSSES, Loss
+
+Inputs = tuple[torch.Tensor, ...]
+
+each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+
+
+def _class_logits(generator: torch.Generator, shape: tuple[int, ...], classes: int) -> Inputs:
+    logits = torch.randn(*shape, classes, generator=generator, dtype=torch.float64)
+    return logits, torch.randint(classes, shape, generator=generator)
+
+
+def _pair_of_class_logits(
+    generator: torch.Generator, shape: tuple[int, ...], classes: int
+) -> Inputs:
+    both = torch.randn(2, *shape, classes, generator=generator, dtype=torch.float64)
+    return both[0], both[1]
+
+
+KINDS: dict[str, Callable[[torch.Generator, tuple[int, ...], int], Inputs]] = {
+    "class logits": _class_logits,
+    "pair of class logits": _pair_of_class_logits,
+}
+
+
+def make(
+    loss: Loss,
+    shape: tuple[int, ...] = (6,),
+    classes: int = 5,
+    scale: float = 3.0,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+) -> Inputs:
+    """Random inputs of the kind that the loss declares."""
+    generator = torch.Generator().manual_seed(seed)
+    return on_logits(
+        lambda logits: (scale * logits).to(dtype), KINDS[loss.inputs](generator, shape, classes)
+    )
+
+
+def on_logits(change: Callable[[torch.Tensor], torch.Tensor], inputs: Inputs) -> Inputs:
+    """The inputs with every set of logits changed and the labels kept."""
+    return tuple(change(x) if x.is_floating_point() else x for x in inputs)
+
+
+def with_gradients(inputs: Inputs) -> Inputs:
+    """The inputs with every set of logits a fresh leaf that asks for its gradient."""
+    return on_logits(lambda logits: logits.detach().clone().requires_grad_(), inputs)
+
+
+def gradients(loss: Loss, inputs: Inputs, **options: Any) -> Inputs:
+    """The gradient of the loss (of its sum, for "none") for every set of logits."""
+    leaves = with_gradients(inputs)
+    logits = [x for x in leaves if x.is_floating_point()]
+    return torch.autograd.grad(loss(*leaves, **options).sum(), logits)
+
+
+def settings(loss: Loss) -> list[dict[str, float]]:
+    """Where a loss is looked at: defaults, slider ends in every combination, and next to both.
+
+    "Next to" is 1e-9 away: what removes a 0/0 exactly at a point must hold beside it as well.
+    """
+    ends = itertools.product(*[p.slider[:2] for p in loss.parameters])
+    found = [loss.defaults, *(dict(zip(loss.defaults, end, strict=True)) for end in ends)]
+    for parameter in loss.parameters:
+        for value in (parameter.default, *parameter.slider[:2]):
+            for near in (value - 1e-9, value + 1e-9):
+                if parameter.slider[0] <= near <= parameter.slider[1]:
+                    found.append({**loss.defaults, parameter.name: near})
+    return [dict(pairs) for pairs in dict.fromkeys(tuple(s.items()) for s in found)]
+
+
+each_setting = pytest.mark.parametrize(
+    ("loss", "parameters"),
+    [
+        pytest.param(loss, s, id="-".join([key, *(f"{k}={v!r}" for k, v in s.items())]))
+        for key, loss in LOSSES.items()
+        for s in settings(loss)
+    ],
+)
+
+takes_labels = pytest.mark.parametrize(
+    "loss",
+    [loss for loss in LOSSES.values() if "ignore_index" in loss.signature.parameters],
+    ids=lambda loss: loss.key,
+)
