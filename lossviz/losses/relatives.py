@@ -183,7 +183,7 @@ def symmetric_cross_entropy(
     logits : floating tensor (..., K), classes last. Half precision is computed in float32.
     target : integer tensor (...), labels in [0, K) or `ignore_index`.
     alpha, beta : numbers in [0, inf), default 0.1 and 1: weights of the two terms.
-    log_zero : number in (-inf, 0), default -4 nats: the A of the paper.
+    log_zero : number in (-inf, 0), default -4 nats: the paper's A, a choice and not a limit.
     ignore_index, reduction : as in `comp_sum`.
 
     Returns
@@ -197,9 +197,9 @@ def symmetric_cross_entropy(
     Notes
     -----
     The reverse term is -A times the mean absolute error, so this is a poly-1 loss with
-    epsilon = -beta A / alpha, times alpha. Widely used code clamps the one-hot label at 1e-4
-    instead, which makes A = log(1e-4) = -9.21, not the -4 of the paper; we follow the paper.
-    Source: Wang et al. (2019). For two sets of logits see `symmetric_ce`.
+    epsilon = -beta A / alpha, times alpha. Widely used code clamps the one-hot label at 1e-4,
+    which makes A = log(1e-4) = -9.21; here A is a parameter. Source: Wang et al. (2019). For two
+    sets of logits see `symmetric_ce`.
     """
     alpha, beta = ALPHA.check(alpha), BETA.check(beta)
     log_zero = LOG_ZERO.check(log_zero)
@@ -422,8 +422,8 @@ SYMMETRIC_CROSS_ENTROPY = Loss(
     source=Source(
         "wang2019symmetric",
         "definition of symmetric cross-entropy",
-        "widely used code clamps the one-hot label at 1e-4, which makes A = -9.21 instead of the "
-        "paper's -4; we follow the paper",
+        "widely used code clamps the one-hot label at 1e-4, which makes A = log(1e-4) = -9.21; "
+        "here A is the parameter `log_zero`",
     ),
     properties=(
         Property(

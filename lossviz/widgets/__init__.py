@@ -1,4 +1,4 @@
-"""Figures that move under the hand: live ones for page and notebook, explorers for your own loss."""
+"""Figures that move under the hand: live ones, and explorers of your own loss."""
 
 from .curve import curve
 from .explore import explore

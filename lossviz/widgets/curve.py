@@ -1,4 +1,4 @@
-"""Live figure: a loss and its gradient along the probability, or the margin, of the target class."""
+"""Live figure: a loss and its gradient against the margin, or probability, of the target."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def curve(
     if not -SPAN <= margin <= SPAN:
         raise ValueError(f"margin must lie in [{-SPAN}, {SPAN}], got {margin!r}")
     subject = Subject(loss, values)
-    controls = (
+    controls: tuple[Slider | Choice, ...] = (
         *subject.sliders,
         Slider(
             "example",
@@ -58,7 +58,7 @@ def curve(
             "clearly wrong",
             "clearly right",
         ),
-        Choice("against", "drawn against the", (MARGIN, PROBABILITY), against),
+        Choice("against", "horizontal axis", (MARGIN, PROBABILITY), against),
     )
     return LiveFigure(
         _spec(subject, num_classes, controls),
@@ -81,7 +81,9 @@ def _alt(subject: Subject, num_classes: int, against: str) -> str:
     )
 
 
-def _spec(subject: Subject, num_classes: int, controls: tuple[Any, ...]) -> dict[str, Any]:
+def _spec(
+    subject: Subject, num_classes: int, controls: tuple[Slider | Choice, ...]
+) -> dict[str, Any]:
     value = subject.form.along_target_probability(_P, num_classes)
     # dp/dm = p (1 - p), and the margin m moves with the target's logit one to one
     pull = -sp.diff(value, _P) * _P * (1 - _P)
@@ -133,15 +135,18 @@ def _spec(subject: Subject, num_classes: int, controls: tuple[Any, ...]) -> dict
             }
         ],
         "marks": [
-            _panel("value", "loss (nats)", 8, "50", "30"),
-            _panel("pull", "pull on the target's logit", 2, "wide ? 112 + panel : 50", _SECOND_Y),
+            _panel("value", "loss (nats)", 8, "50", "40"),
+            _panel(
+                "pull",
+                "pull on the target's logit",
+                3,
+                "wide ? 112 + panel : 50",
+                "wide ? 40 : 310",
+            ),
             _legend(),
         ],
         "config": palette.vega_config(),
     }
-
-
-_SECOND_Y = "wide ? 30 : 310"
 
 
 def _formula(name: str, expression: str) -> dict[str, str]:
@@ -226,30 +231,22 @@ def _line(along: dict[str, str], field: str, colour: str, width: float) -> dict[
 
 
 def _legend() -> dict[str, Any]:
-    def entry(x: str, colour: str, text: dict[str, str]) -> dict[str, Any]:
-        encode = {"x": {"signal": x}, "y": {"value": 16}, "text": text}
-        return {
-            "type": "text",
-            "encode": {
-                "update": {**encode, "fill": palette.colour(colour), "fontWeight": {"value": 600}}
-            },
-        }
-
+    entries = [("title", "subject", 12), ("'cross-entropy'", "muted", 28)]
     return {
         "type": "group",
         "marks": [
-            entry("50", "subject", {"signal": "title"}),
             {
                 "type": "text",
                 "encode": {
                     "update": {
-                        "x": {"signal": "container - 10"},
-                        "y": {"value": 16},
-                        "align": {"value": "right"},
-                        "text": {"value": "cross-entropy"},
-                        "fill": palette.colour("muted"),
+                        "x": {"value": 50},
+                        "y": {"value": y},
+                        "text": {"signal": text},
+                        "fill": palette.colour(colour),
+                        "fontWeight": {"value": 600},
                     }
                 },
-            },
+            }
+            for text, colour, y in entries
         ],
     }

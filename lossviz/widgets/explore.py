@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from .. import losses
 from ..losses import Loss
 from . import plane as plane_module
-from .landscape import EXTENT, TIMES
+from .flow import TIMES
+from .landscape import EXTENT
 from .palette import LIGHT, matplotlib_style
 from .plane import BASIS, Landscape, Path, PlaneLoss
 

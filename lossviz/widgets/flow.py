@@ -14,7 +14,10 @@ import sympy as sp
 from .subject import Subject
 from .vega_expression import vega_expression
 
-RIGHT, SIDE = math.sqrt(2 / 3), math.sqrt(1 / 2)  # the basis: e_1 = (RIGHT, 0), e_2 = (-RIGHT/2, SIDE)
+RIGHT, SIDE = (
+    math.sqrt(2 / 3),
+    math.sqrt(1 / 2),
+)  # the basis: e_1 = (RIGHT, 0), e_2 = (-RIGHT/2, SIDE)
 STEPS = 60
 STRIDE = 0.28  # 60 of them span the plane's diagonal
 TIMES = (1, 10, 100)
@@ -58,23 +61,26 @@ def flow_signals(subject: Subject) -> list[dict[str, Any]]:
     """The path from (u, v): the signal ``flow``, a list of [u, v, time].
 
     Steps of arc length, chained from signal to signal because Vega cannot loop. Each goes in the
-    direction of the gradient at its midpoint, for a length STRIDE, or less if the slope along it
-    would vanish sooner: so the path ends in a minimum without oscillating. Time is the integral of
-    one over the slope.
+    direction of the gradient at its middle, for a length STRIDE, or for half the length after which
+    the slope would vanish: so the path ends in a minimum without overshooting. Time is the integral
+    of one over the slope.
     """
     expected = subject.expected(P, Q)
     slopes = [sp.diff(expected, p) for p in P]
     signals = [signal("label", "[1 - noise, noise / 2, noise / 2]"), signal("z0", "[u, v, 0]")]
-    for k in range(STEPS):
-        here, there = f"z{k}", f"z{k + 1}"
+    signals.append(signal("lstart", str(STRIDE)))
+    for k, last in enumerate(["start", *range(STEPS - 1)]):
+        here, half = f"z{k}", f"l{last} / 2"
         signals += _gradient(subject, slopes, str(k), f"{here}[0]", f"{here}[1]")
-        half = [f"{here}[{i}] - {STRIDE / 2} * g{k}[{i}]" for i in range(2)]
-        signals += _gradient(subject, slopes, f"h{k}", *half)
-        # the relative fall of the slope over half a stride, seen along the first direction
-        fall = f"(1 - sh{k} / s{k} * (gh{k}[0] * g{k}[0] + gh{k}[1] * g{k}[1]))"
-        signals.append(signal(f"l{k}", f"{STRIDE} * min(1, 0.5 / max({fall}, 1e-9))"))
-        moved = [f"{here}[{i}] - l{k} * gh{k}[{i}]" for i in range(2)]
-        signals.append(signal(there, f"[{', '.join(moved)}, {here}[2] + l{k} / sh{k}]"))
+        middle = [f"{here}[{i}] - {half} * g{k}[{i}]" for i in range(2)]
+        signals += _gradient(subject, slopes, f"h{k}", *middle)
+        # the part of the slope that is gone in the middle, seen along the first direction
+        fall = f"1 - sh{k} / s{k} * (gh{k}[0] * g{k}[0] + gh{k}[1] * g{k}[1])"
+        signals.append(signal(f"f{k}", f"max({fall}, 1e-9)"))
+        signals.append(signal(f"l{k}", f"min({STRIDE}, 2 * l{last}, {half} / (2 * f{k}))"))
+        signals.append(signal(f"w{k}", f"f{k} > 1 ? g{k} : gh{k}"))
+        moved = [f"{here}[{i}] - l{k} * w{k}[{i}]" for i in range(2)]
+        signals.append(signal(f"z{k + 1}", f"[{', '.join(moved)}, {here}[2] + l{k} / sh{k}]"))
     return [*signals, signal("flow", f"[{', '.join(f'z{k}' for k in range(STEPS + 1))}]")]
 
 
@@ -127,7 +133,10 @@ def flow_data() -> list[dict[str, Any]]:
             "transform": [
                 formula("mark", repr(list(TIMES))),
                 {"type": "flatten", "fields": ["mark"]},
-                {"type": "filter", "expr": "datum.time <= datum.mark && datum.mark < datum.next_time"},
+                {
+                    "type": "filter",
+                    "expr": "datum.time <= datum.mark && datum.mark < datum.next_time",
+                },
                 formula("part", "(datum.mark - datum.time) / (datum.next_time - datum.time)"),
                 formula("u", between.format("u")),
                 formula("v", between.format("v")),
@@ -139,8 +148,11 @@ def flow_data() -> list[dict[str, Any]]:
             "source": "path",
             "transform": [
                 {"type": "filter", "expr": "datum.lead <= 0 && datum.next_lead > 0"},
-                formula("at", "datum.time - datum.lead * (datum.next_time - datum.time)"
-                        " / (datum.next_lead - datum.lead)"),
+                formula(
+                    "at",
+                    "datum.time - datum.lead * (datum.next_time - datum.time)"
+                    " / (datum.next_lead - datum.lead)",
+                ),
             ],
         },
     ]

@@ -12,17 +12,28 @@ from typing import Any
 
 from ..losses import Loss
 from . import palette
-from .flow import RIGHT, SIDE, P, Q, flow_data, flow_signals, formula, names, project, signal, softmax
+from .flow import P, Q, flow_data, flow_signals, formula, names, project, signal, softmax
 from .live import WIDTH, Handle, LiveFigure, Slider
 from .subject import Subject
 from .vega_expression import vega_expression
+from .views import (
+    EXTENT,
+    FOOT,
+    GRID,
+    LEFT,
+    LEVELS,
+    SIMPLEX_GRID,
+    TOP,
+    barycentric,
+    colour_key,
+    on_simplex,
+    plane,
+    plane_x,
+    plane_y,
+    simplex,
+)
 
-EXTENT = 6
-GRID = 80
-SIMPLEX_GRID = (42, 48)  # columns and rows of near-square cells over the triangle's box
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MAX_NOISE = 0.6
-LEFT, TOP, FOOT = 46, 10, 96
 
 
 def landscape(
@@ -47,7 +58,7 @@ def landscape(
     if not 0 <= label_noise <= MAX_NOISE:
         raise ValueError(f"label_noise must lie in [0, {MAX_NOISE}], got {label_noise!r}")
     subject = Subject(loss, values)
-    noise = ("0: the label is always class 1", f"{MAX_NOISE}: classes 2 and 3 are likelier than 0.4")
+    noise = ("0: the label is always class 1", f"{MAX_NOISE}: in two of five examples only")
     across = ("-6: class 1 loses", "6: class 1 wins")
     up = ("-6: class 3 wins", "6: class 2 wins")
     span = (-EXTENT, EXTENT, 0.1)
@@ -72,6 +83,7 @@ def landscape(
             "gradient flow; the prediction changes at the dashed lines."
         ),
         handles=(Handle("plane_at", "plane_drag"), Handle("simplex_at", "simplex_drag")),
+        renderer="canvas",  # measured: a redraw takes half the time of SVG
     )
 
 
@@ -99,7 +111,7 @@ def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
                 "clamp": True,
             }
         ],
-        "marks": [_plane(), _simplex(), _key()],
+        "marks": [plane(), simplex(), colour_key()],
         "config": palette.vega_config(),
     }
 
@@ -126,7 +138,7 @@ def _drag_signals() -> list[dict[str, Any]]:
     # the simplex is side high and sqrt(2) units high; its edges have infinite logits, keep off
     x = "(simplex_drag[0] - simplex_x) / side * sqrt(2) - 1 / sqrt(6)"
     y = "(0.5 - (simplex_drag[1] - simplex_y) / side) * sqrt(2)"
-    near = ", ".join(f"log(max({p}, 1e-3))" for p in _barycentric(x, y))
+    near = ", ".join(f"log(max({p}, 1e-3))" for p in barycentric(x, y))
     click = {"update": "[x(), y()]"}
     return [
         {"name": "plane_drag", "value": [0, 0], "on": [{"events": "@plane:click", **click}]},
@@ -143,16 +155,16 @@ def _moves(name: str) -> list[dict[str, Any]]:
     }
     if name not in targets:
         return []
-    plane, axis = targets[name]
-    simplex = project("drag_logits[0]", "drag_logits[1]", "drag_logits[2]")[axis]
+    pixel, axis = targets[name]
+    logit = project("drag_logits[0]", "drag_logits[1]", "drag_logits[2]")[axis]
     return [
         {
             "events": {"signal": event},
             "update": f"clamp({value}, {-EXTENT}, {EXTENT})",
         }
         for event, value in (
-            ("plane_drag", f"{2 * EXTENT} * ({plane})"),
-            ("simplex_drag", simplex),
+            ("plane_drag", f"{2 * EXTENT} * ({pixel})"),
+            ("simplex_drag", logit),
         )
     ]
 
@@ -162,7 +174,7 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
     value = vega_expression(
         subject.expected(P, Q), names(subject, tuple(f"p0[{k}]" for k in range(3)))
     )
-    simplex_x, simplex_y = _on_simplex("p0")
+    simplex_x, simplex_y = on_simplex("p0")
     percent = " + ', ' + ".join(f"format(p0[{k}], '.1%')" for k in range(3))
     when = (
         "flow[0][0] * sqrt(3) > abs(flow[0][1]) ? 'Class 1 is ahead already'"
@@ -170,7 +182,7 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
         " + format(data('lead_taken')[0].at, '.3~r') : 'Class 1 does not take the lead'"
     )
     return [
-        signal("plane_at", f"[{LEFT} + {_plane_x('u')}, {TOP} + {_plane_y('v')}]"),
+        signal("plane_at", f"[{LEFT} + {plane_x('u')}, {TOP} + {plane_y('v')}]"),
         signal("simplex_at", f"[simplex_x + {simplex_x}, simplex_y + {simplex_y}]"),
         signal("start_value", value),
         signal("lowest", "length(data('plane_cells')) ? data('plane_cells')[0].lowest : 0"),
@@ -183,42 +195,19 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
     ]
 
 
-def _plane_x(u: str) -> str:
-    return f"side * ({u} / {2 * EXTENT} + 0.5)"
-
-
-def _plane_y(v: str) -> str:
-    return f"side * (0.5 - {v} / {2 * EXTENT})"
-
-
-def _on_simplex(p: str) -> tuple[str, str]:
-    """Pixel place in the simplex of the probabilities in `p`."""
-    x, y = project(*(f"{p}[{k}]" for k in range(3)))
-    return f"side * ({x} + 1 / sqrt(6)) / sqrt(2)", f"side * (0.5 - {y} / sqrt(2))"
-
-
-def _barycentric(x: str, y: str) -> tuple[str, str, str]:
-    """Probabilities at a place of the simplex: the inverse of `project`."""
-    return (
-        f"1/3 + {RIGHT} * ({x})",
-        f"1/3 - {RIGHT / 2} * ({x}) + {SIDE} * ({y})",
-        f"1/3 - {RIGHT / 2} * ({x}) - {SIDE} * ({y})",
-    )
-
-
 def _grid_data(subject: Subject) -> list[dict[str, Any]]:
     """Both grids. What depends on no signal comes first, so that it is computed once."""
     fields = ("datum.p1", "datum.p2", "datum.p3")
     value = formula("value", vega_expression(subject.expected(P, Q), names(subject, fields)))
-    x, y = _cell_centre(GRID, GRID)
-    plane = [
+    x, y = _fractions(GRID, GRID)
+    plane_rows = [
         formula("u", f"{2 * EXTENT} * {x} - {EXTENT}"),
         formula("v", f"{EXTENT} - {2 * EXTENT} * {y}"),
         *map(formula, ("p1", "p2", "p3"), softmax("datum.u", "datum.v")),
     ]
-    x, y = _cell_centre(*SIMPLEX_GRID)
-    inside = [f"max({p}, 1e-3)" for p in _barycentric("datum.x", "datum.y")]
-    simplex = [
+    x, y = _fractions(*SIMPLEX_GRID)
+    inside = [f"max({p}, 4e-3)" for p in barycentric("datum.x", "datum.y")]
+    simplex_rows = [
         formula("x", f"3 / sqrt(6) * {x} - 1 / sqrt(6)"),
         formula("y", f"sqrt(2) * (0.5 - {y})"),
         # outside the triangle, where nothing is drawn, the nearest values continue the picture
@@ -227,16 +216,16 @@ def _grid_data(subject: Subject) -> list[dict[str, Any]]:
         *(formula(f"p{k + 1}", f"datum.inside[{k}] / datum.total") for k in range(3)),
     ]
     return [
-        *_contours("plane", (GRID, GRID), "side", [*plane, value]),
-        *_contours("simplex", SIMPLEX_GRID, "depth", [*simplex, value]),
+        *_contours("plane", (GRID, GRID), "side", [*plane_rows, value]),
+        *_contours("simplex", SIMPLEX_GRID, "depth", [*simplex_rows, value]),
     ]
 
 
-def _cell_centre(columns: int, rows: int) -> tuple[str, str]:
-    """Centre of cell `datum.index`, from the top left, in fractions of width and height."""
+def _fractions(columns: int, rows: int) -> tuple[str, str]:
+    """Where `datum.index` lies, from the top left, as fractions of the whole width and height."""
     return (
-        f"(datum.index % {columns} + 0.5) / {columns}",
-        f"(floor(datum.index / {columns}) + 0.5) / {rows}",
+        f"(datum.index % {columns}) / {columns - 1}",
+        f"floor(datum.index / {columns}) / {rows - 1}",
     )
 
 
@@ -264,251 +253,9 @@ def _contours(
                     "type": "isocontour",
                     "field": "grid",
                     "thresholds": {"signal": "levels"},
-                    "scale": {"signal": f"{width} / {columns}"},
+                    "scale": {"signal": f"{width} / {columns - 1}"},
                     "as": "contour",
                 },
             ],
         },
     ]
-
-
-def _plane() -> dict[str, Any]:
-    place = {"x": {"value": LEFT}, "y": {"value": TOP}}
-    rays = [("0", "side / 2"), ("side * (1 + 1 / sqrt(3)) / 2", "0"), ("side * (1 + 1 / sqrt(3)) / 2", "side")]
-    names = [("side - 8", "side / 2", "right"), ("side / 4", "16", "center"), ("side / 4", "side - 16", "center")]
-    scale = {"type": "linear", "domain": [-EXTENT, EXTENT]}
-    return {
-        "name": "plane",
-        "type": "group",
-        "encode": {"update": place | _box("side", "side")},
-        "signals": [signal("width", "side"), signal("height", "side")],
-        "scales": [
-            {"name": "x", "range": "width", **scale},
-            {"name": "y", "range": "height", **scale},
-        ],
-        "axes": [
-            {"orient": "bottom", "scale": "x", "title": "u: towards class 1", "tickCount": 7},
-            {"orient": "left", "scale": "y", "title": "v: class 2 against class 3", "tickCount": 7},
-        ],
-        "marks": [
-            {
-                "type": "group",
-                "interactive": False,
-                "clip": True,
-                "encode": {"update": _box("side", "side")},
-                "marks": [
-                    *_picture("plane", _plane_x("datum.u"), _plane_y("datum.v")),
-                    *(_boundary("side / 2", "side / 2", *end) for end in rays),
-                    *_class_names(names),
-                ],
-            },
-            _start(_plane_x("u"), _plane_y("v")),
-        ],
-    }
-
-
-def _simplex() -> dict[str, Any]:
-    triangle = "'M0 0L' + depth + ' ' + side / 2 + 'L0 ' + side + 'Z'"
-    middle = ("depth / 3", "side / 2")
-    names = [("depth - 22", "side / 2", "right"), ("8", "24", "left"), ("8", "side - 24", "left")]
-    ends = [("0", "side / 2"), ("depth / 2", "side / 4"), ("depth / 2", "side * 3 / 4")]
-    place = {"x": {"signal": "simplex_x"}, "y": {"signal": "simplex_y"}}
-    return {
-        "name": "simplex",
-        "type": "group",
-        "encode": {"update": place | _box("depth", "side") | {"fill": {"value": "transparent"}}},
-        "marks": [
-            {
-                "type": "group",
-                "interactive": False,
-                "clip": {"path": {"signal": triangle}},
-                "encode": {"update": _box("depth", "side")},
-                "marks": [
-                    *_picture("simplex", *_on_simplex("datum.p")),
-                    *(_boundary(*middle, *end) for end in ends),
-                    *_class_names(names),
-                ],
-            },
-            {
-                "type": "path",
-                "interactive": False,
-                "encode": {
-                    "update": {
-                        "path": {"signal": triangle},
-                        "stroke": palette.colour("muted"),
-                    }
-                },
-            },
-            _start(*_on_simplex("p0")),
-        ],
-    }
-
-
-def _box(width: str, height: str) -> dict[str, Any]:
-    return {
-        "width": {"signal": width},
-        "height": {"signal": height},
-        "fill": {"signal": "ramp[0]"},
-    }
-
-
-def _picture(name: str, x: str, y: str) -> list[dict[str, Any]]:
-    """Contours, path and the dots of its times, where (x, y) places a row."""
-    place = {"x": {"signal": x}, "y": {"signal": y}}
-    return [
-        {
-            "type": "shape",
-            "from": {"data": f"{name}_contours"},
-            "encode": {
-                "update": {
-                    "fill": {"scale": "level", "signal": "datum.contour.value - lowest"},
-                    "stroke": palette.colour("muted"),
-                    "strokeWidth": {"value": 0.4},
-                }
-            },
-            "transform": [{"type": "geoshape", "field": "datum.contour"}],
-        },
-        {
-            "type": "line",
-            "from": {"data": "path"},
-            "encode": {
-                "update": place
-                | {"stroke": palette.colour("path"), "strokeWidth": {"value": 2.5}}
-            },
-        },
-        {
-            "type": "symbol",
-            "from": {"data": "dots"},
-            "encode": {
-                "update": place
-                | {
-                    "size": {"value": 50},
-                    "fill": palette.colour("surface"),
-                    "stroke": palette.colour("path"),
-                    "strokeWidth": {"value": 2},
-                }
-            },
-        },
-        {
-            "type": "text",
-            "from": {"data": "dots"},
-            "encode": {
-                "update": place
-                | {
-                    "dx": {"value": 7},
-                    "dy": {"value": -5},
-                    "text": {"signal": "'t = ' + datum.mark"},
-                    "fill": palette.colour("ink"),
-                    "stroke": palette.colour("surface"),
-                    "strokeWidth": {"value": 0},
-                }
-            },
-        },
-    ]
-
-
-def _boundary(x: str, y: str, x2: str, y2: str) -> dict[str, Any]:
-    places = zip(("x", "y", "x2", "y2"), (x, y, x2, y2), strict=True)
-    return {
-        "type": "rule",
-        "encode": {
-            "update": {
-                **{name: {"signal": place} for name, place in places},
-                "stroke": palette.colour("ink"),
-                "strokeDash": {"value": [3, 4]},
-                "strokeOpacity": {"value": 0.5},
-            }
-        },
-    }
-
-
-def _class_names(places: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "text",
-            "encode": {
-                "update": {
-                    "x": {"signal": x},
-                    "y": {"signal": y},
-                    "align": {"value": align},
-                    "baseline": {"value": "middle"},
-                    "text": {"value": f"class {k}"},
-                    "fill": palette.colour("ink"),
-                }
-            },
-        }
-        for k, (x, y, align) in enumerate(places, 1)
-    ]
-
-
-def _start(x: str, y: str) -> dict[str, Any]:
-    return {
-        "type": "symbol",
-        "interactive": False,
-        "encode": {
-            "update": {
-                "x": {"signal": x},
-                "y": {"signal": y},
-                "size": {"value": 220},
-                "fill": palette.colour("path"),
-                "stroke": palette.colour("surface"),
-                "strokeWidth": {"value": 3},
-            }
-        },
-    }
-
-
-def _key() -> dict[str, Any]:
-    """What the colours mean: one box per contour level."""
-    count = len(LEVELS)
-    box = f"(min(container, 620) - {LEFT + 20}) / {count}"
-    return {
-        "type": "group",
-        "interactive": False,
-        "encode": {
-            "update": {"x": {"value": LEFT}, "y": {"signal": "height - 40"}}
-        },
-        "marks": [
-            *(
-                {
-                    "type": "rect",
-                    "encode": {
-                        "update": {
-                            "x": {"signal": f"{k} * {box}"},
-                            "width": {"signal": box},
-                            "height": {"value": 10},
-                            "fill": {"scale": "level", "value": level},
-                        }
-                    },
-                }
-                for k, level in enumerate(LEVELS)
-            ),
-            *(
-                {
-                    "type": "text",
-                    "encode": {
-                        "update": {
-                            "x": {"signal": f"{k} * {box}"},
-                            "y": {"value": 21},
-                            "fontSize": {"value": 10},
-                            "align": {"value": "center"},
-                            "text": {"value": f"{level:g}"},
-                            "fill": palette.colour("muted"),
-                        }
-                    },
-                }
-                for k, level in enumerate(LEVELS)
-            ),
-            {
-                "type": "text",
-                "encode": {
-                    "update": {
-                        "y": {"value": 36},
-                        "fontSize": {"value": 11},
-                        "text": {"value": "loss above its lowest value (nats)"},
-                        "fill": palette.colour("ink"),
-                    }
-                },
-            },
-        ],
-    }

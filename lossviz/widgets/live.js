@@ -19,6 +19,8 @@ const STYLE = `
   border-radius: 50%; cursor: grab; touch-action: none; }
 .lossviz-readout { font-size: .9rem; line-height: 1.4; min-height: 2.8em; margin: .25rem 0;
   font-variant-numeric: tabular-nums; }
+.lossviz-announcement { position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); margin: 0; }
 .lossviz-failure { border: 1px solid; border-radius: 4px; padding: .5rem .75rem; }
 .lossviz-live { margin: 1rem 0; }
 .lossviz-live > .lossviz-still { max-width: 100%; height: auto; background: #fff; }
@@ -59,20 +61,20 @@ function watchTheme(changed) {
 }
 
 function slider(control, id, set) {
-  const digits = Math.max(0, ...[control.start, control.step].map((x) => (`${x}`.split(".")[1] ?? "").length));
+  const digits = (`${control.step}`.split(".")[1] ?? "").length;
   const text = (value) => value.toFixed(digits).replace("-", "\u2212");
   const input = element("input", {
     type: "range", id, min: control.start, max: control.stop, step: control.step,
-    "data-signal": control.signal,
+    "data-signal": control.signal, "aria-describedby": `${id}-ends`,
   });
   const output = element("output", { for: id });
   const show = (value) => {
     if (Number(input.value) !== value) input.value = value;
     output.value = text(value);
-    input.setAttribute("aria-valuetext", `${text(value)} (${control.low} to ${control.high})`);
+    input.setAttribute("aria-valuetext", text(value));
   };
   input.addEventListener("input", () => set(control.signal, Number(input.value)));
-  const ends = element("div", { class: "lossviz-ends", "aria-hidden": "true" },
+  const ends = element("div", { class: "lossviz-ends", id: `${id}-ends` },
     element("span", {}, control.low), element("span", {}, control.high));
   const label = element("label", { for: id }, control.label);
   return { node: element("div", { class: "lossviz-control" }, label, output, input, ends), show };
@@ -108,15 +110,17 @@ function handle({ at, drag }, view, set, picture) {
 }
 
 async function draw(figure, stage, fail) {
-  const picture = element("div", { class: "lossviz-picture", role: "img", "aria-label": figure.alt });
+  const picture = element("div",
+    { class: "lossviz-picture", role: "img", "aria-label": figure.alt });
   const controls = element("div", { class: "lossviz-controls" });
-  const readout = element("p", { class: "lossviz-readout", role: "status" });
-  stage.append(picture, controls, readout);
+  const readout = element("p", { class: "lossviz-readout", "aria-hidden": "true" });
+  const announcement = element("p", { class: "lossviz-announcement", role: "status" });
+  stage.append(picture, controls, readout, announcement);
+  if (!stage.closest(".lossviz-live")) stage.append(element("p", {}, figure.caption));
   const canvas = element("div");
   picture.append(canvas);
 
-  const silent = () => logger;
-  const logger = { level: () => logger, error: fail, warn: fail, info: silent, debug: silent };
+  const logger = { ...console, error: fail, level: () => logger };
   const view = new window.lossvizVega.View(window.lossvizVega.parse(figure.spec), {
     renderer: figure.renderer, container: canvas, hover: false, logger,
   });
@@ -127,16 +131,19 @@ async function draw(figure, stage, fail) {
     queued ??= new Promise(requestAnimationFrame)
       .then(() => { queued = null; return view.runAsync(); }).catch(fail);
   };
-  let speech = 0;
-  const say = (text) => {  // one announcement when the hand rests, not one per pixel
-    readout.firstChild ? (readout.firstChild.data = text) : readout.append(text);
+  let pause = 0;
+  const say = (text) => {
+    readout.textContent = text;
+    clearTimeout(pause);  // announced when the hand rests, not at every pixel
+    pause = setTimeout(() => { announcement.textContent = text; }, 600);
   };
   const width = () => Math.max(280, stage.clientWidth || figure.width);
 
   view.signal("container", width()).signal("dark", isDark());
   await view.runAsync();
   for (const control of figure.controls) {
-    const { node, show } = { slider, choice }[control.kind](control, `lossviz-control-${++count}`, set);
+    const make = { slider, choice }[control.kind];
+    const { node, show } = make(control, `lossviz-control-${++count}`, set);
     view.addSignalListener(control.signal, (_, value) => show(value));
     show(view.signal(control.signal));
     controls.append(node);
@@ -152,7 +159,7 @@ async function draw(figure, stage, fail) {
   const stopTheme = watchTheme(() => set("dark", isDark()));
   stage.lossviz = { view };
   return () => {
-    clearTimeout(speech);
+    clearTimeout(pause);
     resizes.disconnect();
     stopTheme();
     view.finalize();

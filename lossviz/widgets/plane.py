@@ -12,15 +12,12 @@ from dataclasses import dataclass
 
 import torch
 
-from .landscape import EXTENT, TIMES
+from .flow import RIGHT, SIDE, TIMES
+from .landscape import EXTENT
 
 BASIS = torch.tensor(
-    [
-        [2 / math.sqrt(6), -1 / math.sqrt(6), -1 / math.sqrt(6)],
-        [0.0, 1 / math.sqrt(2), -1 / math.sqrt(2)],
-    ],
-    dtype=torch.float64,
-)
+    [[RIGHT, -RIGHT / 2, -RIGHT / 2], [0.0, SIDE, -SIDE]], dtype=torch.float64
+)  # the columns are where live figures draw the classes
 MAX_STEPS = 400
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -41,7 +41,7 @@ def _vega() -> str:
     bundle = vl_convert.javascript_bundle(
         f'import {{ parse, View }} from "{address}"; window.lossvizVega = {{ parse, View }};'
     )
-    # A function keeps the bundle's names out of the page; the test loads it once for many figures.
+    # A function keeps the bundle's names to itself; several figures of a notebook share one copy.
     return f"if (!window.lossvizVega) (() => {{\n{bundle}\n}})();\n"
 
 

@@ -47,9 +47,7 @@ class Subject:
     @property
     def title(self) -> str:
         """A Vega expression for the title with the present parameter values."""
-        parts = [
-            f"', {_sign(p)} = ' + format({_signal(p)}, '.3~f')" for p in self.loss.parameters
-        ]
+        parts = [f"', {_sign(p)} = ' + format({_signal(p)}, '.3~f')" for p in self.loss.parameters]
         return " + ".join([repr(self.loss.title), *parts])
 
     def expected(self, probabilities: Sequence[sp.Symbol], weights: Sequence[sp.Expr]) -> sp.Expr:

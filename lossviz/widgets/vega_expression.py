@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 from sympy.printing.codeprinter import CodePrinter
@@ -37,8 +37,7 @@ def vega_expression(expression: sp.Expr, names: Mapping[sp.Symbol, str]) -> str:
 class _VegaPrinter(CodePrinter):
     """The Vega dialect: ECMAScript operators, mathematical functions without a prefix."""
 
-    _operators = {"and": "&&", "or": "||", "not": "!"}
-    _default_settings = dict(CodePrinter._default_settings, allow_unknown_functions=False)
+    _operators: ClassVar = {"and": "&&", "or": "||", "not": "!"}
 
     def __init__(self, names: Mapping[sp.Symbol, str]) -> None:
         super().__init__()
@@ -100,7 +99,8 @@ class _VegaPrinter(CodePrinter):
         return f"(({inside}) > 0 ? 1 : ({inside}) < 0 ? 0 : 1/2)"
 
     def _print_not_supported(self, expr: Any) -> str:
-        name = expr.func.__name__ if isinstance(expr, sp.Basic) else type(expr).__name__
-        raise ValueError(f"{name} has no counterpart among Vega expressions: {expr}")
+        raise ValueError(f"{type(expr).__name__} has no counterpart in Vega: {expr}")
 
     emptyPrinter = _print_not_supported
+    _print_ComplexInfinity = _print_ImaginaryUnit = _print_NaN = _print_not_supported
+    _print_Derivative = _print_Integral = _print_not_supported

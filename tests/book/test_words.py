@@ -1,4 +1,4 @@
-"""The words around the chapters: README, citation, references, notation, and what may be committed."""
+"""The words around the chapters: README, citation, references, notation, what is committed."""
 
 from __future__ import annotations
 
@@ -113,11 +113,10 @@ def test_every_make_target_that_is_named_exists(page: str) -> None:
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_every_path_that_is_linked_or_shown_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    linked = re.findall(r"\]\(([^)#:\s]+)\)", text)
-    quoted = re.findall(r"`((?:lossviz|book|tests)/[\w/.-]+)`", text)
-    assert linked
-    missing = [path for path in [*linked, *quoted] if not (ROOT / path).exists()]
-    assert not missing
+    shown = re.findall(r"\]\(([^)#:\s]+)\)|`((?:lossviz|book|tests)/[\w/.-]+)`", text)
+    paths = [linked or quoted for linked, quoted in shown]
+    assert paths
+    assert not [path for path in paths if not (ROOT / path).exists()]
 
 
 def test_the_readme_picture_is_light() -> None:

@@ -99,6 +99,8 @@ def page(lab, requests):
         page.on("websocket", lambda websocket: requests.append(websocket.url))
         page.goto(lab)
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+        # before the kernel has answered, JupyterLab would ask which one to run
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
         page.wait_for_function(

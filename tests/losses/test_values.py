@@ -79,7 +79,7 @@ def test_huge_logits_give_no_nan_and_inf_only_beyond_the_dtype(loss, parameters,
     other = torch.arange(len(grid)) % 3
     if loss.inputs == "pair of class logits":
         other = grid.roll(7, 0).flip(1)
-    values, slopes = exact(loss, (grid, other), parameters, digits=9000)
+    values, slopes = exact(loss, (grid, other), parameters)
     for got, true in [
         (loss(grid, other, **parameters, reduction="none"), values),
         (

@@ -1,13 +1,16 @@
-"""Keys the cache of executed chapters on the package: editing lossviz runs every chapter again.
+"""How chapters are executed: cached under the content of the package, on one thread.
 
 The cache itself compares the code of the cells alone, so that a number computed by the package of
 last week would stay on the page. Here its folder is named after the content of the package and of
-the exact versions; a change of either starts an empty cache, and the old one goes.
+the exact versions; a change of either starts an empty cache, and the old one goes. One thread,
+because sums then add up in the same order on every machine, and because threads of small
+computations spend their time waiting for one another.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,4 +48,5 @@ def use_keyed_cache(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     app.connect("config-inited", use_keyed_cache)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels inherit it
     return {"parallel_read_safe": True, "parallel_write_safe": True}
