@@ -49,7 +49,7 @@ lab: $(STAMP)
 	JUPYTER_CONFIG_PATH=$(CURDIR)/book/_lab $(BIN)/jupyter lab --ServerApp.root_dir=$(CURDIR)/book
 
 test: $(STAMP) chromium
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 chromium: $(STAMP)
 	@for name in $(CHROMIUM); do if type -P "$$name" >/dev/null; then exit 0; fi; done; \

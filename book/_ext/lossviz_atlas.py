@@ -118,8 +118,7 @@ def api() -> str:
         title = f"## Losses: {family}"
         parts.append(f"{title}\n\n```{{eval-rst}}\n{entries}\n```")
     entries = "\n".join(
-        f".. autoclass:: lossviz.losses.{name}\n   :members:\n   :exclude-members: __new__, __init__"
-        for name in API_CLASSES
+        f".. autoclass:: lossviz.losses.{name}\n   :members:" for name in API_CLASSES
     )
     parts.append(f"## Declarations\n\n```{{eval-rst}}\n{entries}\n```")
     return "\n\n".join(parts) + "\n"
@@ -143,6 +142,6 @@ def write_pages(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; the contents are read at priority 900."""
     app.connect("config-inited", write_pages)
-    # sphinx_external_toc looks at every living object, and this one of torch's answers with a warning
-    warnings.filterwarnings("ignore", message=".*torch.distributed.reduce_op", category=FutureWarning)
+    # sphinx_external_toc looks at every living object; one of torch's answers with a warning.
+    warnings.filterwarnings("ignore", ".*torch.distributed.reduce_op", FutureWarning)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

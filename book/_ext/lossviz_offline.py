@@ -37,7 +37,7 @@ def vendor_scripts(app: Sphinx) -> None:
 
 
 def copy_mathjax(target: Path) -> None:
-    """Copy the combined MathJax script, its fonts and the TeX extensions that it loads on demand."""
+    """Copy MathJax's combined script, its fonts and the TeX extensions that it loads on demand."""
     for file in files(MATHJAX) or ():
         _, found, inner = file.as_posix().partition("/static/mathjax/")
         if found and inner.startswith(MATHJAX_PARTS):
@@ -46,23 +46,33 @@ def copy_mathjax(target: Path) -> None:
 
 
 def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
-    """Remove widget state from the page and from the notebook that the page offers."""
-    docname = app.env.docname
-    scripts = getattr(app.env, "nb_metadata", {}).get(docname, {}).get("js_files", {})
-    if scripts.pop("ipywidgets_state", None) is None:
+    """Remove the widget state that the page would carry in its head."""
+    page = getattr(app.env, "nb_metadata", {}).get(app.env.docname, {})
+    page.get("js_files", {}).pop("ipywidgets_state", None)
+
+
+def offer_notebook(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Put the executed notebook beside a chapter, without its widget state, for download."""
+    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
+    if not executed.exists():
         return
-    path = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook = json.loads(executed.read_text(encoding="utf-8"))
     notebook["metadata"].pop("widgets", None)
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET_VIEW, None)
-    path.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
+    offered = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
+    offered.parent.mkdir(parents=True, exist_ok=True)
+    offered.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
+    context["ipynb_source"] = f"{pagename}.ipynb"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     app.connect("builder-inited", vendor_scripts)
     app.connect("doctree-read", drop_widget_state)
+    app.connect("html-page-context", offer_notebook, priority=400)  # before the theme's buttons
     app.add_js_file(None, body=NO_SUMMARY)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -45,9 +45,7 @@ def get(key: str) -> Loss:
     titles = {loss.title.lower(): name for name, loss in LOSSES.items()}
     wanted = key.lower().replace("-", "_")
     near = difflib.get_close_matches(wanted, LOSSES, cutoff=0.4)
-    near += [
-        titles[t] for t in difflib.get_close_matches(key.lower(), titles, cutoff=0.6)
-    ]
+    near += [titles[t] for t in difflib.get_close_matches(key.lower(), titles, cutoff=0.6)]
     nearest = list(dict.fromkeys(near)) or list(LOSSES)
     raise ValueError(f"no loss {key!r}; did you mean one of {nearest}?")
 

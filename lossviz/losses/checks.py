@@ -43,9 +43,7 @@ def check_labels(
     if not isinstance(target, torch.Tensor):
         raise TypeError(f"target must be a torch.Tensor, got {type(target).__name__}")
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(
-            f"target must hold integer class labels, got dtype {target.dtype}"
-        )
+        raise TypeError(f"target must hold integer class labels, got dtype {target.dtype}")
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
         raise TypeError(f"ignore_index must be an int, got {ignore_index!r}")
     if target.shape != logits.shape[:-1]:
@@ -55,9 +53,7 @@ def check_labels(
             f"{tuple(logits.shape)}; move a class axis from place 1 with logits.movedim(1, -1)"
         )
     if target.device != logits.device:
-        raise ValueError(
-            f"target is on {target.device}, logits on {logits.device}: move one"
-        )
+        raise ValueError(f"target is on {target.device}, logits on {logits.device}: move one")
     target = target.long()
     kept = target != ignore_index
     labels = torch.where(kept, target, 0)
@@ -71,15 +67,21 @@ def _check_label_range(labels: torch.Tensor, num_classes: int) -> None:
     outside = (labels < 0) | (labels >= num_classes)
     try:
         found = bool(outside.any())
-    except (
-        RuntimeError
-    ):  # under vmap no value can be read; the gather that follows checks
+    except RuntimeError:  # under vmap no value can be read; the gather that follows checks
         return
     if found:
         raise ValueError(
             f"target must lie in [0, {num_classes}) or equal ignore_index, "
             f"got {int(labels[outside][0])}"
         )
+
+
+def widen(logits: torch.Tensor) -> torch.Tensor:
+    """Half precision as float32, any other dtype as it is.
+
+    To be called once a loss: gradients of several terms are then added before they are rounded.
+    """
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
 def row_dtype(tensor: torch.Tensor) -> torch.dtype:

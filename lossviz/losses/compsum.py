@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from .checks import check_labels, check_reduction, reduce_rows, row_dtype
+from .checks import check_labels, check_reduction, reduce_rows
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 from .margin import target_margin
 
@@ -34,11 +34,13 @@ TAU = Parameter(
 
 def box_cox(nll: torch.Tensor, power: float) -> torch.Tensor:
     """(1 - p^power) / power from -log p, continuous through power = 0, where it is -log p."""
-    if (
-        abs(power) < 1e-100
-    ):  # below this power * nll may round to 0; the limit is exact to 1e-90
+    if abs(power) < 1e-100:  # below this power * nll may round to 0; the limit is exact to 1e-90
         return nll
-    return -torch.expm1(-power * nll) / power
+    exponent = power * nll
+    # Two branches for the sake of autograd: it takes the slope of expm1 as its value plus 1, which
+    # rounds to 0 once p^power is below 1e-16, where exp has nothing to cancel.
+    easy, hard = -torch.expm1(-exponent), 1 - torch.exp(-exponent)
+    return torch.where(exponent < 1, easy, hard) / power
 
 
 def comp_sum(
@@ -85,17 +87,17 @@ def comp_sum(
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
     if tau < 1.0:
-        rows = _SteepLoss.apply(logits.to(row_dtype(logits)), labels, tau)
+        rows = _SteepLoss.apply(logits, labels, tau)
     else:
         rows = box_cox(-F.logsigmoid(target_margin(logits, labels)), tau - 1.0)
     return reduce_rows(rows, kept, reduction, logits.dtype)
 
 
 class _SteepLoss(torch.autograd.Function):
-    """Comp-sum for tau < 1, where a factor of the gradient can overflow while the gradient does not.
+    """Comp-sum for tau < 1, where a factor of the gradient may overflow and the gradient not.
 
-    d loss / d z_j = exp(z_j - z_y - tau * nll) is formed in one exponent; the chain rule would
-    multiply an infinite slope in the margin by a probability that underflowed to zero.
+    d loss / d z_j = exp(z_j - z_y - tau * nll) is formed in one exponent, in float64; the chain
+    rule would multiply an infinite slope in the margin by a probability that underflowed to zero.
     """
 
     generate_vmap_rule = True
@@ -115,11 +117,12 @@ class _SteepLoss(torch.autograd.Function):
         index = labels.unsqueeze(-1)
         margin = target_margin(logits, labels).unsqueeze(-1)
         damping = ctx.tau * F.logsigmoid(margin)
-        slope = (logits - logits.gather(-1, index) + damping).exp()
+        slope = (logits.to(margin.dtype) - (logits.gather(-1, index) - damping)).exp()
         slope = slope.scatter(-1, index, -(damping - margin).exp())
         upstream = gradient.unsqueeze(-1)
         # An ignored row arrives with gradient 0 and must leave with 0, whatever its own slope.
-        return torch.where(upstream == 0, 0.0, upstream * slope), None, None
+        gradient = torch.where(upstream == 0, 0.0, upstream * slope)
+        return gradient.to(logits.dtype), None, None
 
 
 def sum_exponential(
@@ -136,9 +139,7 @@ def sum_exponential(
     Arguments, returned value and errors are those of `comp_sum` with ``tau=0``. With two classes it
     is the exponential loss of boosting, exp(-margin). Source: Mao, Mohri and Zhong (2023).
     """
-    return comp_sum(
-        logits, target, tau=0.0, ignore_index=ignore_index, reduction=reduction
-    )
+    return comp_sum(logits, target, tau=0.0, ignore_index=ignore_index, reduction=reduction)
 
 
 def logistic(
@@ -155,9 +156,7 @@ def logistic(
     Arguments, returned value and errors are those of `comp_sum` with ``tau=1``. With two classes it
     is ``softplus(-margin)``. Source: Mao, Mohri and Zhong (2023).
     """
-    return comp_sum(
-        logits, target, tau=1.0, ignore_index=ignore_index, reduction=reduction
-    )
+    return comp_sum(logits, target, tau=1.0, ignore_index=ignore_index, reduction=reduction)
 
 
 Q = Parameter(
@@ -218,9 +217,7 @@ def mae(
     labels is K - 1 whatever the logits: this symmetry is what makes it tolerant of uniform label
     noise. Papers often drop the factor 1/2. Source: Ghosh, Kumar and Sastry (2017).
     """
-    return comp_sum(
-        logits, target, tau=2.0, ignore_index=ignore_index, reduction=reduction
-    )
+    return comp_sum(logits, target, tau=2.0, ignore_index=ignore_index, reduction=reduction)
 
 
 # --- declarations ---------------------------------------------------------------------------------
@@ -276,9 +273,7 @@ def _against_torch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def _towards_one() -> tuple[torch.Tensor, torch.Tensor]:
     logits, target = example_logits()
-    sides = [
-        comp_sum(logits, target, tau=1 + h, reduction="none") for h in (-1e-9, 1e-9)
-    ]
+    sides = [comp_sum(logits, target, tau=1 + h, reduction="none") for h in (-1e-9, 1e-9)]
     return torch.cat(sides), comp_sum(logits, target, reduction="none").repeat(2)
 
 
@@ -462,9 +457,7 @@ MAE = Loss(
     gradient=r"\frac{\partial \ell}{\partial z} = p_y (p - e_y)",
     inputs=CLASS_LOGITS,
     form=SymbolicForm(_mae_form),
-    source=Source(
-        "ghosh2017robust", "mean absolute error", "the paper's value is twice ours"
-    ),
+    source=Source("ghosh2017robust", "mean absolute error", "the paper's value is twice ours"),
     properties=(
         Property("bounded", "Range [0, 1]."),
         Property(
@@ -490,6 +483,6 @@ MAE = Loss(
         Limit("half the L1 distance to the one-hot label", _half_l1),
         Limit("sums to K - 1 over the labels", _symmetry),
     ),
-    stability="1 - p is a sigmoid of minus the margin: exact where p rounds to 1.",
+    stability="1 - p is -expm1(log p): exact where p rounds to 1; its slope also where p is tiny.",
     related=("comp_sum", "generalized_cross_entropy"),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype
+from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype, widen
 from .compsum import CLASS_LOGITS, example_logits
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 from .margin import target_margin
@@ -83,12 +83,11 @@ def cross_entropy(
     if weight is not None:
         _check_weight(weight, logits)
     if isinstance(target, torch.Tensor) and target.is_floating_point():
-        return _with_probabilities(
-            logits, target, weight, smoothing, ignore_index, reduction
-        )
+        return _with_probabilities(logits, target, weight, smoothing, ignore_index, reduction)
 
     labels, kept = check_labels(logits, target, ignore_index)
-    rows = -F.logsigmoid(target_margin(logits, labels))
+    wide = widen(logits)
+    rows = -F.logsigmoid(target_margin(wide, labels))
     if weight is None:
         denominator = None
     else:
@@ -96,7 +95,7 @@ def cross_entropy(
         denominator = torch.where(kept, row_weight, 0.0).sum()
         rows = rows * row_weight
     if smoothing > 0:
-        surprisal = -_log_softmax(logits)
+        surprisal = -wide.log_softmax(-1)
         if weight is not None:
             surprisal = surprisal * weight.to(surprisal.dtype)
         rows = (1 - smoothing) * rows + smoothing * surprisal.mean(-1).to(rows.dtype)
@@ -120,27 +119,21 @@ def _with_probabilities(
         raise ValueError(
             f"ignore_index applies to integer targets only, got {ignore_index} with probabilities"
         )
-    log_probabilities = _log_softmax(logits)
+    log_probabilities = widen(logits).log_softmax(-1)
     target = target.to(log_probabilities.dtype)
     if smoothing > 0:
         target = (1 - smoothing) * target + smoothing / logits.shape[-1]
     if weight is not None:
         target = target * weight.to(target.dtype)
-    rows = -torch.where(target == 0, 0.0, target * log_probabilities).sum(-1)
+    absent = (target == 0) & log_probabilities.isneginf()  # 0 * -inf is 0 here
+    rows = -(target * log_probabilities.masked_fill(absent, 0.0)).sum(-1)
     kept = torch.ones_like(rows, dtype=torch.bool)
     return reduce_rows(rows.to(row_dtype(rows)), kept, reduction, logits.dtype)
 
 
-def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
-    half = logits.dtype in (torch.float16, torch.bfloat16)
-    return (logits.float() if half else logits).log_softmax(-1)
-
-
 def _check_weight(weight: torch.Tensor, logits: torch.Tensor) -> None:
     if not isinstance(weight, torch.Tensor) or not weight.is_floating_point():
-        kind = (
-            weight.dtype if isinstance(weight, torch.Tensor) else type(weight).__name__
-        )
+        kind = weight.dtype if isinstance(weight, torch.Tensor) else type(weight).__name__
         raise TypeError(f"weight must be a floating torch.Tensor, got {kind}")
     if weight.shape != logits.shape[-1:]:
         raise ValueError(
@@ -148,9 +141,7 @@ def _check_weight(weight: torch.Tensor, logits: torch.Tensor) -> None:
             f"got {tuple(weight.shape)}"
         )
     if weight.device != logits.device:
-        raise ValueError(
-            f"weight is on {weight.device}, logits on {logits.device}: move one"
-        )
+        raise ValueError(f"weight is on {weight.device}, logits on {logits.device}: move one")
 
 
 # --- declaration ----------------------------------------------------------------------------------
@@ -173,10 +164,7 @@ def _labels() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack(
         [cross_entropy(logits, target, **options, reduction=r) for r in ("mean", "sum")]
     ), torch.stack(
-        [
-            F.cross_entropy(logits, target, **options, reduction=r)
-            for r in ("mean", "sum")
-        ]
+        [F.cross_entropy(logits, target, **options, reduction=r) for r in ("mean", "sum")]
     )
 
 
@@ -218,9 +206,7 @@ CROSS_ENTROPY = Loss(
     inputs=CLASS_LOGITS,
     parameters=(LABEL_SMOOTHING,),
     form=SymbolicForm(_form),
-    source=Source(
-        "bridle1990probabilistic", "", "the quantity itself is older: Shannon (1948)"
-    ),
+    source=Source("bridle1990probabilistic", "", "the quantity itself is older: Shannon (1948)"),
     properties=(
         Property(
             "strictly proper",
@@ -239,9 +225,7 @@ CROSS_ENTROPY = Loss(
         ),
     ),
     limits=(
-        Limit(
-            "torch's value with labels, weights, smoothing and ignored rows", _labels
-        ),
+        Limit("torch's value with labels, weights, smoothing and ignored rows", _labels),
         Limit("torch's value with probability targets and smoothing", _probabilities),
         Limit("one-hot probabilities equal labels", _one_hot),
         Limit(

@@ -18,9 +18,7 @@ import torch
 
 from .modules import make_module
 
-if (
-    TYPE_CHECKING
-):  # importing sympy takes a third of a second, which only symbolic work should pay
+if TYPE_CHECKING:  # importing sympy takes a third of a second, which only symbolic work should pay
     import sympy as sp
 
 
@@ -77,9 +75,7 @@ class Parameter:
         Raises TypeError for anything but a real number, ValueError outside the range.
         """
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(
-                f"{self.name} must be a number, got {type(value).__name__}: {value!r}"
-            )
+            raise TypeError(f"{self.name} must be a number, got {type(value).__name__}: {value!r}")
         value = float(value)
         above = value > self.low or (value == self.low and not self.low_open)
         below = value < self.high or (value == self.high and not self.high_open)
@@ -105,9 +101,7 @@ class SymbolicForm:
 
     value: Callable[[Sequence[sp.Expr], int], sp.Expr]
 
-    def of_probabilities(
-        self, probabilities: Sequence[sp.Expr], target: int
-    ) -> sp.Expr:
+    def of_probabilities(self, probabilities: Sequence[sp.Expr], target: int) -> sp.Expr:
         """The loss of one example whose softmax probabilities are given."""
         return self.value(probabilities, target)
 
@@ -119,9 +113,7 @@ class SymbolicForm:
         total = sp.Add(*weights)
         return self.value([weight / total for weight in weights], target)
 
-    def along_target_probability(
-        self, probability: sp.Expr, num_classes: int
-    ) -> sp.Expr:
+    def along_target_probability(self, probability: sp.Expr, num_classes: int) -> sp.Expr:
         """The loss when the other classes share what the target leaves equally."""
         other = (1 - probability) / (num_classes - 1)
         return self.value([probability] + [other] * (num_classes - 1), 0)
@@ -201,9 +193,7 @@ class Loss:
         return inspect.signature(self.function)
 
     def __repr__(self) -> str:
-        parameters = ", ".join(
-            f"{p.name}={p.default:g} in {p.interval}" for p in self.parameters
-        )
+        parameters = ", ".join(f"{p.name}={p.default:g} in {p.interval}" for p in self.parameters)
         return f"<{self.key}: {self.summary}{' Parameters: ' + parameters + '.' if parameters else ''}>"
 
     def _repr_markdown_(self) -> str:

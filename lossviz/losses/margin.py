@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .checks import row_dtype
+from .checks import row_dtype, widen
 
 
 def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -31,60 +31,72 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     tensor (...), float64 where the device has it (a row holds one number, so this costs nothing).
     With one class the margin is as large as the dtype allows, so that the probability is 1.
     """
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    return _TargetMargin.apply(logits, labels)[0]
-
-
-def _without_target(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    # The smallest finite number, not -inf: a row whose other classes are all -inf (or that has no
-    # other class) then still has a finite maximum, and softmax no 0/0.
-    return logits.scatter(-1, labels.unsqueeze(-1), torch.finfo(logits.dtype).min)
+    return _margin_and_slope(widen(logits), labels)[0]
 
 
 class _TargetMargin(torch.autograd.Function):
-    """The margin, and the softmax over the other classes, which is minus its gradient."""
+    """The margin and minus its gradient: the softmax over the other classes, and -1 at the target.
 
-    generate_vmap_rule = True
+    Both scatters of the forward pass write into fresh tensors: with wide rows each pass over a
+    tensor of the size of the logits shows in the time.
+    """
 
     @staticmethod
-    def forward(
-        logits: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        others = _without_target(logits, labels)
+    def forward(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        index = labels.unsqueeze(-1)
+        others = _without(logits, index)
         largest = others.amax(-1)
         others = others.softmax(-1)
         exact = row_dtype(logits)
-        chosen = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1).to(exact)
-        # The largest softmax entry is 1 / sum(exp(z - largest)): the log-sum-exp without its offset.
-        return chosen - largest.to(exact) + others.amax(-1).to(exact).log(), others
+        chosen = logits.gather(-1, index).squeeze(-1).to(exact)
+        # The largest softmax entry is 1 / sum(exp(z - largest)): log-sum-exp without its offset.
+        margin = chosen - largest.to(exact) + others.amax(-1).to(exact).log()
+        return margin, others.scatter_(-1, index, -1.0)
 
     @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]
-    ) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         logits, labels = inputs
-        others = output[1]
-        ctx.mark_non_differentiable(others)
-        ctx.save_for_backward(logits, labels, others)
-        ctx.save_for_forward(labels, others)
+        slope = output[1]
+        ctx.mark_non_differentiable(slope)
+        ctx.save_for_backward(logits, labels, slope)
+        ctx.save_for_forward(slope)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        logits, labels, others = ctx.saved_tensors
-        if (
-            torch.is_grad_enabled()
-        ):  # a second derivative is wanted: rebuild what it runs through
-            others = _without_target(logits, labels).softmax(-1)
-        gradient = gradients[0].to(logits.dtype).unsqueeze(-1)
-        # In place on the fresh product: one pass less over a tensor the size of the logits.
-        return (others * -gradient).scatter_(-1, labels.unsqueeze(-1), gradient), None
+        logits, labels, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted: rebuild what it runs through
+            index = labels.unsqueeze(-1)
+            slope = _without(logits, index).softmax(-1).scatter(-1, index, -1.0)
+        return -gradients[0].to(logits.dtype).unsqueeze(-1) * slope, None
 
     @staticmethod
-    def jvp(
-        ctx: Any, tangent: torch.Tensor, _labels: None
-    ) -> tuple[torch.Tensor, None]:
-        labels, others = ctx.saved_tensors
-        index = labels.unsqueeze(-1)
-        weights = (-others).scatter(-1, index, torch.ones_like(others[..., :1]))
-        return (weights * tangent).sum(-1).to(row_dtype(tangent)), None
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: torch.Tensor) -> tuple[Any, Any]:
+        # Rows do not see each other, so a batch is one more leading axis.
+        batches = [
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(inputs, in_dims, strict=True)
+        ]
+        return _margin_and_slope(*batches), (0, 0)
+
+
+class _TargetMarginWithForwardMode(_TargetMargin):
+    """The same with a rule for forward mode, which torch.compile does not trace."""
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, _labels: None) -> tuple[torch.Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return -(slope * tangent).sum(-1).to(row_dtype(tangent)), None
+
+
+def _margin_and_slope(
+    logits: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    compiling = torch.compiler.is_compiling()
+    function = _TargetMargin if compiling else _TargetMarginWithForwardMode
+    return function.apply(logits, labels)
+
+
+def _without(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    # The smallest finite number, not -inf: a row whose other classes are all -inf (or that has no
+    # other class) then still has a finite maximum, and softmax no 0/0.
+    return logits.scatter(-1, index, torch.finfo(logits.dtype).min)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype
-from .compsum import CLASS_LOGITS, example_logits
+from .compsum import CLASS_LOGITS, box_cox, example_logits
 from .crossentropy import cross_entropy
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 from .margin import target_margin
@@ -121,8 +121,8 @@ def poly_1(
     epsilon = EPSILON.check(epsilon)
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
-    margin = target_margin(logits, labels)
-    rows = -F.logsigmoid(margin) + epsilon * torch.sigmoid(-margin)
+    nll = -F.logsigmoid(target_margin(logits, labels))
+    rows = nll + epsilon * box_cox(nll, 1.0)
     return reduce_rows(rows, kept, reduction, logits.dtype)
 
 
@@ -205,8 +205,8 @@ def symmetric_cross_entropy(
     log_zero = LOG_ZERO.check(log_zero)
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
-    margin = target_margin(logits, labels)
-    rows = -alpha * F.logsigmoid(margin) - beta * log_zero * torch.sigmoid(-margin)
+    nll = -F.logsigmoid(target_margin(logits, labels))
+    rows = alpha * nll - beta * log_zero * box_cox(nll, 1.0)
     return reduce_rows(rows, kept, reduction, logits.dtype)
 
 
@@ -266,22 +266,23 @@ def symmetric_ce(
             f"and {tuple(teacher.shape)}"
         )
     if student.device != teacher.device:
-        raise ValueError(
-            f"student is on {student.device}, teacher on {teacher.device}: move one"
-        )
+        raise ValueError(f"student is on {student.device}, teacher on {teacher.device}: move one")
     exact = row_dtype(student)
     log_p = student.to(exact).log_softmax(-1)
     log_q = teacher.to(exact).log_softmax(-1)
-    rows = -(1 - alpha) * _expectation(log_q, log_p) - alpha * _expectation(
-        log_p, log_q
-    )
+    rows = torch.zeros_like(log_p[..., 0])
+    if alpha < 1:  # a term of weight 0 may be infinite, and must not count as 0 * inf
+        rows = rows - (1 - alpha) * _expectation(log_q, log_p)
+    if alpha > 0:
+        rows = rows - alpha * _expectation(log_p, log_q)
     kept = torch.ones_like(rows, dtype=torch.bool)
     return reduce_rows(rows, kept, reduction, student.dtype)
 
 
 def _expectation(log_weight: torch.Tensor, log_value: torch.Tensor) -> torch.Tensor:
+    # 0 * -inf is 0 here. The factor is replaced, not the product: its gradient would be 0 * inf.
     weight = log_weight.exp()
-    return torch.where(weight == 0, 0.0, weight * log_value).sum(-1)
+    return (weight * log_value.masked_fill(weight == 0, 0.0)).sum(-1)
 
 
 # --- declarations ---------------------------------------------------------------------------------
@@ -334,17 +335,13 @@ def _reverse_by_hand() -> tuple[torch.Tensor, torch.Tensor]:
 def _teacher_target() -> tuple[torch.Tensor, torch.Tensor]:
     logits, _ = example_logits()
     teacher = logits.flip(0)
-    return symmetric_ce(logits, teacher, alpha=0.0), cross_entropy(
-        logits, teacher.softmax(-1)
-    )
+    return symmetric_ce(logits, teacher, alpha=0.0), cross_entropy(logits, teacher.softmax(-1))
 
 
 def _exchange() -> tuple[torch.Tensor, torch.Tensor]:
     logits, _ = example_logits()
     teacher = logits.flip(0)
-    return symmetric_ce(logits, teacher, alpha=0.3), symmetric_ce(
-        teacher, logits, alpha=0.7
-    )
+    return symmetric_ce(logits, teacher, alpha=0.3), symmetric_ce(teacher, logits, alpha=0.7)
 
 
 FOCAL = Loss(
@@ -374,9 +371,7 @@ FOCAL = Loss(
             Source("charoenphakdee2021focal"),
         ),
         Property("bounded", "Unbounded; like cross-entropy for hard examples."),
-        Property(
-            "monotone in gamma", r"At fixed logits it does not increase with $\gamma$."
-        ),
+        Property("monotone in gamma", r"At fixed logits it does not increase with $\gamma$."),
     ),
     limits=(Limit("gamma = 0 is cross-entropy", _focal_at_zero),),
     stability="log(1 - p) is the log-sigmoid of minus the margin: no power of a rounded 1 - p.",
@@ -404,7 +399,7 @@ POLY_1 = Loss(
         Property("proper", r"Strictly proper for $\epsilon = 0$ only."),
     ),
     limits=(Limit("epsilon = 0 is cross-entropy", _poly_at_zero),),
-    stability="1 - p is the sigmoid of minus the margin.",
+    stability="1 - p is -expm1(log p): exact where p rounds to 1; its slope also where p is tiny.",
     related=("cross_entropy", "mae", "symmetric_cross_entropy"),
 )
 
@@ -433,8 +428,7 @@ SYMMETRIC_CROSS_ENTROPY = Loss(
         ),
         Property(
             "noise tolerance",
-            "The reverse term alone is symmetric: its sum over the labels "
-            "is -A (K - 1).",
+            "The reverse term alone is symmetric: its sum over the labels is -A (K - 1).",
             source=Source("wang2019symmetric"),
         ),
     ),
@@ -459,9 +453,7 @@ SYMMETRIC_CE = Loss(
     parameters=(MIX,),
     source=Source("dobler2023robust", "the consistency loss"),
     properties=(
-        Property(
-            "exchange", r"Exchanging the two sides turns $\alpha$ into $1 - \alpha$."
-        ),
+        Property("exchange", r"Exchanging the two sides turns $\alpha$ into $1 - \alpha$."),
         Property("bounded", "Unbounded; finite for finite logits."),
     ),
     limits=(

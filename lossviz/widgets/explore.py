@@ -9,8 +9,10 @@ import inspect
 import io
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import anywidget
 import ipywidgets as widgets
 import matplotlib
 import numpy as np
@@ -23,9 +25,9 @@ from .. import losses
 from ..losses import Loss
 from . import plane as plane_module
 from .flow import TIMES
-from .landscape import EXTENT
 from .palette import LIGHT, matplotlib_style
-from .plane import BASIS, Landscape, Path, PlaneLoss
+from .plane import BASIS, FlowPath, Landscape, PlaneLoss
+from .views import EXTENT
 
 NOT_SLIDERS = ("reduction", "ignore_index", "weight")
 TEACHER_LOGIT = 2.0
@@ -107,7 +109,8 @@ class Explorer(widgets.VBox):
         handles = [*controls.values(), self.target, *self.start]
         for handle in handles:
             handle.observe(self._redraw, names="value")
-        super().__init__([*handles, self.picture])
+        super().__init__([*handles, self.picture, _Keyboard()])
+        self.add_class("lossviz-explorer")
         self._redraw()
 
     def _redraw(self, _change: Any = None) -> None:
@@ -129,6 +132,10 @@ class Explorer(widgets.VBox):
             "</figcaption>", " Run this chapter in JupyterLab to move the sliders.</figcaption>"
         )
         return super()._repr_mimebundle_(**kwargs) | {"text/html": still}
+
+
+class _Keyboard(anywidget.AnyWidget):
+    _esm = Path(__file__).with_suffix(".js")
 
 
 # What to call, and which controls it gets.
@@ -265,7 +272,7 @@ def _bounds(name: str, bounds: Any, whole: bool) -> tuple[float, float, float]:
 # What is drawn.
 
 
-def _figure(name: str, target: int, landscape: Landscape, path: Path) -> str:
+def _figure(name: str, target: int, landscape: Landscape, path: FlowPath) -> str:
     """The picture as an HTML figure: PNG, text alternative and a caption with the path's end."""
     finite = landscape.values[landscape.values.isfinite()]
     end = torch.softmax(path.points[-1] @ BASIS.to(path.points.dtype), dim=0)[target]
@@ -286,7 +293,7 @@ def _figure(name: str, target: int, landscape: Landscape, path: Path) -> str:
     )
 
 
-def _draw(target: int, landscape: Landscape, path: Path) -> bytes:
+def _draw(target: int, landscape: Landscape, path: FlowPath) -> bytes:
     style: Any = matplotlib_style() | {"axes.grid": False, "savefig.bbox": "standard"}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(9.6, 4.8))

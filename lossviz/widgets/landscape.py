@@ -72,7 +72,7 @@ def landscape(
         _spec(subject, controls),
         controls,
         alt=(
-            f"Contours of the {subject.loss.title} loss of class 1 among three, label noise "
+            f"{subject.loss.title} as contours, for class 1 of three with label noise "
             f"{label_noise:g}: left over the plane of logits, right over the simplex of "
             f"probabilities. A path follows the gradient downhill from u = {point[0]:g}, "
             f"v = {point[1]:g}; dots mark times 1, 10 and 100."
@@ -141,9 +141,22 @@ def _drag_signals() -> list[dict[str, Any]]:
     near = ", ".join(f"log(max({p}, 1e-3))" for p in barycentric(x, y))
     click = {"update": "[x(), y()]"}
     return [
-        {"name": "plane_drag", "value": [0, 0], "on": [{"events": "@plane:click", **click}]},
-        {"name": "simplex_drag", "value": [0, 0], "on": [{"events": "@simplex:click", **click}]},
-        signal("drag_logits", f"[{near}]"),
+        {
+            "name": "plane_drag",
+            "value": [0, 0],
+            "on": [{"events": "@plane_surface:click", **click}],
+        },
+        {
+            "name": "simplex_drag",
+            "value": [0, 0],
+            "on": [{"events": "@simplex_surface:click", **click}],
+        },
+        # on the pointer alone: places also change with the width of the page
+        {
+            "name": "drag_logits",
+            "value": [0, 0, 0],
+            "on": [{"events": {"signal": "simplex_drag"}, "update": f"[{near}]"}],
+        },
     ]
 
 
@@ -164,7 +177,7 @@ def _moves(name: str) -> list[dict[str, Any]]:
         }
         for event, value in (
             ("plane_drag", f"{2 * EXTENT} * ({pixel})"),
-            ("simplex_drag", logit),
+            ("drag_logits", logit),
         )
     ]
 

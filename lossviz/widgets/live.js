@@ -30,8 +30,6 @@ const STYLE = `
   .lossviz-live > .lossviz-still.lossviz-still { display: block; }
 }`;
 
-let count = 0;
-
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -60,12 +58,15 @@ function watchTheme(changed) {
   };
 }
 
+// JupyterLab reads this: else the arrow keys move between its cells and not the slider
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
 function slider(control, id, set) {
   const digits = (`${control.step}`.split(".")[1] ?? "").length;
   const text = (value) => value.toFixed(digits).replace("-", "\u2212");
   const input = element("input", {
     type: "range", id, min: control.start, max: control.stop, step: control.step,
-    "data-signal": control.signal, "aria-describedby": `${id}-ends`,
+    "data-signal": control.signal, "aria-describedby": `${id}-ends`, ...OWN_KEYS,
   });
   const output = element("output", { for: id });
   const show = (value) => {
@@ -81,7 +82,7 @@ function slider(control, id, set) {
 }
 
 function choice(control, id, set) {
-  const select = element("select", { id, "data-signal": control.signal });
+  const select = element("select", { id, "data-signal": control.signal, ...OWN_KEYS });
   for (const option of control.options) select.append(element("option", { value: option }, option));
   select.addEventListener("change", () => set(control.signal, select.value));
   const label = element("label", { for: id }, control.label);
@@ -141,9 +142,11 @@ async function draw(figure, stage, fail) {
 
   view.signal("container", width()).signal("dark", isDark());
   await view.runAsync();
+  // random, because a notebook loads a copy of this module for every figure of one document
+  const prefix = `lossviz-${Math.random().toString(36).slice(2)}`;
   for (const control of figure.controls) {
     const make = { slider, choice }[control.kind];
-    const { node, show } = make(control, `lossviz-control-${++count}`, set);
+    const { node, show } = make(control, `${prefix}-${control.signal}`, set);
     view.addSignalListener(control.signal, (_, value) => show(value));
     show(view.signal(control.signal));
     controls.append(node);

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from .flow import RIGHT, SIDE, TIMES
-from .landscape import EXTENT
+from .views import EXTENT
 
 BASIS = torch.tensor(
     [[RIGHT, -RIGHT / 2, -RIGHT / 2], [0.0, SIDE, -SIDE]], dtype=torch.float64
@@ -45,7 +45,7 @@ class Landscape:
 
 
 @dataclass(frozen=True)
-class Path:
+class FlowPath:
     """Gradient flow z' = -grad: its times (m,), points (m, 2) and loss values (m,)."""
 
     times: torch.Tensor
@@ -91,7 +91,7 @@ class PlaneLoss:
             (gradients,) = torch.autograd.grad(values.sum(), points)
         return values.detach(), gradients
 
-    def flow(self, start: tuple[float, float], duration: float = TIMES[-1]) -> Path:
+    def flow(self, start: tuple[float, float], duration: float = TIMES[-1]) -> FlowPath:
         """Follow z' = -grad from `start` for `duration`, or until it leaves the plane or rests.
 
         Euler steps of at most 0.1 in length and a tenth of the time passed so far: many losses
@@ -112,7 +112,7 @@ class PlaneLoss:
             step = min(0.1 / speed, 0.05 + 0.1 * time, duration - time)
             point = point - step * gradient
             time += step
-        return Path(torch.tensor(times), torch.stack(points), torch.stack(values))
+        return FlowPath(torch.tensor(times), torch.stack(points), torch.stack(values))
 
     def _values(self, logits: torch.Tensor) -> torch.Tensor:
         """Call the function and make sure of one floating value per example."""

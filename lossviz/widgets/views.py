@@ -16,6 +16,7 @@ GRID = 80
 SIMPLEX_GRID = (53, 61)  # columns and rows of near-square cells over the triangle's box
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEFT, TOP, FOOT = 46, 10, 96
+LOWEST = {"fill": {"signal": "ramp[0]"}}  # below the first contour
 
 
 def plane_x(u: str) -> str:
@@ -51,9 +52,8 @@ def plane() -> dict[str, Any]:
     corners = [("side - 8", "14", "right"), ("8", "14", "left"), ("8", "side - 14", "left")]
     scale = {"type": "linear", "domain": [-EXTENT, EXTENT]}
     return {
-        "name": "plane",
         "type": "group",
-        "encode": {"update": place | _box("side", "side")},
+        "encode": {"update": place | _size("side", "side")},
         "signals": [signal("width", "side"), signal("height", "side")],
         "scales": [
             {"name": "x", "range": "width", **scale},
@@ -68,7 +68,7 @@ def plane() -> dict[str, Any]:
                 "type": "group",
                 "interactive": False,
                 "clip": True,
-                "encode": {"update": _box("side", "side")},
+                "encode": {"update": _size("side", "side") | LOWEST},
                 "marks": [
                     *_picture(
                         "plane", f"side / {GRID - 1}", plane_x("datum.u"), plane_y("datum.v")
@@ -78,6 +78,7 @@ def plane() -> dict[str, Any]:
                 ],
             },
             _times(),
+            _surface("plane", "'M0 0H' + side + 'V' + side + 'H0Z'"),
             _start(plane_x("u"), plane_y("v")),
         ],
     }
@@ -94,42 +95,28 @@ def simplex() -> dict[str, Any]:
     ends = [("0", "side / 2"), ("depth / 2", "side / 4"), ("depth / 2", "side * 3 / 4")]
     place = {"x": {"signal": "simplex_x"}, "y": {"signal": "simplex_y"}}
     return {
-        "name": "simplex",
         "type": "group",
-        "encode": {"update": place | _box("depth", "side") | {"fill": {"value": "transparent"}}},
+        "encode": {"update": place | _size("depth", "side")},
         "marks": [
             {
                 "type": "group",
                 "interactive": False,
                 "clip": {"path": {"signal": triangle}},
-                "encode": {"update": _box("depth", "side")},
+                "encode": {"update": _size("depth", "side") | LOWEST},
                 "marks": [
                     *_picture("simplex", f"depth / {SIMPLEX_GRID[0] - 1}", *on_simplex("datum.p")),
                     *(_boundary(*middle, *end) for end in ends),
                 ],
             },
-            {
-                "type": "path",
-                "interactive": False,
-                "encode": {
-                    "update": {
-                        "path": {"signal": triangle},
-                        "stroke": palette.colour("muted"),
-                    }
-                },
-            },
             *_class_names(corners),
+            _surface("simplex", triangle),
             _start(*on_simplex("p0")),
         ],
     }
 
 
-def _box(width: str, height: str) -> dict[str, Any]:
-    return {
-        "width": {"signal": width},
-        "height": {"signal": height},
-        "fill": {"signal": "ramp[0]"},
-    }
+def _size(width: str, height: str) -> dict[str, Any]:
+    return {"width": {"signal": width}, "height": {"signal": height}}
 
 
 def _picture(name: str, cell: str, x: str, y: str) -> list[dict[str, Any]]:
@@ -225,6 +212,21 @@ def _class_names(places: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
         }
         for k, (x, y, align) in enumerate(places, 1)
     ]
+
+
+def _surface(name: str, outline: str) -> dict[str, Any]:
+    """Lies over a picture, frames it, and takes the clicks."""
+    return {
+        "name": f"{name}_surface",
+        "type": "path",
+        "encode": {
+            "update": {
+                "path": {"signal": outline},
+                "fill": {"value": "transparent"},
+                "stroke": palette.colour("muted"),
+            }
+        },
+    }
 
 
 def _start(x: str, y: str) -> dict[str, Any]:

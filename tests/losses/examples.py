@@ -7,7 +7,7 @@ inputs are labels (...): that alone is what the tests go by.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -85,17 +85,19 @@ def settings(loss: Loss) -> list[dict[str, float]]:
     return [dict(pairs) for pairs in dict.fromkeys(tuple(s.items()) for s in found)]
 
 
-each_setting = pytest.mark.parametrize(
-    ("loss", "parameters"),
-    [
-        pytest.param(loss, s, id="-".join([key, *(f"{k}={v!r}" for k, v in s.items())]))
-        for key, loss in LOSSES.items()
-        for s in settings(loss)
-    ],
-)
+def _parametrize(losses: Iterable[Loss]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("loss", "parameters"),
+        [
+            pytest.param(loss, s, id="-".join([loss.key, *(f"{k}={v!r}" for k, v in s.items())]))
+            for loss in losses
+            for s in settings(loss)
+        ],
+    )
 
-takes_labels = pytest.mark.parametrize(
-    "loss",
-    [loss for loss in LOSSES.values() if "ignore_index" in loss.signature.parameters],
-    ids=lambda loss: loss.key,
-)
+
+LABELLED = [loss for loss in LOSSES.values() if "ignore_index" in loss.signature.parameters]
+
+each_setting = _parametrize(LOSSES.values())
+each_labelled_setting = _parametrize(LABELLED)
+each_labelled_loss = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.key)

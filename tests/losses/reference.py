@@ -57,31 +57,28 @@ def _compiled(
     return sp.lambdify(arguments, wanted, modules="mpmath", cse=True)
 
 
-def exact_rows(
-    loss: Loss, inputs: Inputs, parameters: dict[str, float]
-) -> tuple[list[mpmath.mpf], list[list[mpmath.mpf]]]:
-    """Per row of (N, K) inputs: the value, and the gradient for all logits one after another."""
-    logits = torch.cat([x for x in inputs if x.is_floating_point()], dim=-1)
-    labels = [x for x in inputs if not x.is_floating_point()]
-    values, slopes = [], []
+@cache
+def _exact_row(
+    key: str, classes: int, label: int | None, numbers: tuple[float, ...]
+) -> tuple[float, ...]:
+    easy = label is not None and max(numbers[:classes]) == numbers[label]
     with mpmath.workdps(DIGITS):
-        for row in range(len(logits)):
-            label = int(labels[0][row]) if labels else None
-            easy = labels != [] and int(logits[row].argmax()) == label
-            function = _compiled(loss.key, inputs[0].shape[-1], label, easy)
-            numbers = [*logits[row].tolist(), *(float(parameters[p]) for p in loss.defaults)]
-            value, *slope = function(*map(mpmath.mpf, numbers))
-            values.append(value)
-            slopes.append(slope)
-    return values, slopes
+        return tuple(map(float, _compiled(key, classes, label, easy)(*map(mpmath.mpf, numbers))))
 
 
 def exact(
     loss: Loss, inputs: Inputs, parameters: dict[str, float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`exact_rows` rounded to float64: values (N,), gradients (N, number of logits)."""
-    values, slopes = exact_rows(loss, inputs, parameters)
-    return (
-        torch.tensor([float(v) for v in values], dtype=torch.float64),
-        torch.tensor([[float(g) for g in row] for row in slopes], dtype=torch.float64),
-    )
+    """Values (N,) and gradients (N, number of logits) for (N, K) inputs, rounded to float64 once.
+
+    With two sets of logits the gradient for the second follows that for the first.
+    """
+    logits = torch.cat([x for x in inputs if x.is_floating_point()], dim=-1).tolist()
+    labels = next((x.tolist() for x in inputs if not x.is_floating_point()), [None] * len(logits))
+    ordered = tuple(float(parameters[name]) for name in loss.defaults)
+    rows = [
+        _exact_row(loss.key, inputs[0].shape[-1], label, (*row, *ordered))
+        for row, label in zip(logits, labels, strict=True)
+    ]
+    values, *slopes = torch.tensor(rows, dtype=torch.float64).unbind(-1)
+    return values, torch.stack(slopes, dim=-1)

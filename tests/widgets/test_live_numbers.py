@@ -12,11 +12,14 @@ CLASSES = 4
 SUBJECTS = [loss for loss in LOSSES.values() if loss.form is not None]
 EAST = torch.tensor([2, -1, -1], dtype=torch.float64) / math.sqrt(6)
 NORTH = torch.tensor([0, 1, -1], dtype=torch.float64) / math.sqrt(2)
-RUN = "async ([signals, rows]) => { %s; await view.runAsync(); return %s; }"
-VIEW = """
+READ = """
+async ([signals, wanted]) => {
   const view = document.querySelector('.lossviz-stage').lossviz.view;
-  for (const [name, value] of Object.entries(signals)) view.signal(name, value)"""
-READ = "Object.fromEntries(rows.map((name) => [name, view.data(name)]))"
+  for (const [name, value] of Object.entries(signals)) view.signal(name, value);
+  await view.runAsync();
+  return Object.entries(wanted).map(([name, fields]) =>
+    fields.map((field) => view.data(name).map((row) => row[field])));
+}"""
 
 
 def settings(loss):
@@ -30,16 +33,12 @@ def settings(loss):
     return found
 
 
-def read(page, signals, rows):
-    """Set signals, let the figure run, return its data by name as columns in float64."""
-    data = page.evaluate(RUN % (VIEW, READ), [signals, rows])
+def read(page, signals, **wanted):
+    """Set signals, let the figure run, return the wanted fields of each data set in float64."""
+    found = page.evaluate(READ, [signals, wanted])
     return {
-        name: {
-            field: torch.tensor([row[field] for row in table], dtype=torch.float64)
-            for field in table[0]
-            if isinstance(table[0][field], (int, float))
-        }
-        for name, table in data.items()
+        name: dict(zip(fields, torch.tensor(columns, dtype=torch.float64), strict=True))
+        for (name, fields), columns in zip(wanted.items(), found, strict=True)
     }
 
 
@@ -55,7 +54,7 @@ def assert_same(actual, expected):
 def test_curve_is_the_torch_function_and_its_gradient(loss, show):
     page = show(curve(loss, num_classes=CLASSES).html())
     for values in settings(loss):
-        rows = read(page, parameters(values), ["curve"])["curve"]
+        rows = read(page, parameters(values), curve=["margin", "p", "value", "pull"])["curve"]
         logits = torch.zeros(len(rows["margin"]), CLASSES, dtype=torch.float64)
         logits[:, 0] = rows["margin"] + math.log(CLASSES - 1)
         logits.requires_grad_()
@@ -74,7 +73,10 @@ def test_landscape_is_the_torch_function_averaged_over_labels(loss, show):
         for noise in (0.0, 0.3):
             weights = (1 - noise, noise / 2, noise / 2)
             data = read(
-                page, parameters(values) | {"noise": noise}, ["plane_grid", "simplex_grid"]
+                page,
+                parameters(values) | {"noise": noise},
+                plane_grid=["u", "v", "value"],
+                simplex_grid=["p1", "p2", "p3", "value"],
             )
             plane, simplex = data["plane_grid"], data["simplex_grid"]
             places = {
@@ -84,8 +86,7 @@ def test_landscape_is_the_torch_function_averaged_over_labels(loss, show):
             assert len(plane["value"]) == 80 * 80
             for name, logits in places.items():
                 expected = sum(
-                    weight
-                    * loss(logits, torch.full((len(logits),), k), **values, reduction="none")
+                    weight * loss(logits, torch.full((len(logits),), k), **values, reduction="none")
                     for k, weight in enumerate(weights)
                 )
                 assert_same(data[f"{name}_grid"]["value"], expected)
@@ -100,7 +101,7 @@ def flow(loss, start, noise, duration, **values):
         value = sum(w * loss(z, torch.tensor(k), **values) for k, w in enumerate(weights))
         return -torch.autograd.grad(value, z)[0]
 
-    z, step, lead = start[0] * EAST + start[1] * NORTH, 0.02, math.inf
+    z, step, lead = start[0] * EAST + start[1] * NORTH, 0.05, math.inf
     for k in range(round(duration / step)):
         if z[0] > z[1:].max():
             lead = min(lead, k * step)
@@ -123,16 +124,18 @@ def flow(loss, start, noise, duration, **values):
 def test_path_is_gradient_flow_in_its_own_time(key, values, noise, show):
     start = (-2.0, 1.5)
     figure = landscape(key, point=start, label_noise=noise, values=values)
-    data = read(show(figure.html()), {}, ["dots", "lead_taken"])
+    data = read(show(figure.html()), {}, dots=["mark", "u", "v"], lead_taken=["at"])
     ten = data["dots"]["mark"] == 10
     u, v, lead = flow(LOSSES[key], start, noise, 10, **values)
     assert math.hypot(data["dots"]["u"][ten] - u, data["dots"]["v"][ten] - v) < 0.05
-    assert math.isclose(data["lead_taken"]["at"], lead, rel_tol=0.02, abs_tol=0.03)
+    assert math.isclose(data["lead_taken"]["at"], lead, rel_tol=0.02, abs_tol=0.06)
 
 
 def test_for_one_clean_example_tau_changes_the_pace_but_not_the_path(show):
     page = show(landscape("comp_sum").html())
-    slow, fast = (read(page, {"param_tau": tau}, ["path"])["path"] for tau in (1.8, 0.4))
+    slow, fast = (
+        read(page, {"param_tau": tau}, path=["u", "v", "time"])["path"] for tau in (1.8, 0.4)
+    )
     for axis in ("u", "v"):
         torch.testing.assert_close(slow[axis], fast[axis], rtol=0, atol=0.01)
     assert slow["time"][10] > 10 * fast["time"][10]
@@ -141,7 +144,7 @@ def test_for_one_clean_example_tau_changes_the_pace_but_not_the_path(show):
 def test_path_ends_in_the_minimum_when_labels_are_noisy(show):
     noise = 0.3
     page = show(landscape("cross_entropy", label_noise=noise, point=(-5.0, -4.0)).html())
-    path = read(page, {}, ["path"])["path"]
+    path = read(page, {}, path=["u", "v"])["path"]
     weights = torch.tensor([1 - noise, noise / 2, noise / 2], dtype=torch.float64).log()
     assert math.isclose(path["u"][-1], weights @ EAST, abs_tol=1e-3)
     assert math.isclose(path["v"][-1], weights @ NORTH, abs_tol=1e-3)

@@ -46,7 +46,8 @@ def vega_value(expression: str, values: dict[str, float]) -> float:
         ],
     }
     texts = [
-        line for line in json.dumps(vl_convert.vega_to_scenegraph(spec), indent=0).splitlines()
+        line
+        for line in json.dumps(vl_convert.vega_to_scenegraph(spec), indent=0).splitlines()
         if line.startswith('"text": ')
     ]
     (text,) = texts

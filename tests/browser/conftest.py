@@ -1,0 +1,104 @@
+"""The built book, and a browser that reaches nothing but files of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+LOCAL = ("file:", "data:", "blob:")
+
+
+@pytest.fixture(scope="session")
+def site(testrun_uid: str) -> Path:
+    """Folder of the book's pages, built as `make book` builds it, once for all test processes."""
+    build = ROOT / "_build"
+    build.mkdir(exist_ok=True)
+    mark = build / ".tested"
+    with FileLock(build / ".lock"):
+        if not mark.exists() or mark.read_text() != testrun_uid:
+            command = [Path(sys.executable).with_name("jupyter-book"), "build", "."]
+            options = ["-W", "-n", "--keep-going"]
+            made = subprocess.run([*command, *options], cwd=ROOT, capture_output=True)
+            assert made.returncode == 0, made.stderr.decode()[-8000:]
+            mark.write_text(testrun_uid)
+    return build / "html"
+
+
+# For a module only: a test that brings a browser of its own cannot start it beside this one.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The Chromium of the system if there is one, else Playwright's."""
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Visit:
+    """An open page: what it asked for and what went wrong."""
+
+    page: Page
+    files: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser) -> Callable[..., AbstractContextManager[Visit]]:
+    """Open a file in a fresh context without network, wait until it is at rest, close it again."""
+
+    @contextmanager
+    def open_file(path: Path, query: str = "", **settings: Any) -> Iterator[Visit]:
+        context = browser.new_context(**settings)
+        page = context.new_page()
+        seen = Visit(page)
+
+        def hear(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                seen.problems.append(f"console {message.type}: {message.text}")
+
+        def answer(route: Route) -> None:
+            url = route.request.url
+            seen.files.add(url)
+            if url.startswith(LOCAL):
+                route.continue_()
+            else:
+                seen.problems.append(f"request: {url}")
+                route.abort()
+
+        page.on("console", hear)
+        page.on("pageerror", lambda error: seen.problems.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: seen.problems.append(f"missing: {request.url}"))
+        page.route("**/*", answer)
+        page.goto(path.as_uri() + query)
+        if settings.get("java_script_enabled", True):
+            page.evaluate("window.MathJax?.startup?.promise")
+            page.wait_for_function(
+                "document.querySelectorAll('.lossviz-live').length =="
+                " document.querySelectorAll('[data-lossviz=ready]').length"
+            )
+        yield seen
+        context.close()
+
+    return open_file

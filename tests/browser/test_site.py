@@ -1,0 +1,206 @@
+"""The built book as a reader opens it: from its files, with the network off."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+CHAPTER = "book/cross-entropy.html"
+PHONE = {"width": 390, "height": 844}
+WEIGHT = 1_500_000
+PICTURE = """stage => {
+    const canvas = stage.querySelector('canvas');
+    return canvas ? canvas.toDataURL() : stage.querySelector('svg').outerHTML;
+}"""
+SETTLE = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 60)))"
+FACTS = """() => {
+    const all = (selector) => [...document.querySelectorAll(selector)];
+    return {
+        formulas: all("div.math, span.math").length,
+        typeset: all("mjx-container").length,
+        misspelt: all("mjx-merror").map((error) => error.textContent),
+        unlabelled: all(".lossviz-live :is(input, select)").filter((c) => !c.labels.length).length,
+        silent: all(".lossviz-live [role=img]").filter((p) => !p.ariaLabel).length,
+        iconless: all("svg.svg-inline--fa").filter((i) => !i.querySelector("path[d]")).length,
+    };
+}"""
+
+
+@dataclass
+class Facts:
+    """What one page showed when it was opened."""
+
+    problems: list[str]
+    weight: int
+    phone_width: int
+    formulas: int
+    typeset: int
+    misspelt: list[str]
+    unlabelled: int
+    silent: int
+    iconless: int
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path, visit: Callable[..., Any]) -> dict[str, Facts]:
+    """The facts of every page, each opened once."""
+    facts = {}
+    for path in [*site.glob("book/**/*.html"), site / "genindex.html", site / "search.html"]:
+        with visit(path) as seen:
+            files = {unquote(urlsplit(url).path) for url in seen.files if url.startswith("file:")}
+            weight = sum(len(gzip.compress(Path(file).read_bytes())) for file in files)
+            found = seen.page.evaluate(FACTS)
+            seen.page.set_viewport_size(PHONE)
+            seen.page.evaluate(SETTLE)
+            width = seen.page.evaluate("document.documentElement.scrollWidth")
+            facts[path.relative_to(site).as_posix()] = Facts(seen.problems, weight, width, **found)
+    assert CHAPTER in facts
+    return facts
+
+
+def test_pages_open_without_network_message_or_missing_file(pages: dict[str, Facts]) -> None:
+    assert {name: facts.problems for name, facts in pages.items() if facts.problems} == {}
+
+
+def test_mathematics_is_typeset(pages: dict[str, Facts]) -> None:
+    assert pages[CHAPTER].typeset > 50
+    assert [name for name, facts in pages.items() if facts.typeset < facts.formulas] == []
+    assert {name: facts.misspelt for name, facts in pages.items() if facts.misspelt} == {}
+
+
+def test_controls_have_labels_and_pictures_have_texts(pages: dict[str, Facts]) -> None:
+    assert [name for name, facts in pages.items() if facts.unlabelled or facts.silent] == []
+
+
+def test_every_icon_that_a_page_names_is_drawn(pages: dict[str, Facts]) -> None:
+    assert [name for name, facts in pages.items() if facts.iconless] == []
+
+
+def test_no_page_scrolls_sideways_on_a_phone(pages: dict[str, Facts]) -> None:
+    widths = {name: facts.phone_width for name, facts in pages.items()}
+    assert {name: width for name, width in widths.items() if width > PHONE["width"]} == {}
+
+
+def test_a_page_with_all_that_it_loads_is_light(pages: dict[str, Facts]) -> None:
+    weights = {name: facts.weight for name, facts in pages.items()}
+    assert {name: weight for name, weight in weights.items() if weight > WEIGHT} == {}
+
+
+def test_first_page_leads_to_the_book(site: Path) -> None:
+    assert "url=book/intro.html" in (site / "index.html").read_text()
+
+
+@pytest.mark.parametrize("word", ["entropy", "focal"])
+def test_search_finds_pages(site: Path, visit: Callable[..., Any], word: str) -> None:
+    with visit(site / "search.html", query=f"?q={word}") as seen:
+        results = seen.page.locator("#search-results li a")
+        results.first.wait_for()
+        assert any("/book/" in link for link in results.evaluate_all("all => all.map(a => a.href)"))
+        assert seen.problems == []
+
+
+def _rests(page: Any, stage: Any, act: Callable[[], Any]) -> bool:
+    """Whether a figure looks the same after `act`."""
+    before = stage.evaluate(PICTURE)
+    act()
+    page.evaluate(SETTLE)
+    return bool(stage.evaluate(PICTURE) == before)
+
+
+def test_every_control_changes_its_figure(site: Path, visit: Callable[..., Any]) -> None:
+    dead, tried = [], 0
+    for path in site.glob("book/**/*.html"):
+        if 'class="lossviz-live"' not in path.read_text():
+            continue
+        with visit(path) as seen:
+            for stage in seen.page.locator(".lossviz-stage").all():
+                for slider in stage.locator("input[type=range]").all():
+                    key = "ArrowLeft" if slider.evaluate("s => s.value == s.max") else "ArrowRight"
+                    if _rests(seen.page, stage, lambda s=slider, k=key: [s.press(k), s.press(k)]):
+                        dead.append((path.name, slider.get_attribute("data-signal")))
+                    tried += 1
+                for choice in stage.locator("select").all():
+                    other = choice.evaluate("s => [...s.options].find(o => !o.selected).value")
+                    if _rests(seen.page, stage, lambda c=choice, o=other: c.select_option(o)):
+                        dead.append((path.name, choice.get_attribute("data-signal")))
+            assert seen.problems == []
+    assert tried > 10
+    assert dead == []
+
+
+def test_dark_mode_darkens_page_and_figures(site: Path, visit: Callable[..., Any]) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    with visit(site / CHAPTER, color_scheme="light") as seen:
+        page, stage = seen.page, seen.page.locator(".lossviz-stage").first
+        assert min(page.evaluate(ground)[:3]) > 240
+        light, switch = stage.evaluate(PICTURE), page.locator(".theme-switch-button:visible").first
+        for _ in range(3):  # light, dark, automatic
+            if page.locator("html").get_attribute("data-theme") != "dark":
+                switch.click()
+        page.evaluate(SETTLE)
+        assert max(page.evaluate(ground)[:3]) < 60
+        assert stage.evaluate(PICTURE) != light
+
+
+def test_print_shows_the_still_picture_in_place_of_the_live_one(
+    site: Path, visit: Callable[..., Any]
+) -> None:
+    with visit(site / CHAPTER) as seen:
+        still = seen.page.locator(".lossviz-still").first
+        stage = seen.page.locator(".lossviz-stage").first
+        assert (stage.is_visible(), still.is_visible()) == (True, False)
+        seen.page.emulate_media(media="print")
+        assert (stage.is_visible(), still.is_visible()) == (False, True)
+
+
+def test_without_scripts_the_still_picture_shows(site: Path, visit: Callable[..., Any]) -> None:
+    with visit(site / CHAPTER, java_script_enabled=False) as seen:
+        assert seen.page.locator(".lossviz-still").first.is_visible()
+
+
+class Anchors(HTMLParser):
+    """The targets that a page offers and the links that it makes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.targets.update(value for name in ("id", "name") if (value := found.get(name)))
+        name = {"a": "href", "link": "href", "script": "src", "img": "src"}.get(tag)
+        if name and (link := found.get(name)):
+            self.links.append(link)
+
+
+def test_links_inside_the_book_lead_somewhere(site: Path) -> None:
+    written = [*site.glob("*.html"), *site.glob("book/**/*.html"), *site.glob("_modules/**/*.html")]
+    read = {page: Anchors(page.read_text()) for page in written}
+    broken = []
+    for page, anchors in read.items():
+        for link in anchors.links:
+            address, anchor = urldefrag(link)
+            if urlsplit(link).scheme or link == "#":
+                continue
+            target = (page.parent / unquote(urlsplit(address).path)).resolve() if address else page
+            known = read.get(target)
+            if not target.exists() or (anchor and known and unquote(anchor) not in known.targets):
+                broken.append((page.name, link))
+    assert broken == []
+
+
+def test_no_page_and_no_notebook_carries_widget_state(site: Path) -> None:
+    notebooks = list(site.glob("_sources/book/*.ipynb"))
+    assert notebooks
+    files = [*site.glob("book/**/*.html"), *notebooks]
+    for file in files:
+        assert "application/vnd.jupyter.widget" not in file.read_text(), file.name
