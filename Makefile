@@ -65,7 +65,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/benchmarks/bench.py
 
 clean:
 	rm -rf _build build dist *.egg-info book/atlas book/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

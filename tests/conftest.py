@@ -1,4 +1,4 @@
-"""Settings for every test: repeatable examples, and one thread a process (pytest-xdist adds them)."""
+"""Settings for every test: repeatable examples, one thread a process (xdist adds processes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// Brings the live figures of a page to life: loads the runtime once, when there is a figure to draw.
+// Brings the live figures of a page to life; loads their runtime only when there is one to draw.
 (() => {
   const DATA = 'script[type="application/vnd.lossviz.figure+json"]';
   const root = document.documentElement.dataset.content_root ?? "";

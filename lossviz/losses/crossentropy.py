@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -160,7 +160,7 @@ def _labels() -> tuple[torch.Tensor, torch.Tensor]:
     logits, target = example_logits()
     target = torch.where(torch.arange(12) % 4 == 0, -100, target)
     weight = torch.arange(1.0, 6.0, dtype=torch.float64)
-    options = {"weight": weight, "label_smoothing": 0.1}
+    options: dict[str, Any] = {"weight": weight, "label_smoothing": 0.1}
     return torch.stack(
         [cross_entropy(logits, target, **options, reduction=r) for r in ("mean", "sum")]
     ), torch.stack(
@@ -202,7 +202,8 @@ CROSS_ENTROPY = Loss(
     summary="Expected surprisal of the target under the softmax of the logits.",
     latex=r"\ell(z, t) = -\sum_k \Big[(1 - \varepsilon)\, t_k + \frac{\varepsilon}{K}\Big] "
     r"\log p_k, \qquad p = \mathrm{softmax}(z)",
-    gradient=r"\frac{\partial \ell}{\partial z} = p - (1 - \varepsilon)\, t - \frac{\varepsilon}{K}",
+    gradient=r"\frac{\partial \ell}{\partial z} = p - (1 - \varepsilon)\, t "
+    r"- \frac{\varepsilon}{K}",
     inputs=CLASS_LOGITS,
     parameters=(LABEL_SMOOTHING,),
     form=SymbolicForm(_form),

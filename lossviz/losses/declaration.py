@@ -1,4 +1,4 @@
-"""What is said about a loss, once: the records from which pages, sliders, modules and tests are made.
+"""What is said about a loss, once: the records that make pages, sliders, modules and tests.
 
 A family module writes a torch function (the algorithm) and, directly under it, one `Loss` (the
 meaning: formula, parameters, properties, sources). Everything else reads the `Loss`.
@@ -194,7 +194,8 @@ class Loss:
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{p.name}={p.default:g} in {p.interval}" for p in self.parameters)
-        return f"<{self.key}: {self.summary}{' Parameters: ' + parameters + '.' if parameters else ''}>"
+        said = f" Parameters: {parameters}." if parameters else ""
+        return f"<{self.key}: {self.summary}{said}>"
 
     def _repr_markdown_(self) -> str:
         rows = "".join(

@@ -37,8 +37,8 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 class _TargetMargin(torch.autograd.Function):
     """The margin and minus its gradient: the softmax over the other classes, and -1 at the target.
 
-    Both scatters of the forward pass write into fresh tensors: with wide rows each pass over a
-    tensor of the size of the logits shows in the time.
+    One tensor holds both, written in place: every pass over a tensor of the size of the logits
+    shows in the time.
     """
 
     @staticmethod

@@ -38,6 +38,7 @@ def lab(tmp_path_factory):
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
+        "OMP_NUM_THREADS": "1",  # the other test processes want the cores as well
     }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

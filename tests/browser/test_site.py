@@ -147,6 +147,9 @@ def test_dark_mode_darkens_page_and_figures(site: Path, visit: Callable[..., Any
         page.evaluate(SETTLE)
         assert max(page.evaluate(ground)[:3]) < 60
         assert stage.evaluate(PICTURE) != light
+        framed = page.locator(".text_html:has(.lossviz-live, .lossviz-claim)")
+        grounds = framed.evaluate_all("all => all.map(f => getComputedStyle(f).backgroundColor)")
+        assert set(grounds) == {"rgba(0, 0, 0, 0)"}  # the theme would lay them on a light ground
 
 
 def test_print_shows_the_still_picture_in_place_of_the_live_one(

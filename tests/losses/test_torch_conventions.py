@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.losses import cross_entropy
+from lossviz.losses import LOSSES, cross_entropy
 
 from .examples import make
-from lossviz.losses import LOSSES
 
 TOLERANCE = {
     torch.float64: {"rtol": 1e-12, "atol": 1e-13},

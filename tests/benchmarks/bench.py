@@ -1,0 +1,183 @@
+"""Measure speed and size; write them with the machine's description as JSON.
+
+    python tests/benchmarks/bench.py [--out FILE] [--book]
+
+Nothing here is a test: numbers depend on the machine and on what else it is doing. `--book` also
+builds the book twice, after deleting `_build`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import torch
+import torch.nn.functional as F
+
+from lossviz import losses
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "_build" / "html"
+CHAPTER = ROOT / "book" / "cross-entropy.md"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def quantiles(seconds: list[float]) -> dict[str, float]:
+    """Median, 20th and 80th percentile in milliseconds."""
+    fifths = statistics.quantiles(seconds, n=5)
+    found = {"median": statistics.median(seconds), "p20": fifths[0], "p80": fifths[-1]}
+    return {f"{name}_ms": round(1e3 * value, 3) for name, value in found.items()}
+
+
+def measure_losses(rows: int = 4096, classes: int = 1000, rounds: int = 40) -> dict[str, Any]:
+    """Forward and backward in float32, taking turns so that all meet the same disturbances."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(rows, classes, generator=generator)
+    target = torch.randint(classes, (rows,), generator=generator)
+    candidates: dict[str, Callable[..., torch.Tensor]] = {
+        "torch.nn.functional.cross_entropy": F.cross_entropy,
+        "comp_sum(tau=1)": losses.comp_sum,
+        "cross_entropy": losses.cross_entropy,
+    }
+    wall: dict[str, list[float]] = {name: [] for name in candidates}
+    busy: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 5):
+        for name, function in candidates.items():
+            leaf = logits.detach().requires_grad_()
+            start = time.perf_counter(), time.process_time()
+            function(leaf, target).backward()
+            if turn >= 5:  # the first rounds warm up caches and memory
+                wall[name].append(time.perf_counter() - start[0])
+                busy[name].append(time.process_time() - start[1])
+    reference = statistics.median(wall["torch.nn.functional.cross_entropy"])
+    return {
+        "shape": [rows, classes],
+        "dtype": "float32",
+        "rounds": rounds,
+        **{
+            name: {
+                **quantiles(wall[name]),
+                "cpu_median_ms": quantiles(busy[name])["median_ms"],
+                "ratio": round(statistics.median(wall[name]) / reference, 3),
+            }
+            for name in candidates
+        },
+    }
+
+
+def measure_import(rounds: int = 7) -> dict[str, float]:
+    """What `import lossviz` costs once torch is there, in fresh processes."""
+    script = (
+        "import time, torch; start = time.perf_counter(); import lossviz; "
+        "print(time.perf_counter() - start)"
+    )
+    command = [sys.executable, "-c", script]
+    seconds = [
+        float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+        for _ in range(rounds + 1)
+    ]
+    return quantiles(seconds[1:])  # the first reads cold files
+
+
+def measure_redraw() -> dict[str, Any]:
+    """The redraw of a live figure, measured by its own program."""
+    command = [sys.executable, str(Path(__file__).with_name("redraw.py"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return json.loads(done.stdout)
+
+
+def measure_pages() -> dict[str, Any]:
+    """Per page of the built book: every file that a browser asks for, each once, gzipped."""
+    from playwright.sync_api import sync_playwright
+
+    weights: dict[str, Any] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=next(filter(None, map(shutil.which, BROWSERS)), None),
+            args=["--no-sandbox", "--disable-gpu"],
+        )
+        for page_file in sorted((SITE / "book").rglob("*.html")):
+            page = browser.new_page()
+            asked: set[Path] = set()
+            page.on("request", lambda request, asked=asked: asked.update(local_file(request.url)))
+            page.goto(page_file.as_uri(), wait_until="networkidle")
+            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")  # lazy pictures
+            page.wait_for_load_state("networkidle")
+            page.close()
+            sizes = {path: len(gzip.compress(path.read_bytes())) for path in asked}
+            largest = sorted(sizes, key=lambda path: -sizes[path])[:5]
+            weights[str(page_file.relative_to(SITE))] = {
+                "files": len(sizes),
+                "gzip_kB": round(sum(sizes.values()) / 1e3, 1),
+                "largest_kB": {p.name: round(sizes[p] / 1e3, 1) for p in largest},
+            }
+        browser.close()
+    return weights
+
+
+def local_file(url: str) -> set[Path]:
+    """The file of a file:// address; nothing for data: and blob: ones."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    return {path} if parts.scheme == "file" and path.is_file() else set()
+
+
+def measure_book() -> dict[str, float]:
+    """Seconds of `make book` with nothing built, and again after one chapter was touched."""
+    shutil.rmtree(ROOT / "_build", ignore_errors=True)
+    found = {}
+    for name in ("cold_s", "rebuild_s"):
+        start = time.perf_counter()
+        subprocess.run(["make", "book"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        found[name] = round(time.perf_counter() - start, 1)
+        CHAPTER.touch()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "_build" / "bench.json")
+    parser.add_argument("--book", action="store_true", help="time the build of the book as well")
+    options = parser.parse_args()
+    results = {"machine": machine(), "losses": measure_losses(), "import": measure_import()}
+    if options.book:
+        results["book"] = measure_book()
+    results["redraw"] = measure_redraw()
+    if SITE.is_dir():
+        results["pages"] = measure_pages()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=2)
+    options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
