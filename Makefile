@@ -44,9 +44,10 @@ serve: book
 	@echo "Serving on http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(dir $(PAGE))
 
-# book/_lab makes Markdown chapters open as notebooks.
+# book/_lab makes Markdown chapters open as notebooks; root, as in a container, must say so.
 lab: $(STAMP)
-	JUPYTER_CONFIG_PATH=$(CURDIR)/book/_lab $(BIN)/jupyter lab --ServerApp.root_dir=$(CURDIR)/book
+	JUPYTER_CONFIG_PATH=$(CURDIR)/book/_lab $(BIN)/jupyter lab \
+	  --ServerApp.root_dir=$(CURDIR)/book $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(STAMP) chromium
 	$(BIN)/python -m pytest -n auto --dist loadscope

@@ -8,12 +8,10 @@ from types import ModuleType
 from . import losses
 
 __version__ = "0.1.0"
-__all__ = ["losses", "widgets"]
+__all__ = ["losses", "theory", "widgets"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if (
-        name == "widgets"
-    ):  # figures bring in sympy and a notebook's tools: only when asked for
-        return importlib.import_module("lossviz.widgets")
+    if name in __all__:  # what a training loop does not need is imported when it is asked for
+        return importlib.import_module(f"lossviz.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

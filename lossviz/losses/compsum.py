@@ -26,9 +26,9 @@ TAU = Parameter(
     low=0.0,
     high=float("inf"),
     slider=(0.0, 3.0, 0.05),
-    meaning="power of the target probability by which the cross-entropy gradient is re-weighted",
-    at_low="sum-exponential loss: hard examples dominate, the loss grows like exp(-margin)",
-    at_high="bounded by 1/(tau - 1): hard examples are ignored, tau = 2 is the mean absolute error",
+    meaning="the gradient of cross-entropy is re-weighted by p^(tau - 1)",
+    at_low="hard examples dominate (sum-exponential loss)",
+    at_high="hard examples are ignored (2: mean absolute error)",
 )
 
 

@@ -1,0 +1,74 @@
+"""When does a smaller loss mean fewer errors? Consistency bounds, regrets and gaps.
+
+`transforms` has the theorem's curves, `exact` what is true beyond them, `regret` the conditional
+regret under both, `hypotheses` and `gaps` what a hypothesis set changes, `bound` both sides for a
+model at hand, `growth` the square-root rate, and `symbolic` the curves as sympy expressions.
+"""
+
+from .bound import ConsistencyBound, consistency_bound
+from .exact import comp_sum_extremal_distribution, comp_sum_transform_exact_inf
+from .gaps import (
+    minimizability_gap,
+    minimizability_gap_constant_h,
+    minimizability_gap_constant_margin,
+    zero_one_minimizability_gap,
+)
+from .growth import growth_exponent, margin_growth_coefficient, margin_transform
+from .hypotheses import (
+    Complete,
+    Constant,
+    DiscreteDistribution,
+    Finite,
+    HypothesisSet,
+    Linear,
+    OneHiddenLayer,
+)
+from .regret import (
+    bounded_scores_counterexample,
+    brute_force_conditional_min,
+    comp_sum_conditional_min,
+    comp_sum_conditional_min_bounded,
+    comp_sum_conditional_regret,
+    comp_sum_conditional_risk,
+)
+from .transforms import (
+    comp_sum_gamma,
+    comp_sum_gamma_tilde,
+    comp_sum_growth_coefficient,
+    comp_sum_transform,
+    hcons_bounded_ce_binary,
+    hcons_bounded_ce_binary_gamma,
+)
+
+__all__ = [
+    "Complete",
+    "ConsistencyBound",
+    "Constant",
+    "DiscreteDistribution",
+    "Finite",
+    "HypothesisSet",
+    "Linear",
+    "OneHiddenLayer",
+    "bounded_scores_counterexample",
+    "brute_force_conditional_min",
+    "comp_sum_conditional_min",
+    "comp_sum_conditional_min_bounded",
+    "comp_sum_conditional_regret",
+    "comp_sum_conditional_risk",
+    "comp_sum_extremal_distribution",
+    "comp_sum_gamma",
+    "comp_sum_gamma_tilde",
+    "comp_sum_growth_coefficient",
+    "comp_sum_transform",
+    "comp_sum_transform_exact_inf",
+    "consistency_bound",
+    "growth_exponent",
+    "hcons_bounded_ce_binary",
+    "hcons_bounded_ce_binary_gamma",
+    "margin_growth_coefficient",
+    "margin_transform",
+    "minimizability_gap",
+    "minimizability_gap_constant_h",
+    "minimizability_gap_constant_margin",
+    "zero_one_minimizability_gap",
+]

@@ -1,0 +1,90 @@
+"""What the functions of this package demand of their arguments, and the array kind they return."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+Array: TypeAlias = Any  # a float, a (nested) list of floats, a numpy array or a torch tensor
+
+
+def as_tensor(name: str, value: Array) -> torch.Tensor:
+    """`value` as a float64 tensor; TypeError if it holds no real numbers."""
+    try:
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of real numbers, got {value!r}") from error
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {tensor.dtype}")
+    return tensor.to(torch.float64)
+
+
+def like(result: torch.Tensor, original: Array) -> Any:
+    """`result` as what `original` was: tensor for tensor (same floating dtype), else numpy."""
+    if isinstance(original, torch.Tensor):
+        return result.to(original.dtype) if original.is_floating_point() else result
+    return result.numpy()[()]
+
+
+def check_range(name: str, value: Array, low: float, high: float, interval: str) -> torch.Tensor:
+    """`value` as a tensor, ValueError with the first entry outside [low, high] (or NaN)."""
+    tensor = as_tensor(name, value)
+    outside = ~((tensor >= low) & (tensor <= high))
+    if outside.any():
+        raise ValueError(f"{name} must lie in {interval}, got {tensor[outside][0].item()!r}")
+    return tensor
+
+
+def check_beta(beta: Array) -> torch.Tensor:
+    """A zero-one regret: in [0, 1]."""
+    return check_range("beta", beta, 0.0, 1.0, "[0, 1]")
+
+
+def check_classes(n: Any) -> int:
+    """A number of classes: an integer of at least 2."""
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise TypeError(f"n must be an integer, got {type(n).__name__}: {n!r}")
+    if n < 2:
+        raise ValueError(f"n must be at least 2 classes, got {n!r}")
+    return int(n)
+
+
+def check_distribution(name: str, value: Array) -> torch.Tensor:
+    """Distributions along the last axis: at least one entry each, none negative, summing to one.
+
+    A sum may be off by 1e-6, so that softmax outputs in float32 pass; it is then divided out.
+    """
+    p = as_tensor(name, value)
+    if p.ndim == 0 or p.shape[-1] == 0:
+        raise ValueError(f"{name} must have entries on its last axis, got shape {tuple(p.shape)}")
+    wrong = ~((p >= 0) & torch.isfinite(p))
+    if wrong.any():
+        raise ValueError(f"{name} must not be negative, got {p[wrong][0].item()!r}")
+    total = p.sum(-1, keepdim=True)
+    wrong = (total - 1).abs() > 1e-6
+    if wrong.any():
+        raise ValueError(f"{name} must sum to one, got a sum of {total[wrong][0].item()!r}")
+    return p / total
+
+
+def check_conditional(name: str, value: Array) -> torch.Tensor:
+    """Distributions over at least two classes along the last axis."""
+    p = check_distribution(name, value)
+    if p.shape[-1] < 2:
+        raise ValueError(f"{name} must have at least 2 classes, got shape {tuple(p.shape)}")
+    return p
+
+
+def check_predicted(predicted: Array, p: torch.Tensor) -> torch.Tensor:
+    """Class indices, broadcast to the leading shape of `p`."""
+    index = torch.as_tensor(predicted)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise TypeError(f"predicted must hold integers, got dtype {index.dtype}")
+    outside = (index < 0) | (index >= p.shape[-1])
+    if outside.any():
+        wrong = index[outside][0].item()
+        raise ValueError(f"predicted must lie in [0, {p.shape[-1]}), got {wrong!r}")
+    return index.to(p.device).expand(p.shape[:-1])
