@@ -30,9 +30,7 @@ def digits(test_size: int = 597, seed: int = 0) -> Split:
     order = torch.randperm(1797, generator=torch.Generator().manual_seed(seed))
     features = torch.tensor(raw.data / 16, dtype=torch.float32)[order]
     labels = torch.tensor(raw.target, dtype=torch.int64)[order]
-    return Split(
-        features[test_size:], labels[test_size:], features[:test_size], labels[:test_size]
-    )
+    return Split(features[test_size:], labels[test_size:], features[:test_size], labels[:test_size])
 
 
 def uniform_label_noise(

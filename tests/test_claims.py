@@ -50,5 +50,5 @@ def test_box_shows_statement_status_evidence_and_source_with_markup_escaped():
 
 
 def test_unknown_status_is_refused_by_name():
-    with pytest.raises(ValueError, match="status must be one of .* got 'sure'"):
+    with pytest.raises(ValueError, match=r"status must be one of .* got 'sure'"):
         claim("id", "text", status="sure")
