@@ -6,29 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from lossviz.widgets.runtime import page_scripts
 
 SHIM = Path(__file__).parents[2] / "book" / "_static" / "lossviz-page.js"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 READY = "document.querySelectorAll('.lossviz-stage[data-lossviz]').length === {}"
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=next(filter(None, map(shutil.which, NAMES)), None),
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-            ],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
