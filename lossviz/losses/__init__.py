@@ -2,7 +2,8 @@
 
 `LOSSES` maps a key to its declaration, in book order. From a declaration come the function
 (`lossviz.losses.comp_sum`), the module (`lossviz.losses.CompSum`), the pages of the atlas, the
-sliders of the figures and the tests.
+sliders of the figures and the tests. Targets of regression as classification are no losses but
+functions: `two_hot_target`, `hl_gauss_target` and `c51_target`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from . import compsum, crossentropy, relatives
+from . import (
+    adversarial,
+    binned,
+    compsum,
+    crossentropy,
+    ensemble,
+    relatives,
+    robust,
+    spherical,
+    svm,
+)
+from .bins import c51_projection, c51_target, hl_gauss_target, two_hot_target
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 from .modules import class_name
 
@@ -28,6 +40,16 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "poly_1": relatives.POLY_1,
         "symmetric_cross_entropy": relatives.SYMMETRIC_CROSS_ENTROPY,
         "symmetric_ce": relatives.SYMMETRIC_CE,
+        "adv_comp_sum": adversarial.ADV_COMP_SUM,
+        "ldr_kl": robust.LDR_KL,
+        "aldr_kl": robust.ALDR_KL,
+        "spherical_z_loss": spherical.SPHERICAL_Z_LOSS,
+        "taylor_softmax": spherical.TAYLOR_SOFTMAX,
+        "spherical_softmax": spherical.SPHERICAL_SOFTMAX,
+        "two_hot": binned.TWO_HOT,
+        "hl_gauss": binned.HL_GAUSS,
+        "l2_svm": svm.L2_SVM,
+        "ensloss": ensemble.ENSLOSS,
     }
 )
 
@@ -44,7 +66,9 @@ def get(key: str) -> Loss:
         return LOSSES[key]
     titles = {loss.title.lower(): name for name, loss in LOSSES.items()}
     wanted = key.lower().replace("-", "_")
-    near = difflib.get_close_matches(wanted, LOSSES, cutoff=0.4)
+    initials = ["".join(word[0] for word in name.split("_")) for name in LOSSES]
+    near = [name for name, letters in zip(LOSSES, initials, strict=True) if letters == wanted]
+    near += difflib.get_close_matches(wanted, LOSSES, cutoff=0.4)
     near += [titles[t] for t in difflib.get_close_matches(key.lower(), titles, cutoff=0.6)]
     nearest = list(dict.fromkeys(near)) or list(LOSSES)
     raise ValueError(f"no loss {key!r}; did you mean one of {nearest}?")
@@ -56,7 +80,7 @@ def names(family: str | None = None) -> tuple[str, ...]:
     Raises ValueError for an unknown family.
     """
     families = dict.fromkeys(loss.family for loss in LOSSES.values())
-    if family is not None and family not in families:
+    if family is not None and (not isinstance(family, str) or family not in families):
         raise ValueError(f"family must be one of {tuple(families)}, got {family!r}")
     return tuple(key for key, loss in LOSSES.items() if family in (None, loss.family))
 
@@ -74,7 +98,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *LOSSES, *_MODULES])
+    return sorted([*__all__, *LOSSES, *_MODULES])
 
 
 __all__ = [
@@ -85,6 +109,10 @@ __all__ = [
     "Property",
     "Source",
     "SymbolicForm",
+    "c51_projection",
+    "c51_target",
     "get",
+    "hl_gauss_target",
     "names",
+    "two_hot_target",
 ]

@@ -7,6 +7,7 @@ and generalised cross-entropy (1 < tau < 2) to the mean absolute error (tau = 2)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,13 +35,14 @@ TAU = Parameter(
 
 def box_cox(nll: torch.Tensor, power: float) -> torch.Tensor:
     """(1 - p^power) / power from -log p, continuous through power = 0, where it is -log p."""
-    if abs(power) < 1e-100:  # below this power * nll may round to 0; the limit is exact to 1e-90
+    if power == 0:
         return nll
     exponent = power * nll
     # Two branches for the sake of autograd: it takes the slope of expm1 as its value plus 1, which
     # rounds to 0 once p^power is below 1e-16, where exp has nothing to cancel.
     easy, hard = -torch.expm1(-exponent), 1 - torch.exp(-exponent)
-    return torch.where(exponent < 1, easy, hard) / power
+    curve = torch.where(exponent < 1, easy, hard) / power
+    return torch.where(exponent.abs() < 1e-17, nll, curve)  # the limit, before the product rounds
 
 
 def comp_sum(
@@ -70,7 +72,7 @@ def comp_sum(
     -------
     Loss in nats (tau = 1) in the dtype of `logits`; scalar, or (...) for "none". "mean" over no
     rows is NaN and "sum" is 0. For tau < 1 the loss grows like exp((1 - tau) * -margin) and is inf
-    exactly where that exceeds the dtype; gradients likewise, never NaN.
+    exactly where that exceeds the dtype; gradients likewise, never NaN for finite logits.
 
     Raises
     ------
@@ -87,7 +89,9 @@ def comp_sum(
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
     if tau < 1.0:
-        rows = _SteepLoss.apply(logits, labels, tau)
+        compiling = torch.compiler.is_compiling()
+        function = _SteepLoss if compiling else _SteepLossWithForwardMode
+        rows = function.apply(logits, labels, tau)
     else:
         rows = box_cox(-F.logsigmoid(target_margin(logits, labels)), tau - 1.0)
     return reduce_rows(rows, kept, reduction, logits.dtype)
@@ -110,19 +114,33 @@ class _SteepLoss(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         logits, labels, ctx.tau = inputs
         ctx.save_for_backward(logits, labels)
+        ctx.save_for_forward(logits, labels)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         logits, labels = ctx.saved_tensors
-        index = labels.unsqueeze(-1)
-        margin = target_margin(logits, labels).unsqueeze(-1)
-        damping = ctx.tau * F.logsigmoid(margin)
-        slope = (logits.to(margin.dtype) - (logits.gather(-1, index) - damping)).exp()
-        slope = slope.scatter(-1, index, -(damping - margin).exp())
         upstream = gradient.unsqueeze(-1)
+        slope = _steep_slope(logits, labels, ctx.tau)
         # An ignored row arrives with gradient 0 and must leave with 0, whatever its own slope.
         gradient = torch.where(upstream == 0, 0.0, upstream * slope)
         return gradient.to(logits.dtype), None, None
+
+
+class _SteepLossWithForwardMode(_SteepLoss):
+    """The same with a rule for forward mode, which torch.compile does not trace."""
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, _labels: None, _tau: None) -> torch.Tensor:
+        logits, labels = ctx.saved_tensors
+        return (_steep_slope(logits, labels, ctx.tau) * tangent).sum(-1)
+
+
+def _steep_slope(logits: torch.Tensor, labels: torch.Tensor, tau: float) -> torch.Tensor:
+    index = labels.unsqueeze(-1)
+    margin = target_margin(logits, labels).unsqueeze(-1)
+    damping = tau * F.logsigmoid(margin)
+    slope = (logits.to(margin.dtype) - (logits.gather(-1, index) - damping)).exp()
+    return slope.scatter(-1, index, -(damping - margin).exp())
 
 
 def sum_exponential(
@@ -331,14 +349,15 @@ COMP_SUM = Loss(
         ),
         Property(
             "bounded",
-            r"For $\tau > 1$ the range is $[0, 1/(\tau - 1)]$; for $\tau \le 1$ "
+            r"For $\tau > 1$ the range is $[0, 1/(\tau - 1))$; for $\tau \le 1$ "
             "the loss is unbounded.",
         ),
         Property(
             "proper",
             r"Strictly proper for $\tau = 1$ only. For $0 \le \tau < 2$ the minimiser of the "
             r"expected loss is $p_i \propto q_i^{1/(2 - \tau)}$, where $q$ is the label "
-            r"distribution: it keeps the order of the classes but not the probabilities.",
+            r"distribution: for $\tau \ne 1$ it keeps the order of the classes but not the "
+            r"probabilities.",
         ),
         Property(
             "convex in the logits",
@@ -380,7 +399,7 @@ SUM_EXPONENTIAL = Loss(
         ),
     ),
     limits=(
-        Limit("equals comp_sum at tau = 0", lambda: _member(sum_exponential, 0.0)),
+        Limit("equals comp_sum at tau = 0", partial(_member, sum_exponential, 0.0)),
         Limit("with two classes it is exp(-margin)", _binary_exponential),
     ),
     stability="Overflows to inf where exp of the lead does (88 nats in float32), by its nature.",
@@ -406,7 +425,7 @@ LOGISTIC = Loss(
         ),
         Property("convex in the logits", "A log-sum-exp minus a linear function."),
     ),
-    limits=(Limit("equals comp_sum at tau = 1", lambda: _member(logistic, 1.0)),),
+    limits=(Limit("equals comp_sum at tau = 1", partial(_member, logistic, 1.0)),),
     stability="As comp_sum; correct beyond 17 nats in float32, where 1 - p rounds to 0.",
     related=("cross_entropy", "comp_sum"),
 )
@@ -424,7 +443,7 @@ GENERALIZED_CROSS_ENTROPY = Loss(
     form=SymbolicForm(_generalized_form),
     source=Source("zhang2018generalized", "definition of the L_q loss"),
     properties=(
-        Property("bounded", r"Range $[0, 1/q]$ for $q > 0$."),
+        Property("bounded", r"Range $[0, 1/q)$ for $q > 0$."),
         Property(
             "noise tolerance",
             r"Its sum over all K labels lies between $(K - K^{1 - q})/q$ and $(K - 1)/q$, a range "
@@ -440,7 +459,7 @@ GENERALIZED_CROSS_ENTROPY = Loss(
     limits=(
         Limit(
             "equals comp_sum at tau = 1 + q",
-            lambda: _member(generalized_cross_entropy, 1.7),
+            partial(_member, generalized_cross_entropy, 1.7),
         ),
     ),
     stability="As comp_sum; smooth through q = 0.",
@@ -459,7 +478,7 @@ MAE = Loss(
     form=SymbolicForm(_mae_form),
     source=Source("ghosh2017robust", "mean absolute error", "the paper's value is twice ours"),
     properties=(
-        Property("bounded", "Range [0, 1]."),
+        Property("bounded", "Range [0, 1)."),
         Property(
             "symmetric",
             "The sum over all K labels is K - 1, whatever the logits.",
@@ -467,8 +486,8 @@ MAE = Loss(
         ),
         Property(
             "noise tolerance",
-            "Under uniform label noise of rate below 1 - 1/K the minimiser of the noisy risk "
-            "minimises the clean risk as well.",
+            "If each label is wrong with a probability below 1 - 1/K, evenly over the other "
+            "classes, a minimiser of the noisy risk minimises the clean risk as well.",
             "quoted",
             Source("ghosh2017robust", "theorem on uniform label noise"),
         ),
@@ -479,7 +498,7 @@ MAE = Loss(
         ),
     ),
     limits=(
-        Limit("equals comp_sum at tau = 2", lambda: _member(mae, 2.0)),
+        Limit("equals comp_sum at tau = 2", partial(_member, mae, 2.0)),
         Limit("half the L1 distance to the one-hot label", _half_l1),
         Limit("sums to K - 1 over the labels", _symmetry),
     ),

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype, widen
+from .checks import (
+    check_ignore_index,
+    check_labels,
+    check_logits,
+    check_reduction,
+    reduce_rows,
+    row_dtype,
+    widen,
+)
 from .compsum import CLASS_LOGITS, example_logits
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
-from .margin import target_margin
+from .margin import log_probabilities, target_margin
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -73,9 +81,10 @@ def cross_entropy(
     targets by the summed weights of the labels, but probability targets by the number of rows: the
     same targets written in two ways give two numbers. And "mean" over no rows is NaN, not 0.
 
-    Two things are better than in torch: the label term stays exact where p rounds to 1 (beyond 17
-    nats in float32), and a zero target probability times an infinite log-probability counts as 0.
-    Source: Shannon (1948); as a training loss, Bridle (1990).
+    Two things are better than in torch: the largest log-probability stays exact where p rounds to 1
+    (beyond 17 nats in float32), and a zero target probability times an infinite log-probability
+    counts as 0.
+    Source: Shannon (1948) for the quantity; Bridle (1990) for softmax trained with it.
     """
     smoothing = LABEL_SMOOTHING.check(label_smoothing)
     check_reduction(reduction)
@@ -91,7 +100,8 @@ def cross_entropy(
     if weight is None:
         denominator = None
     else:
-        row_weight = weight.to(rows.dtype)[labels]
+        row_weight = weight.to(rows.dtype).expand(logits.shape)
+        row_weight = row_weight.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
         denominator = torch.where(kept, row_weight, 0.0).sum()
         rows = rows * row_weight
     if smoothing > 0:
@@ -115,18 +125,18 @@ def _with_probabilities(
             f"target probabilities must have the shape of logits, {tuple(logits.shape)}, "
             f"got {tuple(target.shape)}"
         )
-    if ignore_index >= 0:
+    if check_ignore_index(ignore_index) >= 0:
         raise ValueError(
             f"ignore_index applies to integer targets only, got {ignore_index} with probabilities"
         )
-    log_probabilities = widen(logits).log_softmax(-1)
-    target = target.to(log_probabilities.dtype)
+    log_p = log_probabilities(logits)
+    target = target.to(log_p.dtype)
     if smoothing > 0:
         target = (1 - smoothing) * target + smoothing / logits.shape[-1]
     if weight is not None:
         target = target * weight.to(target.dtype)
-    absent = (target == 0) & log_probabilities.isneginf()  # 0 * -inf is 0 here
-    rows = -(target * log_probabilities.masked_fill(absent, 0.0)).sum(-1)
+    absent = (target == 0) & log_p.isneginf()  # 0 * -inf is 0 here
+    rows = -(target * log_p.masked_fill(absent, 0.0)).sum(-1)
     kept = torch.ones_like(rows, dtype=torch.bool)
     return reduce_rows(rows.to(row_dtype(rows)), kept, reduction, logits.dtype)
 
@@ -234,8 +244,8 @@ CROSS_ENTROPY = Loss(
             _entropy_plus_divergence,
         ),
     ),
-    stability="The label term is softplus(-m) of the margin m against the other classes, exact at "
-    "margins where torch's log-softmax rounds to 0. Logits of any finite size are safe.",
+    stability="The largest log-probability is -softplus(-m) of its margin m against the others, "
+    "exact where torch's log-softmax rounds to 0. Logits of any finite size are safe.",
     notes="Class weights: torch's mean divides by the weights of the labels for integer targets "
     "but by the number of rows for probability targets. We keep both and pin both in a test.",
     related=("comp_sum", "logistic", "focal", "poly_1", "symmetric_cross_entropy"),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -76,10 +76,13 @@ class Parameter:
         """
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{self.name} must be a number, got {type(value).__name__}: {value!r}")
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(f"{self.name} must lie in {self.interval}, got {value!r}") from None
         above = value > self.low or (value == self.low and not self.low_open)
         below = value < self.high or (value == self.high and not self.high_open)
-        if not (above and below) or math.isinf(value):
+        if not (above and below) or value in (math.inf, -math.inf):
             raise ValueError(f"{self.name} must lie in {self.interval}, got {value!r}")
         return value
 
@@ -92,21 +95,35 @@ def _number(value: float) -> str:
 
 @dataclass(frozen=True)
 class SymbolicForm:
-    """The meaning of a loss of class logits, as a sympy expression in softmax probabilities.
+    """The meaning of a loss of class logits, as a sympy expression.
 
-    `value(probabilities, target)` receives K expressions that sum to one and the index of the
-    target class, and returns the loss of one example in nats. Parameters appear as the symbols
-    `Parameter.sympy`.
+    `value(arguments, target)` receives K expressions and the index of the target class, and returns
+    the loss of one example in nats. The arguments are softmax probabilities, or the logits
+    themselves when `over` is "logits": for losses that are no function of the softmax, or simpler
+    without it. Parameters appear as the symbols `Parameter.sympy`.
     """
 
     value: Callable[[Sequence[sp.Expr], int], sp.Expr]
+    over: Literal["probabilities", "logits"] = "probabilities"
 
     def of_probabilities(self, probabilities: Sequence[sp.Expr], target: int) -> sp.Expr:
-        """The loss of one example whose softmax probabilities are given."""
-        return self.value(probabilities, target)
+        """The loss of one example whose softmax probabilities are given.
+
+        Probabilities fix the logits up to a constant. It is chosen such that the logits sum to
+        zero, which matters only to a loss that sees a constant added to all of them.
+        """
+        if self.over == "probabilities":
+            return self.value(probabilities, target)
+        import sympy as sp
+
+        logs = [sp.log(probability) for probability in probabilities]
+        mean = sp.Add(*logs) / len(logs)
+        return self.value([log - mean for log in logs], target)
 
     def of_logits(self, logits: Sequence[sp.Expr], target: int) -> sp.Expr:
         """The loss of one example whose logits are given."""
+        if self.over == "logits":
+            return self.value(logits, target)
         import sympy as sp
 
         weights = [sp.exp(logit) for logit in logits]
@@ -116,7 +133,7 @@ class SymbolicForm:
     def along_target_probability(self, probability: sp.Expr, num_classes: int) -> sp.Expr:
         """The loss when the other classes share what the target leaves equally."""
         other = (1 - probability) / (num_classes - 1)
-        return self.value([probability] + [other] * (num_classes - 1), 0)
+        return self.of_probabilities([probability] + [other] * (num_classes - 1), 0)
 
 
 @dataclass(frozen=True)
@@ -174,7 +191,7 @@ class Loss:
     @cached_property
     def module(self) -> type[torch.nn.Module]:
         """The nn.Module class made from the function's signature."""
-        return make_module(self.function)
+        return make_module(self.function, self.parameters)
 
     @property
     def defaults(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ r"""The margin of the target class over all the others together, exact in both t
 Every loss of the target probability is a function of this one number a row. Carrying the
 log-sum-exp of the *other* classes instead of all of them keeps what the usual
 ``z_y - logsumexp(z)`` rounds away: in float32 that difference is exactly 0 once the margin passes
-about 17 nats, and with it the loss and its gradient.
+about 17 nats, and with it the loss and the target's entry of the gradient.
 """
 
 from __future__ import annotations
@@ -32,6 +32,18 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     With one class the margin is as large as the dtype allows, so that the probability is 1.
     """
     return _margin_and_slope(widen(logits), labels)[0]
+
+
+def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Log-softmax (..., K) whose largest entry keeps its digits where the probability rounds to 1.
+
+    Only the largest can round to 1, so it alone is taken from its margin. Half precision is
+    returned as float32.
+    """
+    logits = widen(logits)
+    top = logits.argmax(-1)
+    exact = torch.nn.functional.logsigmoid(target_margin(logits, top)).unsqueeze(-1)
+    return logits.log_softmax(-1).scatter(-1, top.unsqueeze(-1), exact.to(logits.dtype))
 
 
 class _TargetMargin(torch.autograd.Function):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+from .checks import check_reduction
+
+if TYPE_CHECKING:
+    from .declaration import Parameter
 
 
 def class_name(key: str) -> str:
@@ -14,10 +19,13 @@ def class_name(key: str) -> str:
     return "".join(part.capitalize() for part in key.split("_"))
 
 
-def make_module(function: Callable[..., torch.Tensor]) -> type[torch.nn.Module]:
+def make_module(
+    function: Callable[..., torch.Tensor], parameters: Sequence[Parameter] = ()
+) -> type[torch.nn.Module]:
     """Make the nn.Module class whose keyword arguments are those of `function`.
 
     Tensor keyword arguments (class weights) become buffers, so that they follow ``.to(device)``.
+    `parameters` and the reduction are checked when a module is made, not at its first batch.
     """
     keywords = {
         name: parameter
@@ -32,15 +40,19 @@ def make_module(function: Callable[..., torch.Tensor]) -> type[torch.nn.Module]:
                 f"{type(self).__name__} got unknown {unknown}, expected some of {list(keywords)}"
             )
         torch.nn.Module.__init__(self)
-        for name, parameter in keywords.items():
-            value = options.get(name, parameter.default)
-            if isinstance(value, torch.Tensor):
+        values = {name: options.get(name, keyword.default) for name, keyword in keywords.items()}
+        for declared in parameters:
+            declared.check(values[declared.name])
+        if "reduction" in values:
+            check_reduction(values["reduction"])
+        for name, value in values.items():
+            if value is None or isinstance(value, torch.Tensor):
                 self.register_buffer(name, value)
             else:
                 setattr(self, name, value)
 
-    def forward(self: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        return function(*inputs, **{name: getattr(self, name) for name in keywords})
+    def forward(self: torch.nn.Module, *inputs: Any, **named: Any) -> torch.Tensor:
+        return function(*inputs, **named, **{name: getattr(self, name) for name in keywords})
 
     def extra_repr(self: torch.nn.Module) -> str:
         shown = {name: getattr(self, name) for name in keywords}
@@ -51,6 +63,8 @@ def make_module(function: Callable[..., torch.Tensor]) -> type[torch.nn.Module]:
 
     name = class_name(function.__name__)
     constructor: Any = __init__
+    constructor.__qualname__ = f"{name}.__init__"
+    forward.__qualname__ = f"{name}.forward"
     constructor.__signature__ = inspect.Signature(
         [
             inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),

@@ -12,7 +12,7 @@ from .checks import check_labels, check_logits, check_reduction, reduce_rows, ro
 from .compsum import CLASS_LOGITS, box_cox, example_logits
 from .crossentropy import cross_entropy
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
-from .margin import target_margin
+from .margin import log_probabilities, target_margin
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -69,7 +69,9 @@ def focal(
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
     margin = target_margin(logits, labels)
-    rows = (gamma * F.logsigmoid(-margin)).exp() * -F.logsigmoid(margin)
+    rows = -F.logsigmoid(margin)
+    if gamma > 0:
+        rows = rows * (gamma * F.logsigmoid(-margin)).exp()
     return reduce_rows(rows, kept, reduction, logits.dtype)
 
 
@@ -122,8 +124,17 @@ def poly_1(
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
     nll = -F.logsigmoid(target_margin(logits, labels))
-    rows = nll + epsilon * box_cox(nll, 1.0)
+    linear = box_cox(nll, 1.0)
+    rows = _beyond_linear(nll, linear) + (1 + epsilon) * linear
     return reduce_rows(rows, kept, reduction, logits.dtype)
+
+
+def _beyond_linear(nll: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
+    """-log p - (1 - p), from both, without the cancellation where p is near 1."""
+    tail = 1 / 7 + linear / 8
+    for j in range(6, 1, -1):
+        tail = 1 / j + linear * tail
+    return torch.where(linear < 1e-2, linear**2 * tail, nll - linear)
 
 
 ALPHA = Parameter(
@@ -206,7 +217,9 @@ def symmetric_cross_entropy(
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
     nll = -F.logsigmoid(target_margin(logits, labels))
-    rows = alpha * nll - beta * log_zero * box_cox(nll, 1.0)
+    rows = -beta * log_zero * box_cox(nll, 1.0)
+    if alpha > 0:  # a weight of 0 must not meet an infinite term
+        rows = rows + alpha * nll
     return reduce_rows(rows, kept, reduction, logits.dtype)
 
 
@@ -252,8 +265,8 @@ def symmetric_ce(
 
     Notes
     -----
-    alpha = 0 is `cross_entropy` with the teacher's probabilities as target. A class that either
-    side excludes (logit -inf) costs inf unless the other side excludes it too.
+    alpha = 0 is `cross_entropy` with the teacher's probabilities as target. For 0 < alpha < 1 a
+    class that one side excludes (logit -inf) costs inf unless the other side excludes it too.
     Source: Döbler, Marsden and Yang (2023).
     """
     alpha = MIX.check(alpha)
@@ -268,8 +281,8 @@ def symmetric_ce(
     if student.device != teacher.device:
         raise ValueError(f"student is on {student.device}, teacher on {teacher.device}: move one")
     exact = row_dtype(student)
-    log_p = student.to(exact).log_softmax(-1)
-    log_q = teacher.to(exact).log_softmax(-1)
+    log_p = log_probabilities(student.to(exact))
+    log_q = log_probabilities(teacher.to(exact))
     rows = torch.zeros_like(log_p[..., 0])
     if alpha < 1:  # a term of weight 0 may be infinite, and must not count as 0 * inf
         rows = rows - (1 - alpha) * _expectation(log_q, log_p)

@@ -262,7 +262,7 @@ class _Trained(HypothesisSet):
 
 @dataclass(frozen=True)
 class Linear(_Trained):
-    r"""Scores :math:`w_y \cdot x + b_y` with :math:`\lVert w_y\rVert_2 \le` weight, |b_y| <= bias.
+    r"""Scores :math:`w_y \cdot x + b_y`, :math:`\lVert w_y\rVert_2` and :math:`|b_y|` bounded.
 
     The best hypothesis is exact up to the optimiser for tau <= 1, where the risk is convex; for
     tau > 1 it is the best of `starts` runs, so risks are upper estimates.

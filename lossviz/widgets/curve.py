@@ -115,7 +115,7 @@ def _spec(
             {
                 "name": "readout",
                 "update": "'Target probability ' + format(example_p, '.3~r') + ': loss ' + "
-                "format(example_value, '.3~r') + ' nats, pull ' + "
+                "format(example_value, '.3~r') + ', pull ' + "
                 "format(example_pull, '.3~r') + '; cross-entropy has ' + "
                 "format(-log(example_p), '.3~r') + ' and ' + format(1 - example_p, '.3~r') + '.'",
             },
@@ -135,7 +135,7 @@ def _spec(
             }
         ],
         "marks": [
-            _panel("value", "loss (nats)", 8, "50", "40"),
+            _panel("value", "loss", 8, "50", "40"),
             _panel(
                 "pull",
                 "pull on the target's logit",

@@ -52,7 +52,7 @@ def explore(
     ----------
     f : a declared loss, its registry key or function, or any torch function (or nn.Module)
         ``f(logits, target, **params)`` of logits (N, 3) and integer labels (N,), which returns one
-        value per example or a scalar mean or sum, in nats. For a loss between a pair of class
+        value per example or a scalar mean or sum. For a loss between a pair of class
         logits the second is a teacher that gives its target class a logit of 2, the others 0.
     ranges : (low, high) or (low, high, step) of sliders by parameter name. Without it a slider
         takes its range from the declaration, from an annotation ``Annotated[float, (0, 3)]``, or
@@ -279,12 +279,12 @@ def _figure(name: str, target: int, landscape: Landscape, path: FlowPath) -> str
     alt = (
         f"Landscape of {name} for target class {target} of three, on the zero-sum logit plane and "
         f"on the probability simplex: filled level sets from {finite.min():.3g} to "
-        f"{finite.max():.3g} nats, arrows downhill, and the gradient-flow path."
+        f"{finite.max():.3g}, arrows downhill, and the gradient-flow path."
     )
     caption = (
         f"{name}. Gradient flow from ({path.points[0][0]:.1f}, {path.points[0][1]:.1f}): at time "
         f"{path.times[-1]:.3g} the loss has gone from {path.values[0]:.3g} to "
-        f"{path.values[-1]:.3g} nats and the target's probability is {end:.3f}."
+        f"{path.values[-1]:.3g} and the target's probability is {end:.3f}."
     )
     png = base64.b64encode(_draw(target, landscape, path)).decode()
     return (

@@ -21,7 +21,8 @@ RIGHT, SIDE = (
 STEPS = 60
 STRIDE = 0.28  # 60 of them span the plane's diagonal
 TIMES = (1, 10, 100)
-P = sp.symbols("p1:4", positive=True)
+POSITIVE = sp.symbols("p1:4", positive=True)
+REAL = sp.symbols("z1:4", real=True)
 Q = sp.symbols("q1:4", nonnegative=True)
 
 
@@ -51,10 +52,23 @@ def project(first: str, second: str, third: str) -> tuple[str, str]:
     return f"{RIGHT} * ({first} - ({second} + {third}) / 2)", f"{SIDE} * ({second} - {third})"
 
 
-def names(subject: Subject, probabilities: tuple[str, ...]) -> dict[sp.Symbol, str]:
-    """How to write the symbols P (as given), Q (the signal ``label``) and the parameters."""
+def arguments(subject: Subject) -> tuple[sp.Symbol, ...]:
+    """Symbols for what the form is over: probabilities, or logits that sum to zero."""
+    return POSITIVE if subject.form.over == "probabilities" else REAL
+
+
+def written(subject: Subject, p: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments of the form as expressions, where the probabilities are p."""
+    if subject.form.over == "probabilities":
+        return p
+    mean = " + ".join(f"log({one})" for one in p)
+    return tuple(f"log({one}) - ({mean}) / 3" for one in p)
+
+
+def names(subject: Subject, places: tuple[str, ...]) -> dict[sp.Symbol, str]:
+    """How to write the arguments (as given), Q (the signal ``label``) and the parameters."""
     weights = {q: f"label[{k}]" for k, q in enumerate(Q)}
-    return {**dict(zip(P, probabilities, strict=True)), **weights, **subject.signals}
+    return {**dict(zip(arguments(subject), places, strict=True)), **weights, **subject.signals}
 
 
 def flow_signals(subject: Subject) -> list[dict[str, Any]]:
@@ -65,8 +79,10 @@ def flow_signals(subject: Subject) -> list[dict[str, Any]]:
     the slope would vanish: so the path ends in a minimum without overshooting. Time is the integral
     of one over the slope.
     """
-    expected = subject.expected(P, Q)
-    slopes = [sp.diff(expected, p) for p in P]
+    expected = subject.expected(arguments(subject), Q)
+    # printed once, for the many places where they are taken: printing is what takes the time
+    place = names(subject, tuple(f"AT[{k}]" for k in range(3)))
+    slopes = [vega_expression(sp.diff(expected, one), place) for one in arguments(subject)]
     signals = [signal("label", "[1 - noise, noise / 2, noise / 2]"), signal("z0", "[u, v, 0]")]
     signals.append(signal("lstart", str(STRIDE)))
     for k, last in enumerate(["start", *range(STEPS - 1)]):
@@ -85,19 +101,23 @@ def flow_signals(subject: Subject) -> list[dict[str, Any]]:
 
 
 def _gradient(
-    subject: Subject, slopes: list[sp.Expr], name: str, u: str, v: str
+    subject: Subject, slopes: list[str], name: str, u: str, v: str
 ) -> list[dict[str, Any]]:
     """Signals p (probabilities), s (slope) and g (unit gradient), with `name` at their end."""
-    p = tuple(f"p{name}[{k}]" for k in range(3))
-    d = [vega_expression(slope, names(subject, p)) for slope in slopes]
-    # through the softmax: dL/dz_k = p_k (d_k - sum_j p_j d_j)
-    mean = " + ".join(f"{p[k]} * d{name}[{k}]" for k in range(3))
-    z = [f"{p[k]} * (d{name}[{k}] - m{name})" for k in range(3)]
+    p, z = (tuple(f"{letter}{name}[{k}]" for k in range(3)) for letter in "pd")
+    d = [slope.replace("AT[", f"a{name}[") for slope in slopes]
+    chain = []
+    if subject.form.over == "probabilities":
+        # through the softmax: dL/dz_k = p_k (d_k - sum_j p_j d_j)
+        mean = " + ".join(f"{p[k]} * d{name}[{k}]" for k in range(3))
+        z = tuple(f"{p[k]} * (d{name}[{k}] - m{name})" for k in range(3))
+        chain.append(signal(f"m{name}", mean))
     east, north = project(*z)
     return [
         signal(f"p{name}", f"[{', '.join(softmax(u, v))}]"),
+        signal(f"a{name}", f"[{', '.join(written(subject, p))}]"),
         signal(f"d{name}", f"[{', '.join(d)}]"),
-        signal(f"m{name}", mean),
+        *chain,
         signal(f"r{name}", f"[{east}, {north}]"),
         signal(f"s{name}", f"max(sqrt(r{name}[0] * r{name}[0] + r{name}[1] * r{name}[1]), 1e-12)"),
         signal(f"g{name}", f"[r{name}[0] / s{name}, r{name}[1] / s{name}]"),

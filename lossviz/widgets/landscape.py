@@ -12,7 +12,18 @@ from typing import Any
 
 from ..losses import Loss
 from . import palette
-from .flow import P, Q, flow_data, flow_signals, formula, names, project, signal, softmax
+from .flow import (
+    Q,
+    arguments,
+    flow_data,
+    flow_signals,
+    formula,
+    names,
+    project,
+    signal,
+    softmax,
+    written,
+)
 from .live import WIDTH, Handle, LiveFigure, Slider
 from .subject import Subject
 from .vega_expression import vega_expression
@@ -45,7 +56,7 @@ def landscape(
 ) -> LiveFigure:
     """A three-class loss on the plane of zero-sum logits and on the simplex, and its gradient flow.
 
-    Drawn is the loss in nats, expected over a label that is class 1 with probability 1 -
+    Drawn is the loss, expected over a label that is class 1 with probability 1 -
     `label_noise` (0 to 0.6) and either other class with half of it, in contours of its excess over
     the lowest value. From `point` = (u, v), both in -6 to 6, u towards class 1 and v from class 3
     to class 2, runs the path of dz/dt = -gradient; dots mark times 1, 10 and 100. The point can
@@ -79,7 +90,7 @@ def landscape(
         ),
         caption=(
             f"{subject.loss.title} over three logits and over their softmax: drag the ringed "
-            "point. Contours are nats above the lowest value; numbers along the path are times of "
+            "point. Contours are losses above the lowest; numbers along the path are times of "
             "gradient flow; the prediction changes at the dashed lines."
         ),
         handles=(Handle("plane_at", "plane_drag"), Handle("simplex_at", "simplex_drag")),
@@ -185,7 +196,8 @@ def _moves(name: str) -> list[dict[str, Any]]:
 def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
     """Where the handles stand, and the sentence below the figure."""
     value = vega_expression(
-        subject.expected(P, Q), names(subject, tuple(f"p0[{k}]" for k in range(3)))
+        subject.expected(arguments(subject), Q),
+        names(subject, tuple(f"a0[{k}]" for k in range(3))),
     )
     simplex_x, simplex_y = on_simplex("p0")
     percent = " + ', ' + ".join(f"format(p0[{k}], '.1%')" for k in range(3))
@@ -203,15 +215,19 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
         signal(
             "readout",
             f"'Start: probabilities ' + {percent} + '; loss ' + format(start_value, '.3~r')"
-            f" + ' nats, slope ' + format(s0, '.3~r') + '. ' + ({when}) + '.'",
+            f" + ', slope ' + format(s0, '.3~r') + '. ' + ({when}) + '.'",
         ),
     ]
 
 
 def _grid_data(subject: Subject) -> list[dict[str, Any]]:
     """Both grids. What depends on no signal comes first, so that it is computed once."""
-    fields = ("datum.p1", "datum.p2", "datum.p3")
-    value = formula("value", vega_expression(subject.expected(P, Q), names(subject, fields)))
+    places = ("datum.a1", "datum.a2", "datum.a3")
+    loss = subject.expected(arguments(subject), Q)
+    value = [
+        *map(formula, ("a1", "a2", "a3"), written(subject, ("datum.p1", "datum.p2", "datum.p3"))),
+        formula("value", vega_expression(loss, names(subject, places))),
+    ]
     x, y = _fractions(GRID, GRID)
     plane_rows = [
         formula("u", f"{2 * EXTENT} * {x} - {EXTENT}"),
@@ -229,8 +245,8 @@ def _grid_data(subject: Subject) -> list[dict[str, Any]]:
         *(formula(f"p{k + 1}", f"datum.inside[{k}] / datum.total") for k in range(3)),
     ]
     return [
-        *_contours("plane", (GRID, GRID), "side", [*plane_rows, value]),
-        *_contours("simplex", SIMPLEX_GRID, "depth", [*simplex_rows, value]),
+        *_contours("plane", (GRID, GRID), "side", [*plane_rows, *value]),
+        *_contours("simplex", SIMPLEX_GRID, "depth", [*simplex_rows, *value]),
     ]
 
 

@@ -50,11 +50,10 @@ class Subject:
         parts = [f"', {_sign(p)} = ' + format({_signal(p)}, '.3~f')" for p in self.loss.parameters]
         return " + ".join([repr(self.loss.title), *parts])
 
-    def expected(self, probabilities: Sequence[sp.Symbol], weights: Sequence[sp.Expr]) -> sp.Expr:
-        """The loss in nats averaged over labels that have the given weights."""
+    def expected(self, arguments: Sequence[sp.Symbol], weights: Sequence[sp.Expr]) -> sp.Expr:
+        """The loss averaged over labels of the given weights; arguments as the form wants them."""
         terms = [
-            weight * self.form.of_probabilities(probabilities, target)
-            for target, weight in enumerate(weights)
+            weight * self.form.value(arguments, target) for target, weight in enumerate(weights)
         ]
         return sp.Add(*terms)
 

@@ -291,7 +291,7 @@ def colour_key() -> dict[str, Any]:
                     "update": {
                         "y": {"value": 36},
                         "fontSize": {"value": 11},
-                        "text": {"value": "loss above its lowest value (nats)"},
+                        "text": {"value": "loss above its lowest value"},
                         "fill": palette.colour("ink"),
                     }
                 },

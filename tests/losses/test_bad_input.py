@@ -11,13 +11,13 @@ import torch
 from lossviz import losses
 from lossviz.losses import LOSSES
 
-from .examples import each_labelled_loss, each_loss, make
+from .examples import ROWS, each_labelled_loss, each_loss, make
 
 each_parameter = pytest.mark.parametrize(
     ("loss", "parameter"),
     [
-        pytest.param(loss, parameter, id=f"{key}-{parameter.name}")
-        for key, loss in LOSSES.items()
+        pytest.param(loss, parameter, id=f"{loss.key}-{parameter.name}")
+        for loss in ROWS
         for parameter in loss.parameters
     ],
 )
@@ -30,18 +30,18 @@ def refuses(error, *said):
 
 @each_loss
 def test_logits_must_be_a_floating_tensor_with_classes(loss):
-    logits, other = make(loss)
+    logits, *rest = make(loss)
     name = next(iter(loss.signature.parameters))
     with refuses(TypeError, name, "list"):
-        loss(logits.tolist(), other)
+        loss(logits.tolist(), *rest)
     with refuses(TypeError, name, "torch.int64"):
-        loss(logits.long(), other)
+        loss(logits.long(), *rest)
     with refuses(TypeError, name, "torch.complex128"):
-        loss(logits + 0j, other)
+        loss(logits + 0j, *rest)
     with refuses(ValueError, name, "(..., K)", "()"):
-        loss(logits[0, 0], other)
+        loss(logits[0, 0], *rest)
     with refuses(ValueError, name, "(..., K)", "(6, 0)"):
-        loss(logits[:, :0], other)
+        loss(logits[:, :0], *rest)
 
 
 @each_labelled_loss

@@ -39,7 +39,7 @@ def test_declared_parameters_are_the_keywords_with_their_defaults(loss):
     }
     assert loss.defaults.items() <= keywords.items()
     undeclared = set(keywords) - set(loss.defaults)
-    assert undeclared <= {"weight", "ignore_index", "reduction"}
+    assert undeclared <= {"weight", "ignore_index", "reduction", "sigma"}
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,14 @@ import torch
 from lossviz.losses import LOSSES
 
 from .examples import (
+    are_logits,
+    each_class_setting,
     each_labelled_loss,
     each_labelled_setting,
     each_loss,
     each_setting,
+    each_softmax_loss,
+    each_softmax_setting,
     gradients,
     make,
     on_logits,
@@ -45,7 +49,7 @@ def test_derivatives_of_both_orders_are_those_of_the_value(loss, parameters):
     assert torch.autograd.gradgradcheck(f, inputs)
 
 
-@each_setting
+@each_softmax_setting
 def test_adding_a_constant_to_the_logits_changes_nothing(loss, parameters):
     inputs = make(loss)
     offset = torch.linspace(-50, 50, 6, dtype=torch.float64).unsqueeze(-1)
@@ -60,11 +64,12 @@ def test_adding_a_constant_to_the_logits_changes_nothing(loss, parameters):
         )
 
 
-@each_setting
+@each_class_setting
 def test_naming_the_classes_differently_changes_nothing(loss, parameters):
     inputs = make(loss)
     order = torch.tensor([3, 0, 4, 2, 1])
-    renamed = tuple(x[..., order] if x.is_floating_point() else order.argsort()[x] for x in inputs)
+    moved = on_logits(lambda logits: logits[..., order], inputs)
+    renamed = tuple(x if x.is_floating_point() else order.argsort()[x] for x in moved)
     options = {**parameters, "reduction": "none"}
     torch.testing.assert_close(
         loss(*renamed, **options), loss(*inputs, **options), rtol=1e-12, atol=1e-14
@@ -87,7 +92,7 @@ def test_leading_axes_are_kept_by_none_and_flattened_by_the_others(loss, shape):
     inputs = make(loss, shape)
     rows = loss(*inputs, reduction="none")
     assert rows.shape == shape
-    flat = tuple(x.reshape(-1, 5) if x.is_floating_point() else x.reshape(-1) for x in inputs)
+    flat = tuple(x.reshape(-1, 5) if x.ndim > len(shape) else x.reshape(-1) for x in inputs)
     torch.testing.assert_close(loss(*flat, reduction="none"), rows.reshape(-1))
     for reduction in ("mean", "sum"):
         torch.testing.assert_close(
@@ -103,7 +108,7 @@ def test_mean_is_the_default_reduction(loss):
     assert torch.equal(loss(*inputs), loss(*inputs, reduction="mean"))
 
 
-@each_loss
+@each_softmax_loss
 def test_one_class_is_certain(loss):
     inputs = make(loss, classes=1)
     assert (loss(*inputs, reduction="none") == 0).all()
@@ -185,7 +190,7 @@ def test_labels_may_have_any_integer_dtype(loss, dtype):
     assert torch.equal(loss(logits, target.to(dtype)), loss(logits, target))
 
 
-@each_setting
+@each_softmax_setting
 def test_a_class_that_is_ruled_out_counts_as_absent(loss, parameters):
     """A logit of -inf away from the label (and on both sides of a pair) is a class less."""
     inputs = make(loss, classes=4)
@@ -207,7 +212,7 @@ def test_a_class_that_is_ruled_out_counts_as_absent(loss, parameters):
 @each_setting
 def test_nan_gives_nan_in_its_row_and_nowhere_else(loss, parameters, where):
     inputs = make(loss)
-    for which in [i for i, x in enumerate(inputs) if x.is_floating_point()]:
+    for which in [i for i, yes in enumerate(are_logits(inputs)) if yes]:
         spoilt = [x.clone() for x in inputs]
         spoilt[which][2, where] = torch.nan
         rows = loss(*spoilt, **parameters, reduction="none")

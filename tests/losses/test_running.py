@@ -70,10 +70,10 @@ def test_vmap_over_any_input_is_a_loop(loss, parameters):
 
     loop = torch.stack([f(*one), f(*two)])
     torch.testing.assert_close(torch.func.vmap(f, in_dims=1)(*batch), loop)
-    for which in range(2):
-        dims = tuple(1 if i == which else None for i in range(2))
-        mixed = [batch[i] if i == which else one[i] for i in range(2)]
-        other = [two[i] if i == which else one[i] for i in range(2)]
+    for which in range(len(one)):
+        dims = tuple(1 if i == which else None for i in range(len(one)))
+        mixed = [batch[i] if i == which else one[i] for i in range(len(one))]
+        other = [two[i] if i == which else one[i] for i in range(len(one))]
         torch.testing.assert_close(
             torch.func.vmap(f, in_dims=dims)(*mixed), torch.stack([f(*one), f(*other)])
         )
@@ -93,22 +93,62 @@ def test_gradients_example_by_example(loss, parameters):
 
 
 @each_setting
-def test_forward_mode_is_right_or_says_that_it_is_missing(loss, parameters):
-    logits, other = make(loss)
+def test_forward_mode_and_hessian_agree_with_reverse_mode(loss, parameters):
+    logits, *rest = make(loss)
     direction = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
 
     def f(logits):
-        return loss(logits, other, **parameters)
+        return loss(logits, *rest, **parameters)
 
-    steep = loss.key == "sum_exponential" or parameters.get("tau", 1.0) < 1.0
-    if steep:
-        with pytest.raises(NotImplementedError, match=r"jvp.*forward mode"):
-            torch.func.jvp(f, (logits,), (direction,))
-        return
     _, slope = torch.func.jvp(f, (logits,), (direction,))
     torch.testing.assert_close(slope, (torch.func.grad(f)(logits) * direction).sum())
     hessian = torch.func.hessian(f)(logits)
     torch.testing.assert_close(hessian, torch.func.jacrev(torch.func.jacrev(f))(logits))
+
+
+def test_one_compiled_loss_serves_several_values_of_its_parameter():
+    torch._dynamo.reset()
+    loss = LOSSES["comp_sum"]
+    compiled_once = torch.compile(loss.function, fullgraph=True, backend="aot_eager")
+    inputs = make(loss)
+    for tau in (1.5, 1.6, 0.5, 1.0, 2.0):
+        torch.testing.assert_close(compiled_once(*inputs, tau=tau), loss(*inputs, tau=tau))
+
+
+def test_class_weights_work_under_vmap_of_grad():
+    weight = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    logits = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    target = torch.tensor([0, 1, 2, 2])
+
+    def one(row, label):
+        return LOSSES["cross_entropy"](row, label, weight=weight)
+
+    rows = torch.func.vmap(torch.func.grad(one))(logits, target)
+    want = torch.stack([torch.func.grad(one)(*pair) for pair in zip(logits, target, strict=True)])
+    torch.testing.assert_close(rows, want)
+
+
+def test_autocast_gives_float32_as_torch_does():
+    logits, target = torch.randn(3, 4).bfloat16(), torch.tensor([0, 1, 2])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert LOSSES["comp_sum"](logits, target).dtype == torch.float32
+    assert LOSSES["comp_sum"](logits, target).dtype == torch.bfloat16
+
+
+def test_a_module_checks_its_options_when_it_is_made_and_takes_named_inputs():
+    module = LOSSES["comp_sum"].module
+    with pytest.raises(ValueError, match="tau must lie in"):
+        module(tau=-1.0)
+    with pytest.raises(ValueError, match="reduction must be one of"):
+        module(reduction="average")
+    logits, target = torch.randn(3, 4), torch.tensor([0, 1, 2])
+    assert torch.equal(module()(logits=logits, target=target), module()(logits, target))
+
+
+def test_a_weight_given_later_is_part_of_the_state():
+    module = LOSSES["cross_entropy"].module()
+    module.weight = torch.ones(3)
+    assert "weight" in module.state_dict()
 
 
 def configured(loss):

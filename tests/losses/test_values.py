@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from lossviz.losses import LOSSES, Loss
 
-from .examples import each_loss, each_setting, gradients, make
+from .examples import each_loss, each_setting, fill, gradients, make
 from .reference import WRITTEN_OUT, exact
 
 
@@ -33,11 +33,12 @@ def cancelling(loss, inputs):
     """Size (N,) of the float64 terms that may cancel in a row.
 
     The surprisal (poly-1 at epsilon = -1 on easy examples); whole log-probabilities where a sum
-    runs over the classes of two models.
+    runs over the classes of two models; the logits where the loss is no function of their softmax.
     """
-    if loss.form:
+    if loss.form and loss.form.over == "probabilities":
         return exact(LOSSES["logistic"], inputs, {})[0]
-    return torch.stack([x.double().abs().amax(-1) for x in inputs]).amax(0).clamp_min(1.0)
+    floating = [x.double().reshape(len(x), -1) for x in inputs if x.is_floating_point()]
+    return torch.cat(floating, -1).abs().amax(-1).clamp_min(1.0)
 
 
 def spread_margins(loss: Loss, classes: int, dtype=torch.float64):
@@ -48,11 +49,9 @@ def spread_margins(loss: Loss, classes: int, dtype=torch.float64):
     def leading(logits):
         return logits + lead[:, None] * torch.eye(classes, dtype=dtype)[0]
 
-    logits, other = inputs
-    if not other.is_floating_point():
-        other = torch.tensor([0, classes - 1] * 4).roll(classes)
-        return leading(logits), other
-    return leading(logits), leading(other.flip(0)) / 2
+    labels = torch.tensor([0, classes - 1] * 4).roll(classes)
+    partner = inputs[1] if inputs[1].shape == inputs[0].shape else inputs[0]
+    return fill(loss, leading(inputs[0]), labels, leading(partner.flip(0)) / 2)
 
 
 @each_loss
@@ -93,10 +92,7 @@ def test_lower_precision_is_rounded_only_once(loss, parameters, dtype):
 def test_huge_logits_give_no_nan_and_inf_only_beyond_the_dtype(loss, parameters, dtype):
     sizes = torch.tensor([-10240.0, 0.0, 30.0, 10240.0], dtype=dtype)  # exact in every dtype
     grid = torch.cartesian_prod(sizes, sizes, sizes)
-    other = torch.arange(len(grid)) % 3
-    if loss.inputs == "pair of class logits":
-        other = grid.roll(7, 0).flip(1)
-    inputs = grid, other
+    inputs = fill(loss, grid, torch.arange(len(grid)) % 3, grid.roll(7, 0).flip(1))
     values, slopes = exact(loss, inputs, parameters)
     rtol = 8 * torch.finfo(dtype).eps
     rounding = 1e-15 * cancelling(loss, inputs)
@@ -117,12 +113,11 @@ def beyond_17_nats(offset=0.0):
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 @each_setting
 def test_gradient_in_float32_is_right_at_margins_of_40_nats(loss, parameters, offset):
-    logits, other = beyond_17_nats(offset)
-    if loss.inputs == "pair of class logits":
-        other = logits.roll(1, -1)
-    _, slopes = exact(loss, (logits, other), parameters)
-    got = torch.cat(gradients(loss, (logits, other), **parameters, reduction="sum"), dim=-1)
-    rounding = 1e-15 * cancelling(loss, (logits, other))
+    logits, target = beyond_17_nats(offset)
+    inputs = fill(loss, logits, target, logits.roll(1, -1))
+    _, slopes = exact(loss, inputs, parameters)
+    got = torch.cat(gradients(loss, inputs, **parameters, reduction="sum"), dim=-1)
+    rounding = 1e-15 * cancelling(loss, inputs)
     assert_close(got, slopes, rtol=1e-6, atol=rounding[:, None])
 
 

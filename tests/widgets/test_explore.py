@@ -29,10 +29,20 @@ def mean_nll_with_a_branch(logits, target):
     return loss if loss.item() >= 0 else -loss
 
 
+INPUTS = {key: loss.inputs for key, loss in losses.LOSSES.items()}
+DRAWN = [key for key, kind in INPUTS.items() if kind in ("class logits", "pair of class logits")]
+
+
 def picture(explorer):
     found = IMAGE.search(explorer.picture.value)
     assert found, explorer.picture.value
     return base64.b64decode(found[1])
+
+
+@pytest.mark.parametrize("key", [key for key in INPUTS if key not in DRAWN])
+def test_a_loss_of_other_inputs_is_refused_with_what_it_takes(key):
+    with pytest.raises(ValueError, match=f"{key} takes {INPUTS[key]}"):
+        explore(key)
 
 
 def test_basis_is_orthonormal_and_sums_to_zero():
@@ -67,7 +77,7 @@ def test_path_of_a_quadratic_is_an_exponential_decay_to_its_minimum():
     assert path.points[-1].norm() < 0.1
 
 
-@pytest.mark.parametrize("key", losses.names())
+@pytest.mark.parametrize("key", DRAWN)
 def test_path_never_climbs_on_a_declared_loss(key):
     function = explore(key).function
     path = PlaneLoss(function, 0).flow((-2.0, 3.0))
@@ -81,7 +91,7 @@ def test_path_stops_where_the_plane_ends():
     assert 6 <= path.points[-1].abs().max() <= 6.1
 
 
-@pytest.mark.parametrize("key", losses.names())
+@pytest.mark.parametrize("key", DRAWN)
 def test_every_declared_loss_has_a_picture_and_its_declared_sliders(key):
     explorer = explore(key)
     assert picture(explorer).startswith(b"\x89PNG")

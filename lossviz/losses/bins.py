@@ -1,0 +1,249 @@
+"""Numbers as distributions over bins, and back: targets of regression as classification."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import torch
+
+from .checks import check_logits, row_dtype, seen
+from .declaration import Parameter
+
+INFINITY = float("inf")
+
+V_MIN = Parameter(
+    name="v_min",
+    symbol=r"v_{\min}",
+    default=-10.0,
+    low=-INFINITY,
+    high=INFINITY,
+    slider=(-10.0, -5.0, 0.5),
+    meaning="lower end of the range of values, in their units",
+    at_low="wide bins",
+    at_high="values below it are out of range",
+)
+V_MAX = Parameter(
+    name="v_max",
+    symbol=r"v_{\max}",
+    default=10.0,
+    low=-INFINITY,
+    high=INFINITY,
+    slider=(5.0, 10.0, 0.5),
+    meaning="upper end of the range of values, above v_min",
+    at_low="values above it are out of range",
+    at_high="wide bins",
+)
+RELATIVE_SIGMA = Parameter(
+    name="sigma_over_binwidth",
+    symbol=r"\sigma / w",
+    default=0.75,
+    low=0.0,
+    high=INFINITY,
+    low_open=True,
+    slider=(0.1, 3.0, 0.05),
+    meaning="standard deviation of the target's bell, in bin widths",
+    at_low="one-hot: the bin of the value",
+    at_high="uniform, whatever the value",
+)
+DISCOUNT = Parameter(
+    name="gamma",
+    symbol=r"\gamma",
+    default=0.99,
+    low=0.0,
+    high=1.0,
+    slider=(0.0, 1.0, 0.01),
+    meaning="discount of the next state's values",
+    at_low="the reward alone",
+    at_high="no discount",
+)
+
+
+def _check_range(v_min: Any, v_max: Any) -> tuple[float, float]:
+    low, high = V_MIN.check(v_min), V_MAX.check(v_max)
+    if not low < high:
+        raise ValueError(f"v_min must be below v_max, got v_min={low!r}, v_max={high!r}")
+    return low, high
+
+
+def _check_count(count: Any, name: str, least: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{name} must be an int, got {type(count).__name__}")
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}")
+    return count
+
+
+def _check_values(y: Any, low: float, high: float) -> torch.Tensor:
+    if not isinstance(y, torch.Tensor):
+        raise TypeError(f"y must be a torch.Tensor, got {type(y).__name__}")
+    if not y.is_floating_point():
+        raise TypeError(f"y must have a floating dtype, got {y.dtype}")
+    y = y.detach().to(row_dtype(y))
+    outside = ~((y >= low) & (y <= high))
+    if seen(outside):
+        raise ValueError(
+            f"y must lie in [v_min, v_max] = [{low:g}, {high:g}], got {float(y[outside][0])!r}; "
+            "clip it with y.clamp(v_min, v_max) if the ends may stand for what is beyond"
+        )
+    return y.clamp(low, high)
+
+
+def two_hot_target(
+    y: torch.Tensor, *, v_min: float = -10.0, v_max: float = 10.0, num_locations: int = 51
+) -> torch.Tensor:
+    """Two-hot target: the value is shared between its two nearest locations, its mean is exact.
+
+    y : floating tensor (...) with values in [v_min, v_max]. `num_locations` >= 2 (default 51)
+    equally spaced locations include both ends. Returns (..., num_locations), float64; rows sum to
+    one.
+
+    Raises TypeError for a y that is no floating tensor, ValueError for values out of range (checked
+    on the CPU; clipped elsewhere), v_min >= v_max or num_locations < 2.
+    """
+    low, high = _check_range(v_min, v_max)
+    count = _check_count(num_locations, "num_locations", 2)
+    y = _check_values(y, low, high)
+    place = ((y - low) / (high - low) * (count - 1)).unsqueeze(-1)
+    return (1.0 - (place - torch.arange(count, device=y.device)).abs()).clamp_min(0.0)
+
+
+def hl_gauss_target(
+    y: torch.Tensor,
+    *,
+    v_min: float = -10.0,
+    v_max: float = 10.0,
+    num_bins: int = 51,
+    sigma_over_binwidth: float = 0.75,
+    sigma: float | None = None,
+) -> torch.Tensor:
+    """HL-Gauss target: the mass that a normal distribution around the value puts in each bin.
+
+    y : floating tensor (...) with values in [v_min, v_max], which `num_bins` >= 1 (default 51) bins
+    of equal width cover. `sigma` is the standard deviation in units of y; by default it is
+    `sigma_over_binwidth` (0.75) bin widths. Mass beyond the ends is shared out in proportion.
+    Returns (..., num_bins), float64, rows sum to 1.
+
+    Raises TypeError for a y that is no floating tensor, ValueError for values out of range (checked
+    on the CPU; clipped elsewhere), v_min >= v_max, num_bins < 1 or sigma <= 0.
+    """
+    low, high = _check_range(v_min, v_max)
+    count = _check_count(num_bins, "num_bins", 1)
+    width = (high - low) / count
+    deviation = RELATIVE_SIGMA.check(sigma_over_binwidth) * width
+    if sigma is not None:
+        deviation = _check_sigma(sigma)
+    y = _check_values(y, low, high)
+    edges = torch.linspace(low, high, count + 1, dtype=y.dtype, device=y.device)
+    x = (edges - y.unsqueeze(-1)) / (math.sqrt(2) * deviation)
+    left, right = x[..., :-1], x[..., 1:]
+    # In the upper tail erf is 1 to rounding and its differences lose all digits: mirror it.
+    upper = left > 0
+    left, right = torch.where(upper, -right, left), torch.where(upper, -left, right)
+    masses = torch.erfc(-right) - torch.erfc(-left)
+    return masses / masses.sum(-1, keepdim=True)
+
+
+def _check_sigma(sigma: Any) -> float:
+    if isinstance(sigma, bool) or not isinstance(sigma, Real):
+        raise TypeError(f"sigma must be a number, got {type(sigma).__name__}: {sigma!r}")
+    if not 0 < float(sigma) < INFINITY:
+        raise ValueError(f"sigma must lie in (0, ∞), got {sigma!r}")
+    return float(sigma)
+
+
+def c51_projection(
+    supports: torch.Tensor, weights: torch.Tensor, target_support: torch.Tensor
+) -> torch.Tensor:
+    """Move the mass at `supports` onto `target_support`, each atom to its two nearest neighbours.
+
+    supports, weights : floating tensors (..., M); target_support : (K,), increasing and equally
+    spaced. What lies beyond an end goes to that end. Returns (..., K) in the dtype of `weights`.
+
+    Raises TypeError for a wrong dtype, ValueError for unequal shapes, a support that is not
+    increasing and equally spaced, negative weights or weights that do not sum to one.
+    """
+    for name, value in (("supports", supports), ("target_support", target_support)):
+        check_logits(value, name)
+    _check_distribution(weights, "weights")
+    if supports.shape[-1] != weights.shape[-1]:
+        raise ValueError(
+            f"supports and weights must have one last axis, got {tuple(supports.shape)} and "
+            f"{tuple(weights.shape)}"
+        )
+    step = _spacing(target_support)
+    clipped = supports.clamp(target_support[0], target_support[-1]).unsqueeze(-2)
+    distance = (clipped - target_support.unsqueeze(-1)).abs() / step
+    return ((1.0 - distance).clamp_min(0.0) * weights.unsqueeze(-2)).sum(-1)
+
+
+def c51_target(
+    support: torch.Tensor,
+    next_probs: torch.Tensor,
+    *,
+    reward: torch.Tensor | float,
+    gamma: float = 0.99,
+    terminal: torch.Tensor | bool = False,
+) -> torch.Tensor:
+    """Categorical target of distributional value learning: reward plus discounted next values.
+
+    support : floating tensor (K,), increasing and equally spaced; next_probs (..., K), the next
+    state's distribution over it; reward (...) or a number; `gamma` in [0, 1], default 0.99;
+    `terminal` (...) bool: no next state, all mass at the reward. Returns (..., K).
+
+    Raises as `c51_projection` does, and for a gamma that is no number in [0, 1].
+    """
+    check_logits(support, "support")
+    _check_distribution(next_probs, "next_probs")
+    if support.shape[0] != next_probs.shape[-1]:
+        raise ValueError(
+            f"next_probs must have shape (..., {support.shape[0]}), one entry an atom of support, "
+            f"got {tuple(next_probs.shape)}"
+        )
+    gamma = DISCOUNT.check(gamma)
+    reward = torch.as_tensor(reward, dtype=support.dtype, device=support.device).unsqueeze(-1)
+    goes_on = ~torch.as_tensor(terminal, dtype=torch.bool, device=support.device).unsqueeze(-1)
+    moved = reward + gamma * (goes_on * support)  # grouped: a number times bool is float32
+    moved, weights = torch.broadcast_tensors(moved, next_probs)
+    return c51_projection(moved, weights, support)
+
+
+def _check_distribution(weights: Any, name: str) -> None:
+    check_logits(weights, name)
+    if seen(weights < 0):
+        raise ValueError(f"{name} must not be negative, got {float(weights.min())!r}")
+    total = weights.to(row_dtype(weights)).sum(-1)
+    off = ~((total - 1).abs() <= 1e-4)
+    if seen(off):
+        raise ValueError(f"{name} must sum to one over the last axis, got {float(total[off][0])!r}")
+
+
+def _spacing(support: torch.Tensor) -> torch.Tensor:
+    if support.ndim != 1 or len(support) < 2:
+        raise ValueError(
+            f"support must have shape (K,) with K >= 2 atoms, got {tuple(support.shape)}"
+        )
+    steps = support.diff()
+    if seen((steps <= 0) | ((steps - steps[0]).abs() > 1e-4 * steps[0])):
+        raise ValueError(f"support must increase in equal steps, got steps {steps.tolist()}")
+    return (support[-1] - support[0]) / (len(support) - 1)
+
+
+def decode(
+    logits: torch.Tensor, *, v_min: float = -10.0, v_max: float = 10.0, centres: bool = True
+) -> torch.Tensor:
+    """The value (...) that logits (..., K) stand for: the mean of their softmax over the bins.
+
+    `centres` True (default) puts K bin centres inside [v_min, v_max], as HL-Gauss does; False puts
+    K >= 2 locations on it including both ends, as two-hot does.
+
+    Raises TypeError or ValueError for wrong logits, v_min >= v_max or too few bins.
+    """
+    low, high = _check_range(v_min, v_max)
+    check_logits(logits)
+    count = _check_count(logits.shape[-1], "the number of bins", 1 if centres else 2)
+    inset = (high - low) / (2 * count) if centres else 0.0
+    exact = row_dtype(logits)
+    places = torch.linspace(low + inset, high - inset, count, dtype=exact, device=logits.device)
+    return (logits.to(exact).softmax(-1) * places).sum(-1).to(logits.dtype)

@@ -1,0 +1,156 @@
+"""Label-distributionally robust losses: the maxima that they are, temperatures, minimisers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lossviz.losses import aldr_kl, ldr_kl
+from lossviz.losses.robust import RememberedTemperature, adapted_temperature, normalise_scores
+
+from .test_bad_input import refuses
+
+
+def deltas(logits, target, margin):
+    own = torch.nn.functional.one_hot(target, logits.shape[-1]).bool()
+    return (logits - logits.gather(-1, target[:, None]) + margin).masked_fill(own, 0.0)
+
+
+def example(classes=5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(6, classes, generator=generator, dtype=torch.float64)
+    return logits, torch.randint(classes, (6,), generator=generator)
+
+
+@pytest.mark.parametrize("lam", [0.1, 1.0, 7.0])
+def test_ldr_kl_is_the_largest_over_all_weights(lam):
+    """No random weights exceed it, and those of the gradient attain it."""
+    logits, target = example()
+    delta = deltas(logits, target, 0.4)
+    value = ldr_kl(logits, target, lam=lam, margin=0.4, reduction="none")
+
+    def objective(p):
+        return (p * delta).sum(-1) - lam * (torch.special.xlogy(p, 5 * p)).sum(-1)
+
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        p = (3 * torch.randn(6, 5, generator=generator, dtype=torch.float64)).softmax(-1)
+        assert (objective(p) <= value + 1e-12).all()
+    torch.testing.assert_close(objective((delta / lam).softmax(-1)), value)
+
+
+@pytest.mark.parametrize("lam", [0.3, 1.0, 4.0])
+def test_the_expected_loss_is_least_at_lam_times_log_probability(lam):
+    q = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
+
+    def risk(scores):
+        return q @ ldr_kl(scores.expand(4, 4), torch.arange(4), lam=lam, reduction="none")
+
+    best = (lam * q.log()).requires_grad_()
+    (slope,) = torch.autograd.grad(risk(best), best)
+    torch.testing.assert_close(slope, torch.zeros(4).double(), rtol=0, atol=1e-14)
+
+
+def test_the_hinge_limit_ties_classes_that_the_loss_keeps_apart():
+    """At label probabilities (.4, .35, .25) with margin 1, all scores 0 are best in the limit."""
+    q = torch.tensor([0.4, 0.35, 0.25], dtype=torch.float64)
+
+    def risk(scores, lam):
+        return q @ ldr_kl(
+            scores.expand(3, 3), torch.arange(3), lam=lam, margin=1.0, reduction="none"
+        )
+
+    tied = torch.zeros(3, dtype=torch.float64)
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        other = torch.randn(3, generator=generator, dtype=torch.float64)
+        assert risk(other, 1e-6) > risk(tied, 1e-6)
+    assert risk(torch.tensor([0.044, 0.004, -0.048], dtype=torch.float64), 0.1) < risk(tied, 0.1)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 400])
+@pytest.mark.parametrize("alpha", [1.05, 2.0, 6.0])
+def test_aldr_kl_is_the_largest_over_all_temperatures(classes, alpha):
+    """Also with many classes behind one leader, where there are two maxima in lam."""
+    generator = torch.Generator().manual_seed(classes)
+    logits = torch.randn(40, classes, generator=generator, dtype=torch.float64)
+    logits[:, 0] += torch.linspace(0, 14, 40, dtype=torch.float64)
+    target = torch.arange(40) % 2
+    value = aldr_kl(logits, target, lam0=1.0, alpha=alpha, margin=0.2, reduction="none")
+    price = alpha * math.log(classes) / 2
+    tried = [
+        ldr_kl(logits, target, lam=lam, margin=0.2, reduction="none") - price * (lam - 1.0) ** 2
+        for lam in torch.linspace(1 - 1 / alpha + 1e-9, 1, 2001, dtype=torch.float64).tolist()
+    ]
+    tried = torch.stack(tried).amax(0)
+    assert (value >= tried - 1e-12).all()
+    torch.testing.assert_close(value, tried, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("lead", [6.221, 6.532])
+def test_of_two_maxima_in_the_temperature_the_higher_is_taken(lead):
+    """4000 classes, one of them ahead: the slope in lam changes sign three times."""
+    logits = torch.zeros(1, 4000, dtype=torch.float64)
+    logits[0, 0] = lead
+    target = torch.ones(1, dtype=torch.long)
+    lams = torch.linspace(0.501, 1, 300, dtype=torch.float64).tolist()
+    heights = torch.stack(
+        [ldr_kl(logits, target, lam=lam) - math.log(4000) * (lam - 1.0) ** 2 for lam in lams]
+    )
+    turns = (heights.diff().sign().diff() != 0).sum()
+    assert turns == 3
+    torch.testing.assert_close(aldr_kl(logits, target), heights.max(), rtol=1e-4, atol=0)
+
+
+def test_temperatures_are_low_for_certain_and_high_for_uncertain_examples():
+    logits = torch.tensor([[0.0] * 5, [20.0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0]]).double()
+    lam = adapted_temperature(logits, torch.zeros(3, dtype=torch.long), lam0=2.0, alpha=4.0)
+    assert lam[0] == 2.0
+    torch.testing.assert_close(lam[1], torch.tensor(1.5).double(), rtol=0, atol=1e-4)
+    assert 1.5 < lam[2] < 2.0
+
+
+def test_normalised_scores_forget_their_scale():
+    scores = make_scores()
+    for how in ("softplus", "absolute"):
+        assert normalise_scores(scores, how).shape == scores.shape
+    absolute = normalise_scores(scores, "absolute")
+    torch.testing.assert_close(normalise_scores(7 * scores, "absolute"), absolute)
+    torch.testing.assert_close(absolute.abs().mean(-1), torch.ones(6).double())
+    positive = normalise_scores(scores, "softplus")
+    assert (positive > 0).all()
+    torch.testing.assert_close(positive.mean(-1), torch.ones(6).double())
+    assert (normalise_scores(torch.zeros(2, 3), "absolute") == 0).all()
+
+
+def make_scores():
+    return example()[0]
+
+
+def test_remembered_temperatures_reach_the_fixed_point_of_their_own_equation():
+    """Kept at the same scores they settle; without margin and smoothing at the adapted ones."""
+    scores, target = example()
+    remembered = RememberedTemperature(10, lam0=1.0, alpha=3.0, margin=0.0)
+    examples = torch.tensor([9, 2, 4, 0, 7, 5])
+    for _ in range(200):
+        loss = remembered(scores, target, examples)
+    wanted = adapted_temperature(normalise_scores(scores, "absolute"), target, lam0=1.0, alpha=3.0)
+    torch.testing.assert_close(remembered.temperatures[examples], wanted, rtol=1e-3, atol=0)
+    assert (remembered.temperatures[[1, 3, 6, 8]] == 1.0).all()
+    assert loss.isfinite()
+
+
+def test_bad_input_is_refused_by_name():
+    scores, target = example()
+    with refuses(ValueError, "how", "'max'"):
+        normalise_scores(scores, "max")
+    with refuses(TypeError, "scores", "list"):
+        normalise_scores([1.0])
+    with refuses(ValueError, "num_examples", "0"):
+        RememberedTemperature(0)
+    with refuses(ValueError, "alpha", "(1, ∞)", "1.0"):
+        aldr_kl(scores, target, alpha=1)
+    with refuses(ValueError, "lam", "(0, ∞)", "0.0"):
+        ldr_kl(scores, target, lam=0)
