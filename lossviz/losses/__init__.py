@@ -24,6 +24,7 @@ from . import (
     spherical,
     svm,
 )
+from .adversarial import adv_comp_sum_at, train_adv_comp_sum
 from .bins import c51_projection, c51_target, hl_gauss_target, two_hot_target
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 from .modules import class_name
@@ -109,10 +110,12 @@ __all__ = [
     "Property",
     "Source",
     "SymbolicForm",
+    "adv_comp_sum_at",
     "c51_projection",
     "c51_target",
     "get",
     "hl_gauss_target",
     "names",
+    "train_adv_comp_sum",
     "two_hot_target",
 ]
