@@ -8,6 +8,7 @@ unbounded `Constant` are complete: their reach is infinite everywhere.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,16 +89,16 @@ class DiscreteDistribution:
         return 1 - self.mean(hit).item()
 
 
-class HypothesisSet:
+class HypothesisSet(ABC):
     """What a set has to answer: the best scores at each input, and the best scores in the class."""
 
+    @abstractmethod
     def reach(self, distribution: DiscreteDistribution) -> torch.Tensor:
         """Half-widths (N,) of the intervals of scores; inf where they are unbounded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def best_scores(self, distribution: DiscreteDistribution, *, tau: float) -> torch.Tensor:
         """Scores (N, n) of a hypothesis in the set with least comp-sum risk."""
-        raise NotImplementedError
 
     def best_comp_sum_risk(self, distribution: DiscreteDistribution, *, tau: float) -> float:
         """Least comp-sum risk within the set."""
@@ -201,6 +202,10 @@ class Finite(HypothesisSet):
             )
         return conditional_risk(distribution.conditional, self.scores, tau)
 
+    def reach(self, distribution: DiscreteDistribution) -> torch.Tensor:
+        """Raise TypeError: scores from a list fill no intervals."""
+        raise TypeError("a Finite set has no reach: its scores are a list, not intervals")
+
     def best_scores(self, distribution: DiscreteDistribution, *, tau: float) -> torch.Tensor:
         means = distribution.mean(self._risks(distribution, tau).T)
         return self.scores[means.argmin()]
@@ -229,11 +234,13 @@ class _Trained(HypothesisSet):
 
     starts: int
 
+    @abstractmethod
     def _sizes(self, dimensions: int, classes: int) -> list[tuple[int, ...]]:
-        raise NotImplementedError
+        """Shapes of the free coordinates."""
 
+    @abstractmethod
     def _scores(self, inputs: torch.Tensor, free: list[torch.Tensor]) -> torch.Tensor:
-        raise NotImplementedError
+        """Scores (N, n) at the inputs, from the free coordinates."""
 
     def best_scores(self, distribution: DiscreteDistribution, *, tau: float) -> torch.Tensor:
         tau, inputs = TAU.check(tau), distribution.inputs

@@ -152,3 +152,16 @@ def test_gaps_and_growth() -> None:
         theory.growth_exponent([0.0, 0.1], [0.1, 0.2])
     with pytest.raises(ValueError, match="largest must be positive, got 0"):
         theory.margin_transform(torch.relu, 0.5, largest=0)
+
+
+def test_a_hypothesis_set_must_say_what_it_can_reach():
+    from lossviz.theory import HypothesisSet
+
+    with pytest.raises(TypeError, match="abstract"):
+        HypothesisSet()
+
+
+def test_a_finite_set_says_that_it_has_no_reach():
+    distribution = DiscreteDistribution([[0.5, 0.5]])
+    with pytest.raises(TypeError, match="Finite set has no reach"):
+        Finite([[[0.0, 1.0]]]).reach(distribution)
