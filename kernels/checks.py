@@ -1,0 +1,156 @@
+"""What is checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import torch
+
+from lossviz.losses.checks import DTYPES, check_ignore_index, seen
+
+
+def check_head(
+    input: object, linear_weight: object, linear_bias: object, weight: object = None
+) -> None:
+    """Raise unless the tensors make a linear layer with class weights.
+
+    `input` (..., D) and `linear_weight` (V, D) or (V, d_1, ..., d_K, D) of one floating dtype (but
+    under autocast) and device; `linear_bias` the shape of `linear_weight` without D and the same
+    dtype; `weight` (V,) of any floating dtype.
+    """
+    for name, tensor in (("input", input), ("linear_weight", linear_weight)):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+        if tensor.dtype not in DTYPES:
+            raise TypeError(f"{name} must have one of the dtypes {DTYPES}, got {tensor.dtype}")
+    assert isinstance(input, torch.Tensor) and isinstance(linear_weight, torch.Tensor)
+    if input.ndim < 1:
+        raise ValueError("input must have shape (..., D), got a tensor without axes")
+    if linear_weight.ndim < 2:
+        raise ValueError(
+            f"linear_weight must have shape (V, D) or (V, d_1, ..., d_K, D), "
+            f"got {tuple(linear_weight.shape)}"
+        )
+    if linear_weight.shape[0] == 0:
+        raise ValueError(
+            f"linear_weight must have at least one class (row), got {tuple(linear_weight.shape)}"
+        )
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise ValueError(
+            f"input and linear_weight must have the same last axis D, got input "
+            f"{tuple(input.shape)} and linear_weight {tuple(linear_weight.shape)}"
+        )
+    if linear_weight.ndim > 2 and input.ndim != 2:
+        raise ValueError(
+            f"linear_weight of shape {tuple(linear_weight.shape)} needs input of shape (N, "
+            f"{linear_weight.shape[-1]}), got {tuple(input.shape)}"
+        )
+    _same_device("linear_weight", linear_weight, input)
+    _same_dtype("linear_weight", linear_weight, input)
+    for name, tensor, shape in (
+        ("linear_bias", linear_bias, linear_weight.shape[:-1]),
+        ("weight", weight, linear_weight.shape[:1]),
+    ):
+        if tensor is None:
+            continue
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor or None, got {type(tensor).__name__}")
+        if tensor.shape != shape:
+            raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(tensor.shape)}")
+        _same_device(name, tensor, input)
+        if tensor.dtype not in DTYPES:
+            raise TypeError(f"{name} must have one of the dtypes {DTYPES}, got {tensor.dtype}")
+        if name == "linear_bias":
+            _same_dtype(name, tensor, input)
+
+
+def _same_dtype(name: str, tensor: torch.Tensor, input: torch.Tensor) -> None:
+    # autocast brings them together
+    if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+        raise TypeError(
+            f"{name} must have the dtype of input, {input.dtype}, got {tensor.dtype}; cast one, "
+            "or use torch.autocast"
+        )
+
+
+def _same_device(name: str, tensor: torch.Tensor, input: torch.Tensor) -> None:
+    if tensor.device != input.device:
+        raise ValueError(f"{name} is on {tensor.device}, input on {input.device}: move one")
+
+
+def holds_probabilities(
+    target: object, index_shape: torch.Size, probability_shape: torch.Size, input: torch.Tensor
+) -> bool:
+    """Whether `target` holds class probabilities; raise unless it holds these or class indices."""
+    if not isinstance(target, torch.Tensor):
+        raise TypeError(f"target must be a torch.Tensor, got {type(target).__name__}")
+    if target.device != input.device:
+        raise ValueError(f"target is on {target.device}, input on {input.device}: move one")
+    if target.is_floating_point():
+        if target.shape != probability_shape:
+            raise ValueError(
+                f"target of dtype {target.dtype} holds class probabilities and must have shape "
+                f"{tuple(probability_shape)}, got {tuple(target.shape)}; class indices are integers"
+            )
+        return True
+    if target.is_complex() or target.dtype == torch.bool:
+        raise TypeError(f"target must hold class indices or probabilities, got {target.dtype}")
+    if target.shape != index_shape:
+        raise ValueError(
+            f"target must have shape {tuple(index_shape)} (class indices) or "
+            f"{tuple(probability_shape)} (class probabilities), got {tuple(target.shape)}"
+        )
+    return False
+
+
+def split_target(
+    target: torch.Tensor, ignore_index: object, num_classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels (-1 where ignored) and a mask of the rows that are kept.
+
+    Raises ValueError for an index outside [0, V); on a GPU a device assertion says so.
+    """
+    ignore_index = check_ignore_index(-100 if ignore_index is None else ignore_index)
+    target = target.long()
+    kept = target != ignore_index
+    outside = kept & ((target < 0) | (target >= num_classes))
+    if target.device.type == "cuda":
+        torch._assert_async(~outside.any(), "a target lies outside [0, V)")
+    elif seen(outside):
+        raise ValueError(
+            f"target must lie in [0, {num_classes}) or equal ignore_index={ignore_index}, "
+            f"got {int(target[outside][0])}"
+        )
+    return torch.where(kept, target, -1), kept
+
+
+def check_number(
+    name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False
+) -> float:
+    """Return `value` as a float in [low, high] (or (low, high]); raise otherwise."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    number = float(value)
+    inside = low < number if open_low else low <= number
+    if not (inside and number <= high) or (math.isinf(number)):
+        left = "(" if open_low or math.isinf(low) else "["
+        right = ")" if math.isinf(high) else "]"
+        raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}")
+    return number
+
+
+def check_shift(shift: object, target: torch.Tensor) -> int:
+    """Return how many places later the target of a position stands."""
+    if isinstance(shift, bool):
+        shift = int(shift)
+    if not isinstance(shift, int):
+        raise TypeError(f"shift must be an int or a bool, got {shift!r}")
+    if shift < 0:
+        raise ValueError(f"shift must be at least 0, got {shift}")
+    if shift and (target.ndim == 0 or shift > target.shape[-1]):
+        raise ValueError(
+            f"shift={shift} needs a target of at least as many positions in its last axis, "
+            f"got shape {tuple(target.shape)}"
+        )
+    return shift

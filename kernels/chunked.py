@@ -1,0 +1,237 @@
+"""The path of plain torch: tiles of logits from the library's matrix product, spent at once.
+
+Two walks. `one_pass` takes whole rows, so it knows their statistics at once and forms the gradients
+of a scalar loss on the way: three matrix products. `accumulate` and `gradients` take any tile and
+make each logit a second time for the backward pass: four products, for losses per row.
+
+Half precision on the CPU is widened tile by tile, because emulated half products are several times
+slower than float32; on a GPU products take half precision and give float32. Sums and weight
+gradients are float32 (float64 for float64) on either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from .statistics import Sums, Want, merge
+from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_
+
+
+class Tiling(NamedTuple):
+    """Rows and columns of one tile of logits."""
+
+    rows: int
+    columns: int
+
+
+class Needs(NamedTuple):
+    """Which gradients are asked for."""
+
+    input: bool
+    weight: bool
+    bias: bool
+
+
+class Head(NamedTuple):
+    """A linear layer before a softmax: input (N, D), weight (V, D), bias (V,) or None.
+
+    `mean_weight` (V,) or (N, V) weighs the mean logit; None where nobody asks for it.
+    """
+
+    input: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    transform: Transform
+    mean_weight: torch.Tensor | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of logits, sums and growing gradients."""
+        return torch.float64 if self.input.dtype == torch.float64 else torch.float32
+
+    @property
+    def factor_dtype(self) -> torch.dtype:
+        """Of the factors of matrix products."""
+        return self.dtype if self.input.device.type == "cpu" else self.input.dtype
+
+    def tile(self, tiling: Tiling) -> torch.Tensor:
+        """Room for the logits of one tile."""
+        size = min(tiling.rows, len(self.input)) * min(tiling.columns, len(self.weight))
+        return torch.empty(size, dtype=self.dtype, device=self.input.device)
+
+    def logits_(
+        self, x: torch.Tensor, weight: torch.Tensor, columns: slice, out: torch.Tensor
+    ) -> torch.Tensor:
+        """Write logits of the rows `x` and the classes `columns` (with their `weight`) to `out`."""
+        product_(out, x, weight.T)
+        if self.bias is not None:
+            out.add_(self.bias[columns])
+        return self.transform.apply_(out)
+
+    def mean_of(self, rows: slice, columns: slice) -> torch.Tensor | None:
+        """Weights of the mean logit in a tile."""
+        weight = self.mean_weight
+        if weight is None or weight.ndim == 1:
+            return None if weight is None else weight[columns]
+        return weight[rows, columns]
+
+
+def product_(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, add: bool = False) -> None:
+    """out = a @ b, or out += a @ b; half factors give the full precision of `out`."""
+    if a.dtype == out.dtype:
+        torch.addmm(out, a, b, beta=int(add), out=out)
+    elif add:
+        torch.addmm(out, a, b, out_dtype=out.dtype, out=out)
+    else:
+        torch.mm(a, b, out_dtype=out.dtype, out=out)
+
+
+class Gradients:
+    """Gradients as they grow, in full precision; an entry that is not needed stays None."""
+
+    def __init__(self, head: Head, needs: Needs) -> None:
+        def room(like: torch.Tensor) -> torch.Tensor:
+            return torch.empty_like(like, dtype=head.dtype, memory_format=torch.contiguous_format)
+
+        self.head = head
+        self.input = room(head.input) if needs.input else None
+        self.weight = room(head.weight) if needs.weight else None
+        self.bias = room(head.weight[:, 0]) if needs.bias else None
+
+    def add(
+        self,
+        rows: slice,
+        columns: slice,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        tile: torch.Tensor,
+        factors: torch.Tensor | None,
+    ) -> None:
+        """Add the part of one tile of logit gradients, whose rows still want `factors` (n, 1).
+
+        `self.input` does without the factors: `scale_input` multiplies them in at the end.
+        """
+        if self.bias is not None:
+            part = tile.sum(0) if factors is None else (factors.T @ tile)[0]
+            _grow_(self.bias[columns], part, first=rows.start == 0)
+        tile = tile.to(x.dtype)
+        if self.input is not None:
+            product_(self.input[rows], tile, weight, add=columns.start > 0)
+        if self.weight is not None:
+            x = x if factors is None else (x * factors).to(x.dtype)
+            product_(self.weight[columns], tile.T, x, add=rows.start > 0)
+
+    def scale_input(self, rows: slice, factors: torch.Tensor | None) -> None:
+        """Multiply the factors that `add` left out."""
+        if self.input is not None and factors is not None:
+            self.input[rows].mul_(factors)
+
+    def cast(self) -> tuple[torch.Tensor | None, ...]:
+        """The gradients in the dtypes of what they belong to."""
+        dtype = self.head.input.dtype
+        return tuple(
+            None if grown is None else grown.to(dtype)
+            for grown in (self.input, self.weight, self.bias)
+        )
+
+
+def _grow_(total: torch.Tensor, part: torch.Tensor, *, first: bool) -> None:
+    total.copy_(part) if first else total.add_(part)
+
+
+def accumulate(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling) -> Sums:
+    """The sums of every row, (N,); a label is negative where a row has no target."""
+    room = head.tile(tiling)
+    done = []
+    for rows in blocks(len(head.input), tiling.rows):
+        x = head.input[rows].to(head.factor_dtype)
+        parts = []
+        for columns in blocks(len(head.weight), tiling.columns):
+            weight = head.weight[columns].to(head.factor_dtype)
+            tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
+            mean = head.mean_of(rows, columns)
+            parts.append(accumulate_(tile, labels[rows], columns.start, want, mean))
+        done.append(merge(parts))
+    return Sums._make(
+        None if kind[0] is None else torch.cat(kind) for kind in zip(*done, strict=True)
+    )
+
+
+def gradients(
+    head: Head,
+    labels: torch.Tensor,
+    saved: Saved,
+    upstream: Upstream,
+    needs: Needs,
+    tiling: Tiling,
+) -> tuple[torch.Tensor | None, ...]:
+    """Gradients of input, weight and bias from those of the rows' statistics."""
+    upstream = upstream.times(head.transform.factor)
+    grown = Gradients(head, needs)
+    room = head.tile(tiling)
+    for rows in blocks(len(head.input), tiling.rows):
+        x = head.input[rows].to(head.factor_dtype)
+        known, arriving = saved.rows(rows), upstream.rows(rows)
+        factors = _factors(head, known, arriving)
+        for columns in blocks(len(head.weight), tiling.columns):
+            weight = head.weight[columns].to(head.factor_dtype)
+            tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
+            slope = head.transform.cap_slope(tile)
+            mean = head.mean_of(rows, columns)
+            spread_(tile, labels[rows], columns.start, known, arriving, mean, slope)
+            grown.add(rows, columns, x, weight, tile, factors)
+        grown.scale_input(rows, factors)
+    return grown.cast()
+
+
+def one_pass(
+    head: Head,
+    labels: torch.Tensor,
+    want: Want,
+    loss: Callable[[slice, Sums], tuple[torch.Tensor, Upstream]],
+    needs: Needs,
+    tiling: Tiling,
+) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
+    """Loss of every row (N,) and the gradients of their sum, each logit made once.
+
+    `loss` gives the losses of some rows from their sums, and the gradients of those losses.
+    """
+    grown = Gradients(head, needs)
+    every = len(head.weight)
+    room = head.tile(Tiling(tiling.rows, every))
+    losses = []
+    for rows in blocks(len(head.input), tiling.rows):
+        x = head.input[rows].to(head.factor_dtype)
+        logits = _shaped(room, len(x), every)
+        for columns in blocks(every, tiling.columns):
+            weight = head.weight[columns].to(head.factor_dtype)
+            head.logits_(x, weight, columns, logits[:, columns])
+        slope = head.transform.cap_slope(logits)
+        mean = head.mean_of(rows, slice(0, every))
+        sums = accumulate_(logits, labels[rows], 0, want, mean)
+        values, upstream = loss(rows, sums)
+        losses.append(values)
+        if not any(needs):
+            continue
+        upstream = upstream.times(head.transform.factor)
+        known = Saved(sums.shift, sums.total)
+        factors = _factors(head, known, upstream)
+        spread_(logits, labels[rows], 0, known, upstream, mean, slope, exponentials=True)
+        for columns in blocks(every, tiling.columns):
+            weight = head.weight[columns].to(head.factor_dtype)
+            grown.add(rows, columns, x, weight, logits[:, columns], factors)
+        grown.scale_input(rows, factors)
+    return torch.cat(losses), grown.cast()
+
+
+def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | None:
+    if upstream.is_gap_alone and head.transform.softcap is None:
+        return row_factors(saved, upstream)
+    return None
+
+
+def _shaped(room: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    return room[: rows * columns].view(rows, columns)

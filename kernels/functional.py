@@ -1,0 +1,232 @@
+"""The door: arguments are checked and flattened to rows, a path is chosen, rows become a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from lossviz.losses.checks import check_reduction
+
+from . import planning
+from .checks import (
+    check_head,
+    check_number,
+    check_shift,
+    holds_probabilities,
+    split_target,
+)
+from .row_losses import RowLoss, row_loss
+from .statistics import STATISTICS, Primitives, RowStatistics, Want
+from .terms import Rows, Terms, stack
+from .tiles import Transform
+
+NEED_TARGET = ("target_logit", "lse_others", "log_odds", "nll", "correct")
+
+
+def linear_cross_entropy(
+    input: torch.Tensor,
+    linear_weight: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    linear_bias: torch.Tensor | None = None,
+    weight: torch.Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    logit_scale: float = 1.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    shift: int | bool = 0,
+    loss: str | RowLoss = "cross_entropy",
+    impl: str = "auto",
+    memory_budget: int | None = None,
+) -> torch.Tensor:
+    """Cross-entropy of a linear layer's softmax, in nats, without its logits in memory.
+
+    The same number and gradients as ``F.cross_entropy(F.linear(input, linear_weight, linear_bias),
+    target)``, but exact far out, where that one gives 0: see `lossviz.kernels.statistics`.
+
+    Shapes: `input` (..., D); `linear_weight` (V, D); `linear_bias` (V,); `target` (...) of class
+    indices or (..., V) of class probabilities; `weight` (V,), of classes. As in
+    `torch.nn.functional.linear_cross_entropy` a `linear_weight` (V, d_1, ..., d_K, D) makes
+    ``d_1 * ... * d_K`` predictions a row, with targets (N, d_1, ..., d_K) or (N, V, d_1, ...).
+    Floating tensors share one dtype, float64 to bfloat16 (under autocast they are cast to its
+    dtype); the loss is float32 for half precision, else of the input's dtype; gradients have the
+    dtypes of what they belong to and are computed for what requires them.
+
+    A logit is softcap * tanh(logit_scale (x w + b) / softcap) / temperature; `softcap` None is no
+    cap. `logit_scale` is any number, `softcap` and `temperature` are positive.
+
+    `label_smoothing` in [0, 1]. `z_loss` in [0, inf) adds z_loss * lse^2 to each row, in the mean
+    over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
+    `target` with the input k places earlier. Rows whose target is `ignore_index` count nothing;
+    "mean" divides by the (weight of the) others and is NaN where there are none, "sum" is then 0;
+    gradients are 0 in both cases.
+
+    `loss` replaces -log p_y by any name in `lossviz.kernels.ROW_LOSSES` or a function of
+    `RowStatistics` that returns (N,).
+
+    `impl`: "chunked" (plain torch), "triton" (one kernel; needs a GPU), "reference" (makes the
+    logits; any order of derivative, forward mode, vmap), "auto". `memory_budget` in bytes bounds
+    the tiles of logits; see `plan`. Derivatives of second order or in forward mode raise on all but
+    "reference"; "auto" takes it by itself under torch.func transforms.
+
+    Raises TypeError and ValueError before anything is computed. On a GPU indices out of range are
+    a device assertion, so that nothing waits.
+    """
+    check_reduction(reduction)
+    smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+    square = check_number("z_loss", z_loss, 0.0)
+    transform = _check_transform(logit_scale, softcap, temperature)
+    function = row_loss(loss)
+    check_head(input, linear_weight, linear_bias, weight)
+    input, linear_weight, linear_bias = _under_autocast(input, linear_weight, linear_bias)
+    if isinstance(target, torch.Tensor) and check_shift(shift, target):
+        input, target = input[..., : -int(shift), :], target[..., int(shift) :]
+    batch, inner = input.shape[:-1], linear_weight.shape[1:-1]
+    dense = holds_probabilities(
+        target,
+        torch.Size((*batch, *inner)),
+        torch.Size((*batch, linear_weight.shape[0], *inner)),
+        input,
+    )
+    if dense and ignore_index not in (None, -100):
+        raise ValueError("ignore_index cannot be given when target holds class probabilities")
+    terms = Terms(function, smoothing, square, weight)
+    for name, given in (("label_smoothing", bool(smoothing)), ("probability targets", dense)):
+        if given and not terms.is_cross_entropy:
+            raise ValueError(f"{name} belong to loss='cross_entropy', got loss={loss!r}")
+    chosen = _choose(impl, input, linear_weight, linear_bias, weight, target)
+    classes, features = linear_weight.shape[0], input.shape[-1]
+    heads = inner.numel()
+    flat = input.reshape(-1, features)
+    weights = linear_weight.reshape(classes, heads, features)
+    biases = None if linear_bias is None else linear_bias.reshape(classes, heads)
+    parts = []
+    for head in range(heads):
+        bias = None if biases is None else biases[:, head]
+        if dense:
+            soft = target.reshape(-1, classes, heads)[:, :, head]
+            labels = torch.full(soft.shape[:1], -1, device=input.device)
+            kept = labels == 0
+        else:
+            labels, kept = split_target(target.reshape(-1, heads)[:, head], ignore_index, classes)
+        rows = Rows(flat, weights[:, head], bias, labels, kept, transform, chosen, memory_budget)
+        if dense:
+            parts.append(terms.of_probabilities(rows, soft))
+            continue
+        if heads == 1 and reduction != "none" and chosen == "chunked" and terms.is_comp_sum:
+            tiling, whole_rows = rows.tiling(chosen, per_row=False)
+            if whole_rows:
+                return terms.in_one_pass(rows, reduction, tiling)
+        parts.append(terms.of_labels(rows))
+    result = stack(parts).reduce(reduction)
+    return result.reshape(torch.Size((*batch, *inner))) if reduction == "none" else result
+
+
+def row_statistics(
+    input: torch.Tensor,
+    linear_weight: torch.Tensor,
+    target: torch.Tensor | None = None,
+    *,
+    statistics: Sequence[str] | None = None,
+    linear_bias: torch.Tensor | None = None,
+    ignore_index: int | None = -100,
+    logit_scale: float = 1.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    impl: str = "auto",
+    memory_budget: int | None = None,
+) -> RowStatistics:
+    """What one pass over the logits of a linear layer knows of every row, without keeping them.
+
+    Shapes and dtypes as in `linear_cross_entropy`: `input` (..., D), `linear_weight` (V, D),
+    `target` (...) of class indices or None. `statistics` names what is wanted, a subset of
+    `lossviz.kernels.STATISTICS`; by default all, without a target all that need none. Each comes
+    as an attribute (...) of the result, float32 for half precision, differentiable with respect to
+    input, weight and bias. The identity that ties them: nll = lse - target_logit.
+
+    Raises as `linear_cross_entropy`, and ValueError for a name that is unknown or needs a target.
+    """
+    transform = _check_transform(logit_scale, softcap, temperature)
+    names = _check_names(statistics, target is not None)
+    check_head(input, linear_weight, linear_bias)
+    input, linear_weight, linear_bias = _under_autocast(input, linear_weight, linear_bias)
+    if linear_weight.ndim != 2:
+        raise ValueError(
+            f"linear_weight must have shape (V, D) here, got {tuple(linear_weight.shape)}"
+        )
+    batch = input.shape[:-1]
+    if target is None:
+        labels = torch.full((batch.numel(),), -1, device=input.device)
+        kept = labels == 0
+    else:
+        shapes = (batch, torch.Size((*batch, linear_weight.shape[0])))
+        if holds_probabilities(target, *shapes, input):
+            raise TypeError(f"target must hold class indices, got dtype {target.dtype}")
+        labels, kept = split_target(target.reshape(-1), ignore_index, linear_weight.shape[0])
+    chosen = _choose(impl, input, linear_weight, linear_bias)
+    flat = input.reshape(-1, input.shape[-1])
+    rows = Rows(flat, linear_weight, linear_bias, labels, kept, transform, chosen, memory_budget)
+    row = rows.primitives(Want.of(names))
+    shaped = Primitives._make(value if value is None else value.reshape(batch) for value in row)
+    return RowStatistics(shaped, labels.reshape(batch), kept.reshape(batch), names)
+
+
+def _check_transform(scale: object, softcap: object, temperature: object) -> Transform:
+    return Transform(
+        check_number("logit_scale", scale, -float("inf")),
+        None if softcap is None else check_number("softcap", softcap, 0.0, open_low=True),
+        check_number("temperature", temperature, 0.0, open_low=True),
+    )
+
+
+def _check_names(statistics: Sequence[str] | None, has_target: bool) -> tuple[str, ...]:
+    known = tuple(name for name in STATISTICS if has_target or name not in NEED_TARGET)
+    if statistics is None:
+        return known
+    if isinstance(statistics, str):
+        statistics = (statistics,)
+    for name in statistics:
+        if name not in STATISTICS:
+            raise ValueError(f"statistics must be among {STATISTICS}, got {name!r}")
+        if name not in known:
+            raise ValueError(f"the statistic {name!r} needs a target")
+    return tuple(statistics)
+
+
+def _under_autocast(
+    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """What autocast would make of a linear layer's arguments."""
+    device = input.device.type
+    if not torch.is_autocast_enabled(device) or input.dtype == torch.float64:
+        return input, weight, bias
+    dtype = torch.get_autocast_dtype(device)
+    return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+
+
+def _choose(impl: str, input: torch.Tensor, *others: torch.Tensor | None) -> str:
+    """The path for these tensors: only the reference is differentiable in every way."""
+    given = [input, *(tensor for tensor in others if tensor is not None)]
+    chosen = planning.choose(impl, input.device)
+    if chosen == "reference" or not _needs_reference(given):
+        return chosen
+    if impl == "auto":
+        return "reference"
+    raise ValueError(
+        f"forward-mode derivatives, torch.func transforms and gradients of weight or probability "
+        f"targets need impl='reference' or 'auto', got {impl!r}"
+    )
+
+
+def _needs_reference(tensors: Sequence[torch.Tensor]) -> bool:
+    if torch.compiler.is_compiling():
+        return False
+    return any(
+        torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
+        or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        for tensor in tensors
+    )

@@ -1,0 +1,314 @@
+# No `from __future__ import annotations`: torch reads the schemas off the annotations.
+"""The operators that autograd and torch.compile see; their bodies are the paths.
+
+`row_sums` and its backward serve every loss per row. `reduced_loss` is the short cut for a sum of
+comp-sum losses, whose gradients are formed while the logits are there. Both have first derivatives
+only, and say so when asked for more.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import chunked
+from .chunked import Head, Needs, Tiling
+from .row_losses import CompSum
+from .statistics import Primitives, Sums, Want, finish, given, softplus
+from .tiles import Saved, Transform, Upstream
+
+
+def path(impl: str) -> ModuleType:
+    """The module that walks the tiles."""
+    if impl == "triton":
+        from . import triton_path
+
+        return triton_path
+    return chunked
+
+
+def _or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_empty(0) if tensor is None else tensor
+
+
+def _or_none(tensor: Tensor, wanted: bool) -> Tensor | None:
+    return tensor if wanted else None
+
+
+@torch.library.custom_op("lossviz::row_sums", mutates_args=())
+def row_sums(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    mean_weight: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    temperature: float,
+    argmax: bool,
+    tilt: bool,
+    square: bool,
+    mean: bool,
+    impl: str,
+    rows: int,
+    columns: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """`Primitives` of every row and the total; what is not wanted is empty.
+
+    In the order shift, target, gap, entropy, square, mean, argmax, total.
+    """
+    head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
+    want = Want(argmax, tilt, square, mean)
+    sums = path(impl).accumulate(head, labels, want, Tiling(rows, columns))
+    row = finish(sums, labels >= 0)
+    optional = (row.entropy, row.square, row.mean)
+    return (
+        row.shift,
+        row.target,
+        row.gap,
+        *(_or_empty(value, row.gap) for value in optional),
+        _or_empty(row.argmax, labels),
+        sums.total,
+    )
+
+
+@row_sums.register_fake
+def _(input: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *rest: Any) -> Any:
+    argmax, tilt, square, mean = rest[4:8]
+    dtype = torch.float64 if input.dtype == torch.float64 else torch.float32
+    value = input.new_empty(input.shape[0], dtype=dtype)
+    optional = [
+        torch.empty_like(value) if wanted else value.new_empty(0) for wanted in (tilt, square, mean)
+    ]
+    best = torch.empty_like(labels) if argmax else labels.new_empty(0)
+    required = [torch.empty_like(value) for _ in range(3)]
+    return (*required, *optional, best, torch.empty_like(value))
+
+
+@torch.library.custom_op("lossviz::row_sums_backward", mutates_args=())
+def row_sums_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    mean_weight: Tensor | None,
+    saved: list[Tensor],
+    upstream: list[Tensor | None],
+    scale: float,
+    softcap: float | None,
+    temperature: float,
+    needs: list[bool],
+    impl: str,
+    rows: int,
+    columns: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of input, weight and bias; what is not needed is empty."""
+    head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
+    known = Saved._make(value if value.numel() else None for value in saved)
+    arriving = Upstream._make(upstream)
+    grown = path(impl).gradients(
+        head, labels, known, arriving, Needs(*needs), Tiling(rows, columns)
+    )
+    of_input, of_weight, of_bias = (_or_empty(gradient, input) for gradient in grown)
+    return of_input, of_weight, of_bias
+
+
+@row_sums_backward.register_fake
+def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
+    needs = rest[8]
+    return _fake_gradients(input, weight, needs)
+
+
+def _fake_gradients(
+    input: Tensor, weight: Tensor, needs: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    of_input, of_weight, of_bias = (
+        input.new_empty(shape if needed else (0,))
+        for shape, needed in zip((input.shape, weight.shape, weight.shape[:1]), needs, strict=True)
+    )
+    return of_input, of_weight, of_bias
+
+
+def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
+    (input, weight, bias, labels, mean_weight, *transform) = inputs[:8]
+    shift, _, _, entropy, square, _, argmax, total = output
+    ctx.save_for_backward(
+        input, weight, bias, labels, mean_weight, shift, total, entropy, square, argmax
+    )
+    ctx.transform = transform
+    ctx.walk = inputs[12:]
+    ctx.mark_non_differentiable(argmax, total)
+    ctx.set_materialize_grads(False)
+
+
+def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
+    _refuse_second_derivatives()
+    shift, target, gap, entropy, square, mean, _, _ = upstream
+    input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
+    if gap is None:
+        gap = torch.zeros_like(saved[0])
+    grown = row_sums_backward(
+        input,
+        weight,
+        bias,
+        labels,
+        mean_weight,
+        list(saved),
+        [gap, target, entropy, square, mean, shift],
+        *ctx.transform,
+        [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[2]],
+        *ctx.walk,
+    )
+    asked = (
+        _or_none(gradient, needed)
+        for gradient, needed in zip(grown, ctx.needs_input_grad[:3], strict=True)
+    )
+    return (*asked, *(None,) * 12)
+
+
+row_sums.register_autograd(_row_sums_backward, setup_context=_keep_for_row_sums)
+
+
+@torch.library.custom_op("lossviz::reduced_loss", mutates_args=())
+def reduced_loss(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    mean_weight: Tensor | None,
+    nll_weight: Tensor,
+    mean_loss_weight: Tensor | None,
+    lse_weight: Tensor | None,
+    tau: float,
+    scale: float,
+    softcap: float | None,
+    temperature: float,
+    needs: list[bool],
+    rows: int,
+    columns: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A weighted sum over rows, and its gradients where `needs` says so.
+
+    Row i adds nll_weight_i comp_sum_tau + mean_loss_weight_i (mass lse - mean) + lse_weight_i
+    lse^2, where mean is the sum of logits weighted by `mean_weight` and mass that of the weights.
+    """
+    transform = Transform(scale, softcap, temperature)
+    busy = None
+    if input.device.type == "cpu" and (mean_weight is None or mean_weight.ndim == 1):
+        # ignored rows cost nothing; on a GPU counting them would wait for the device
+        busy = (labels >= 0).nonzero()[:, 0]
+    picked = input
+    if busy is not None and len(busy) < len(labels):
+        picked, labels, nll_weight = input[busy], labels[busy], nll_weight[busy]
+        mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight[busy]
+        lse_weight = None if lse_weight is None else lse_weight[busy]
+    if len(picked) == 0:
+        return (input.new_zeros((), dtype=_wide(input)), *_no_gradients(input, weight, needs))
+    head = Head(picked, weight, bias, transform, mean_weight)
+    loss = CompSum(tau)
+
+    def of_rows(block: slice, sums: Sums) -> tuple[Tensor, Upstream]:
+        return _values_and_upstream(
+            finish(sums, labels[block] >= 0),
+            labels[block] >= 0,
+            sums.mass,
+            loss,
+            nll_weight[block],
+            None if mean_loss_weight is None else mean_loss_weight[block],
+            None if lse_weight is None else lse_weight[block],
+        )
+
+    want = Want(mean=mean_loss_weight is not None)
+    values, grown = chunked.one_pass(
+        head, labels, want, of_rows, Needs(*needs), Tiling(rows, columns)
+    )
+    of_input, of_weight, of_bias = grown
+    if busy is not None and of_input is not None and len(picked) < len(input):
+        of_input = torch.zeros_like(input).index_copy_(0, busy, of_input)
+    of_input, of_weight, of_bias = (
+        _or_empty(value, input) for value in (of_input, of_weight, of_bias)
+    )
+    return values.sum(), of_input, of_weight, of_bias
+
+
+def _values_and_upstream(
+    row: Primitives,
+    kept: Tensor,
+    mass: Tensor | None,
+    loss: CompSum,
+    nll_weight: Tensor,
+    mean_loss_weight: Tensor | None,
+    lse_weight: Tensor | None,
+) -> tuple[Tensor, Upstream]:
+    against = row.gap.sigmoid()
+    nll = softplus(row.gap)
+    # a row without target may carry anything as its nll, with weight 0
+    values = torch.where(kept, nll_weight * loss.of_nll(nll), 0.0)
+    to_gap = torch.where(kept, nll_weight * loss.slope(nll) * against, 0.0)
+    if mean_loss_weight is None and lse_weight is None:
+        return values, Upstream(to_gap)
+    lse = torch.where(kept, row.target + nll, row.gap)
+    to_lse = torch.zeros_like(lse)
+    to_mean = None
+    if mean_loss_weight is not None:
+        values = values + mean_loss_weight * (given(mass) * lse - given(row.mean))
+        to_lse = to_lse + mean_loss_weight * given(mass)
+        to_mean = -mean_loss_weight
+    if lse_weight is not None:
+        whole = row.offset + lse
+        values = values + lse_weight * whole.square()
+        to_lse = to_lse + 2 * lse_weight * whole
+    share = torch.where(kept, against, 1.0)
+    return values, Upstream(to_gap + to_lse * share, torch.where(kept, to_lse, 0.0), mean=to_mean)
+
+
+def _wide(input: Tensor) -> torch.dtype:
+    return torch.float64 if input.dtype == torch.float64 else torch.float32
+
+
+def _no_gradients(
+    input: Tensor, weight: Tensor, needs: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs)
+    return of_input.zero_(), of_weight.zero_(), of_bias.zero_()
+
+
+@reduced_loss.register_fake
+def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
+    needs = rest[10]
+    return (input.new_empty((), dtype=_wide(input)), *_fake_gradients(input, weight, needs))
+
+
+def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
+    ctx.save_for_backward(*inputs[:8])
+    ctx.settings = inputs[8:]
+    # held by the node alone, so that the first backward may spend them
+    ctx.gradients = output[1:]
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+
+
+def _reduced_loss_backward(ctx: Any, upstream: Tensor, *_: None) -> Any:
+    _refuse_second_derivatives()
+    gradients, ctx.gradients = ctx.gradients, None
+    if gradients is None:  # a second backward through a graph that was kept
+        gradients = reduced_loss(*ctx.saved_tensors, *ctx.settings)[1:]
+    needs = ctx.settings[4]
+    in_place = type(upstream) is Tensor  # not while torch.compile traces
+    scaled = (
+        gradient.mul_(upstream) if in_place else gradient * upstream for gradient in gradients
+    )
+    asked = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
+    return (*asked, *(None,) * 12)
+
+
+reduced_loss.register_autograd(_reduced_loss_backward, setup_context=_keep_for_reduced_loss)
+
+
+def _refuse_second_derivatives() -> None:
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "linear_cross_entropy has first derivatives only on this path; second derivatives "
+            "(create_graph=True) need impl='reference'"
+        )

@@ -1,0 +1,156 @@
+"""Which path will run, with what tiles, and what it will cost: before anything is computed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+
+import torch
+
+from .chunked import Tiling
+
+IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
+THIN = 192
+"""Rows below which matrix products starve (measured: 1.06x the time at 128 rows, 2x at 32)."""
+PARTS = 12
+"""Chunks that a batch is cut into when the budget is ours: a twelfth of the logits."""
+TILE_BYTES = 16 * 2**20
+"""Of a tile that is made twice: larger ones are no faster."""
+
+
+def triton_available(device: torch.device | str) -> bool:
+    """Whether the Triton path can run there: a GPU and triton, or Triton's interpreter."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    return torch.device(device).type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan` foresees.
+
+    `bytes` is peak memory beyond the inputs and the gradients handed back, `flops` those of the
+    matrix products, `floor_flops` of as many products as any method needs (2 N V D each).
+    """
+
+    impl: str
+    tiling: Tiling
+    products: int
+    bytes: int
+    flops: int
+    floor_flops: int
+    logits_bytes: int
+
+    def __str__(self) -> str:
+        share = self.bytes / self.logits_bytes if self.logits_bytes else 0.0
+        return (
+            f"{self.impl}: tiles of {self.tiling.rows} x {self.tiling.columns}, "
+            f"{self.products} matrix products ({self.flops / 1e12:.3g} TFLOP), "
+            f"{self.bytes / 2**20:,.0f} MiB beyond inputs and gradients "
+            f"({share:.1%} of the logits)"
+        )
+
+
+def plan(
+    num_rows: int,
+    num_classes: int,
+    num_features: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    *,
+    impl: str = "auto",
+    per_row: bool = False,
+    softcap: bool = False,
+    memory_budget: int | None = None,
+) -> Plan:
+    """The path, tiles, bytes and FLOPs of a forward and backward pass.
+
+    `num_rows` N >= 0, `num_classes` V >= 1, `num_features` D >= 1. `per_row`: the loss is returned
+    per row or is a function of row statistics, so logits are made twice (4 products); else a scalar
+    comp-sum loss, whose gradients are formed on the way (3). `memory_budget` in bytes bounds the
+    tiles; by default a twelfth of the logits, but at least 192 rows of them.
+
+    Raises ValueError for sizes, an `impl` or a budget out of range.
+    """
+    for name, size, least in (
+        ("num_rows", num_rows, 0),
+        ("num_classes", num_classes, 1),
+        ("num_features", num_features, 1),
+    ):
+        if size < least:
+            raise ValueError(f"{name} must be at least {least}, got {size}")
+    device = torch.device(device)
+    impl = choose(impl, device)
+    wide = 8 if dtype == torch.float64 else 4
+    half = dtype.itemsize < wide
+    tiling, single = tile_sizes(
+        num_rows,
+        num_classes,
+        num_features,
+        dtype,
+        device,
+        impl,
+        per_row=per_row,
+        softcap=softcap,
+        memory_budget=memory_budget,
+    )
+    product = 2 * num_rows * num_classes * num_features
+    products = 3 if single or impl == "reference" else 4
+    logits = num_rows * num_classes * wide
+    if impl == "reference":
+        spent = 3 * logits
+    else:
+        columns = num_classes if single else tiling.columns
+        spent = tiling.rows * columns * wide * (2 if softcap else 1)
+        # gradients grow in float32 and are handed back in half
+        spent += (num_classes + num_rows) * num_features * wide if half else 0
+        spent += tiling.rows * num_features * wide
+    return Plan(impl, tiling, products, spent, products * product, 3 * product, logits)
+
+
+def choose(impl: str, device: torch.device) -> str:
+    """The path that `impl` means on a device; raises ValueError where it cannot run."""
+    if impl not in IMPLEMENTATIONS:
+        raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
+    if impl == "triton" and not triton_available(device):
+        raise ValueError(
+            f"impl='triton' needs a GPU with triton installed, got device {str(device)!r} "
+            "(or TRITON_INTERPRET=1 set before the first use, which is slow)"
+        )
+    return "chunked" if impl == "auto" else impl
+
+
+def tile_sizes(
+    num_rows: int,
+    num_classes: int,
+    num_features: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    impl: str,
+    *,
+    per_row: bool,
+    softcap: bool,
+    memory_budget: int | None,
+) -> tuple[Tiling, bool]:
+    """Tiles of a walk, and whether one pass over whole rows suffices."""
+    if memory_budget is not None and memory_budget <= 0:
+        raise ValueError(f"memory_budget must be a positive number of bytes, got {memory_budget}")
+    wide = 8 if dtype == torch.float64 else 4
+    row_bytes = num_classes * wide * (2 if softcap else 1)
+    if not per_row and impl == "chunked":
+        rows = max(-(-num_rows // PARTS), THIN)
+        if memory_budget is not None:
+            rows = memory_budget // row_bytes
+        if rows >= min(num_rows, THIN):
+            columns = num_classes
+            if dtype.itemsize < wide and device.type == "cpu":
+                columns = max(1024, TILE_BYTES // (num_features * wide))  # widened weights
+            return Tiling(max(1, min(rows, num_rows)), columns), True
+    cells = (memory_budget or TILE_BYTES) // (wide * (2 if softcap else 1))
+    rows = max(1, min(num_rows, 1024))
+    columns = max(1, min(num_classes, cells // rows))
+    if columns < 1024:
+        rows = max(1, min(rows, cells // min(num_classes, 1024)))
+        columns = max(1, min(num_classes, cells // rows))
+    return Tiling(rows, columns), False

@@ -1,0 +1,46 @@
+"""The reference path: the logits are made, and autograd sees every step.
+
+It needs the memory that the others avoid, and it is what they are measured against: any order of
+derivative, forward mode, vmap.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .statistics import Primitives, Sums, Want, finish, finite_shift
+from .tiles import Transform
+
+
+def primitives(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    labels: torch.Tensor,
+    mean_weight: torch.Tensor | None,
+    transform: Transform,
+    want: Want,
+) -> Primitives:
+    """`Primitives` of the rows of `input` (N, D); half precision is widened first."""
+    dtype = torch.float64 if input.dtype == torch.float64 else torch.float32
+    wide_bias = None if bias is None else bias.to(dtype)
+    logits = transform.apply(F.linear(input.to(dtype), weight.to(dtype), wide_bias))
+    kept = labels >= 0
+    place = torch.where(kept, labels, 0)[:, None]
+    own = logits.gather(1, place)
+    others = logits.scatter(1, place, torch.where(kept[:, None], -torch.inf, own))
+    shift, argmax = others.max(1)
+    offset = finite_shift(shift.detach())[:, None]
+    below = others - offset
+    exponentials = below.exp()
+    tilt = square = mean = mass = None
+    if want.tilt:
+        tilt = (exponentials * below.clamp(min=torch.finfo(dtype).min)).sum(1)
+    if want.square:
+        square = exponentials.square().sum(1)
+    if want.mean and mean_weight is not None:
+        mean = torch.where(mean_weight == 0, 0.0, (logits - offset) * mean_weight).sum(1)
+        mass = mean_weight.sum(-1).expand_as(mean)
+    target = torch.where(kept, own[:, 0], 0.0)
+    return finish(Sums(target, shift, exponentials.sum(1), argmax, tilt, square, mean, mass), kept)

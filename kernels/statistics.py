@@ -1,0 +1,271 @@
+"""What one pass over a row of logits leaves behind, and what follows from it.
+
+A pass keeps the target's logit z_y apart from the others. Over the columns j that are not the
+target it carries
+
+    shift   m = max_j z_j
+    total   s = sum_j exp(z_j - m)
+    tilt    u = sum_j exp(z_j - m) (z_j - m)
+    square  r = sum_j exp(2 (z_j - m))
+
+and beside them z_y - m. Everything public is a short formula in these: with q the softmax over the
+other classes alone, the log odds against the target are ``gap = log s - (z_y - m)``, the loss is
+softplus(gap), and p_j = sigmoid(gap) q_j. Nothing is ever subtracted from 1 and every logit is used
+relative to m, so neither a margin of 100 nats nor an offset of 1e4 on every logit costs a digit.
+Passes over disjoint columns merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+STATISTICS = (
+    "target_logit",
+    "lse",
+    "lse_others",
+    "log_odds",
+    "nll",
+    "max",
+    "argmax",
+    "correct",
+    "entropy",
+    "mean_logit",
+    "uniform_nll",
+    "log_sum_square",
+)
+
+
+class Want(NamedTuple):
+    """Which optional sums a pass has to carry."""
+
+    argmax: bool = False
+    tilt: bool = False
+    square: bool = False
+    mean: bool = False
+
+    @classmethod
+    def of(cls, statistics: Sequence[str]) -> Want:
+        """The sums that the named statistics are made of."""
+        return cls(
+            argmax=any(name in statistics for name in ("max", "argmax", "correct")),
+            tilt="entropy" in statistics,
+            square="log_sum_square" in statistics,
+            mean="mean_logit" in statistics or "uniform_nll" in statistics,
+        )
+
+
+class Sums(NamedTuple):
+    """Running sums of a pass, each (N,); what is not wanted is None.
+
+    `target` is z_y, 0 in rows whose target the pass has not met. `mean` is the sum of weights
+    v_j times z_j - m over all columns of the pass, and `mass` the sum of the weights; where m is
+    -inf, 0 stands for it in these. `argmax` is the column of m.
+    """
+
+    target: torch.Tensor
+    shift: torch.Tensor
+    total: torch.Tensor
+    argmax: torch.Tensor | None = None
+    tilt: torch.Tensor | None = None
+    square: torch.Tensor | None = None
+    mean: torch.Tensor | None = None
+    mass: torch.Tensor | None = None
+
+
+def finite_shift(shift: torch.Tensor) -> torch.Tensor:
+    """The shift, 0 where no other class exists (or all have probability 0)."""
+    return torch.where(shift == -torch.inf, 0.0, shift)
+
+
+def merge(parts: Sequence[Sums]) -> Sums:
+    """The sums over the union of disjoint sets of columns, given in the order of the columns."""
+    if len(parts) == 1:
+        return parts[0]
+    target, shift, total, argmax, tilt, square, mean, mass = Sums._make(
+        None if kind[0] is None else torch.stack(kind) for kind in zip(*parts, strict=True)
+    )
+    largest = shift.amax(0)
+    behind = torch.where(shift == -torch.inf, 0.0, shift - finite_shift(largest))
+    factor = torch.where(shift == -torch.inf, 0.0, behind.exp())
+    first = (shift == largest).to(torch.int8).argmax(0, keepdim=True)
+    moved = finite_shift(shift) - finite_shift(largest)
+    return Sums(
+        target.sum(0),
+        largest,
+        (total * factor).sum(0),
+        None if argmax is None else argmax.gather(0, first)[0],
+        None if tilt is None else ((tilt + behind * total) * factor).sum(0),
+        None if square is None else (square * factor.square()).sum(0),
+        None if mean is None else (mean + given(mass) * moved).sum(0),
+        None if mass is None else mass.sum(0),
+    )
+
+
+class Primitives(NamedTuple):
+    """The independent statistics of a row, each (N,): all others are functions of these.
+
+    `shift` is m; gradients reach it as the largest other logit, and `offset`, its value, is the
+    constant that logits are measured from. `target` is z_y - offset, `gap` the log odds against the
+    target, `entropy` that of q (the softmax of the other classes) in nats, `square` = log sum
+    q_j^2, `mean` the weighted sum of z_j - offset over all columns. In a row without target q is
+    the whole softmax, `target` is 0 and `gap` is the log-sum-exp less the offset.
+    """
+
+    shift: torch.Tensor
+    target: torch.Tensor
+    gap: torch.Tensor
+    entropy: torch.Tensor | None = None
+    square: torch.Tensor | None = None
+    mean: torch.Tensor | None = None
+    argmax: torch.Tensor | None = None
+
+    @property
+    def offset(self) -> torch.Tensor:
+        """What logits are measured from."""
+        return finite_shift(self.shift.detach())
+
+
+def finish(sums: Sums, kept: torch.Tensor) -> Primitives:
+    """From sums to statistics; `kept` (N,) says which rows have a target."""
+    empty = sums.total == 0
+    total = torch.where(empty, 1.0, sums.total)
+    log_total = total.log()
+    target = torch.where(kept, sums.target - finite_shift(sums.shift.detach()), 0.0)
+    return Primitives(
+        sums.shift,
+        target,
+        torch.where(empty, -torch.inf, log_total - target),
+        None if sums.tilt is None else log_total - sums.tilt / total,
+        None if sums.square is None else torch.where(empty, 0.0, (sums.square / total**2).log()),
+        sums.mean,
+        sums.argmax,
+    )
+
+
+class RowStatistics:
+    """Statistics of every row of logits, differentiable where they are real numbers.
+
+    Each attribute has the shape of the target: `target_logit`; `lse`, the log-sum-exp of all
+    logits; `lse_others`, of all but the target's; `log_odds` = log p_y / (1 - p_y), their
+    difference; `nll`, the negative log-likelihood in nats;
+    `max`, `argmax` (the first of equals) and `correct` (argmax is the target); `entropy` of the
+    softmax in nats; `mean_logit`; `uniform_nll` = lse - mean_logit, the cross-entropy against the
+    uniform distribution; `log_sum_square` = log sum_j p_j^2. Where the target is ignored (`kept` is
+    False), `target_logit`, `log_odds` and `nll` are 0, `lse_others` is `lse`, `correct` False.
+
+    An attribute that was not asked for raises AttributeError.
+    """
+
+    def __init__(
+        self, row: Primitives, labels: torch.Tensor, kept: torch.Tensor, names: Sequence[str]
+    ) -> None:
+        self.names = tuple(names)
+        self.kept = kept
+        for name in names:
+            setattr(self, name, _DERIVED[name](row, labels, kept))
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        if name in STATISTICS:
+            raise AttributeError(f"{name!r} was not asked for: add it to statistics={self.names}")
+        raise AttributeError(f"RowStatistics has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"RowStatistics({', '.join(self.names)}; shape {tuple(self.kept.shape)})"
+
+
+def given(value: torch.Tensor | None) -> torch.Tensor:
+    """A statistic that was wanted."""
+    assert value is not None
+    return value
+
+
+def softplus(x: torch.Tensor) -> torch.Tensor:
+    """log(1 + exp(x)), exact in both tails: the default threshold drops 2e-9 at 20."""
+    return F.softplus(x, threshold=40.0)
+
+
+def _nll(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return torch.where(kept, softplus(row.gap), 0.0)
+
+
+def _log_odds(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return torch.where(kept, -row.gap, 0.0)
+
+
+def _target_logit(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return torch.where(kept, row.offset + row.target, 0.0)
+
+
+def _relative_lse(row: Primitives, kept: torch.Tensor) -> torch.Tensor:
+    return torch.where(kept, row.target + softplus(row.gap), row.gap)
+
+
+def _lse(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return row.offset + _relative_lse(row, kept)
+
+
+def _lse_others(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return row.offset + row.target + row.gap
+
+
+def _max(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    own = torch.where(kept, row.offset + row.target, -torch.inf)
+    return torch.maximum(own, row.shift)
+
+
+def _argmax(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    lead = row.target + row.offset - row.shift
+    ahead = (lead > 0) | ((lead == 0) & (labels < given(row.argmax)))
+    return torch.where(kept & ahead, labels, given(row.argmax))
+
+
+def _correct(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return kept & (_argmax(row, labels, kept) == labels)
+
+
+def _finite_gap(row: Primitives) -> torch.Tensor:
+    # where no other class is possible: far enough for probability 0, and 0 * gap is 0
+    return row.gap.clamp(min=-1e4)
+
+
+def _entropy(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    # chain rule: first whether it is the target, then which of the others
+    gap = _finite_gap(row)
+    against, others = gap.sigmoid(), given(row.entropy)
+    whether = against * softplus(-gap) + (-gap).sigmoid() * softplus(gap)
+    return torch.where(kept, whether + against * others, others)
+
+
+def _mean_logit(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return row.offset + given(row.mean)
+
+
+def _uniform_nll(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return _relative_lse(row, kept) - given(row.mean)
+
+
+def _log_sum_square(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    gap = _finite_gap(row)
+    others = given(row.square)
+    both = torch.logaddexp(-2 * softplus(gap), -2 * softplus(-gap) + others)
+    return torch.where(kept, both, others)
+
+
+_DERIVED = {
+    "target_logit": _target_logit,
+    "lse": _lse,
+    "lse_others": _lse_others,
+    "log_odds": _log_odds,
+    "nll": _nll,
+    "max": _max,
+    "argmax": _argmax,
+    "correct": _correct,
+    "entropy": _entropy,
+    "mean_logit": _mean_logit,
+    "uniform_nll": _uniform_nll,
+    "log_sum_square": _log_sum_square,
+}

@@ -1,0 +1,204 @@
+"""From row statistics to a loss: smoothing, z-loss, class weights, reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from lossviz.losses.checks import widen
+
+from . import ops, planning, reference
+from .chunked import Tiling
+from .row_losses import CompSum, RowLoss
+from .statistics import STATISTICS, Primitives, RowStatistics, Want, given
+from .tiles import Transform
+
+
+class Rows(NamedTuple):
+    """A batch as rows: input (N, D), weight (V, D), bias (V,) or None, labels (N,), -1 for none."""
+
+    input: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    labels: torch.Tensor
+    kept: torch.Tensor
+    transform: Transform
+    impl: str
+    memory_budget: int | None
+
+    def tiling(self, impl: str, *, per_row: bool) -> tuple[Tiling, bool]:
+        """Tiles, and whether one pass over whole rows suffices."""
+        return planning.tile_sizes(
+            self.input.shape[0],
+            self.weight.shape[0],
+            self.weight.shape[1],
+            self.input.dtype,
+            self.input.device,
+            impl,
+            per_row=per_row,
+            softcap=self.transform.softcap is not None,
+            memory_budget=self.memory_budget,
+        )
+
+    def primitives(self, want: Want, mean_weight: torch.Tensor | None = None) -> Primitives:
+        """Statistics of every row, by the chosen path; the mean logit is plain by default."""
+        if want.mean and mean_weight is None:
+            classes = len(self.weight)
+            mean_weight = widen(self.weight).new_full((classes,), 1 / classes)
+        if self.impl == "reference":
+            return reference.primitives(*self[:4], mean_weight, self.transform, want)
+        impl = self.impl
+        if mean_weight is not None and mean_weight.ndim == 2:
+            impl = "chunked"  # probability targets are a tensor of the size of the logits anyway
+        tiling, _ = self.tiling(impl, per_row=True)
+        found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
+        shift, target, gap, entropy, square, mean, argmax, _ = found
+        return Primitives(
+            shift,
+            target,
+            gap,
+            entropy if want.tilt else None,
+            square if want.square else None,
+            mean if want.mean else None,
+            argmax if want.argmax else None,
+        )
+
+
+class RowValues(NamedTuple):
+    """Losses of rows before reduction: `squares` is the z-loss, `weights` those of the mean."""
+
+    values: torch.Tensor
+    squares: torch.Tensor | None
+    weights: torch.Tensor
+    kept: torch.Tensor
+
+    def reduce(self, reduction: str) -> torch.Tensor:
+        """The loss; the mean is over the weight of rows, for the z-loss over their number."""
+        values, squares = self.values, self.squares
+        if reduction == "none":
+            return values if squares is None else values + squares
+        if reduction == "sum":
+            return values.sum() if squares is None else values.sum() + squares.sum()
+        mean = values.sum() / self.weights.sum()
+        return mean if squares is None else mean + squares.sum() / self.kept.sum()
+
+
+def stack(parts: Sequence[RowValues]) -> RowValues:
+    """Several losses of each row, side by side on a new last axis."""
+    return RowValues._make(
+        None if kind[0] is None else torch.stack(kind, -1) for kind in zip(*parts, strict=True)
+    )
+
+
+class Terms(NamedTuple):
+    """What the loss of a row is made of."""
+
+    function: RowLoss
+    smoothing: float
+    square: float
+    class_weight: torch.Tensor | None
+
+    @property
+    def is_comp_sum(self) -> bool:
+        """Whether `in_one_pass` serves."""
+        return isinstance(self.function, CompSum)
+
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether smoothing and probability targets mean something."""
+        return isinstance(self.function, CompSum) and self.function.tau == 1
+
+    def of_labels(self, rows: Rows) -> RowValues:
+        """Losses for class indices, from row statistics."""
+        names = set(getattr(self.function, "needs", STATISTICS))
+        mean_weight: torch.Tensor | None = None
+        mass: torch.Tensor | float = 1.0
+        if self.smoothing:
+            names.add("uniform_nll")
+            mean_weight, mass = self._uniform(rows)
+        if self.square:
+            names.add("lse")
+        row = rows.primitives(Want.of(tuple(names)), mean_weight)
+        found = RowStatistics(row, rows.labels, rows.kept, sorted(names))
+        values = self.function(found)
+        if not isinstance(values, torch.Tensor) or values.shape != rows.labels.shape:
+            got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+            raise ValueError(
+                f"loss must return a tensor of shape {tuple(rows.labels.shape)}, got {got}"
+            )
+        weights = self._row_weights(rows)
+        values = torch.where(rows.kept, weights * (1 - self.smoothing) * values, 0.0)
+        if self.smoothing:
+            extra = self.smoothing * mass * found.uniform_nll
+            values = values + torch.where(rows.kept, extra, 0.0)
+        squares = None
+        if self.square:
+            squares = torch.where(rows.kept, self.square * found.lse.square(), 0.0)
+        return RowValues(values, squares, weights, rows.kept)
+
+    def of_probabilities(self, rows: Rows, target: torch.Tensor) -> RowValues:
+        """Losses for class probabilities (N, V): their mass times lse, less their mean logit."""
+        soft = widen(target).to(_wide(rows.input))
+        if self.smoothing:
+            soft = (1 - self.smoothing) * soft + self.smoothing / soft.shape[1]
+        if self.class_weight is not None:
+            soft = soft * self.class_weight.to(soft.dtype)
+        row = rows.primitives(Want(mean=True), soft)
+        values = soft.sum(1) * row.gap - given(row.mean)
+        squares = self.square * (row.offset + row.gap).square() if self.square else None
+        every = torch.ones_like(rows.kept)
+        return RowValues(values, squares, every.to(values.dtype), every)
+
+    def in_one_pass(self, rows: Rows, reduction: str, tiling: Tiling) -> torch.Tensor:
+        """The reduced comp-sum loss for class indices, its gradients formed on the way."""
+        assert isinstance(self.function, CompSum)
+        weights = self._row_weights(rows)
+        kept = rows.kept.to(weights.dtype)
+        norm = count = weights.new_ones(())
+        if reduction == "mean":
+            norm, count = weights.sum(), kept.sum()
+        # rows are divided by what the mean divides by, but not by 0: no kept row, no gradient
+        safe_norm = torch.where(norm == 0, 1.0, norm)
+        mean_weight = smooth = squares = None
+        if self.smoothing:
+            mean_weight, mass = self._uniform(rows)
+            smooth = kept * (self.smoothing * mass / safe_norm)
+        if self.square:
+            squares = kept * (self.square / count.clamp(min=1))
+        needs = [
+            tensor is not None and tensor.requires_grad and torch.is_grad_enabled()
+            for tensor in rows[:3]
+        ]
+        total = ops.reduced_loss(
+            *rows[:4],
+            mean_weight,
+            weights * ((1 - self.smoothing) / safe_norm),
+            smooth,
+            squares,
+            self.function.tau,
+            *rows.transform,
+            needs,
+            *tiling,
+        )[0]
+        # the loss, not its gradient, is 0 / 0 where nothing is kept
+        return total + torch.where(norm == 0, torch.nan, 0.0) if reduction == "mean" else total
+
+    def _row_weights(self, rows: Rows) -> torch.Tensor:
+        kept = rows.kept.to(_wide(rows.input))
+        if self.class_weight is None:
+            return kept
+        return kept * self.class_weight.to(kept.dtype)[rows.labels.clamp(min=0)]
+
+    def _uniform(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor | float]:
+        """Weights of the mean logit, which sum to one, and the mean class weight."""
+        if self.class_weight is None:
+            classes = len(rows.weight)
+            return widen(rows.weight).new_full((classes,), 1 / classes), 1.0
+        wide = self.class_weight.to(_wide(rows.input))
+        return wide / wide.sum(), wide.mean()
+
+
+def _wide(tensor: torch.Tensor) -> torch.dtype:
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32

@@ -1,0 +1,212 @@
+"""What happens to one tile of logits: sums on the way forward, gradients on the way back.
+
+Nothing here knows autograd, reductions or ignored rows. The Triton kernels do the same per tile in
+registers; these are the functions they are tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from .statistics import Sums, Want, finite_shift, given
+
+
+class Transform(NamedTuple):
+    """What turns a raw logit r = x . w + b into a logit: z = cap(scale * r) / temperature.
+
+    The cap is softcap * tanh(./softcap), nothing when `softcap` is None.
+    """
+
+    scale: float = 1.0
+    softcap: float | None = None
+    temperature: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        """dz/dr, but for the slope of the cap."""
+        return self.scale / self.temperature
+
+    def apply(self, raw: torch.Tensor) -> torch.Tensor:
+        """Logits from raw logits, differentiable."""
+        logits = raw * self.scale
+        if self.softcap is not None:
+            logits = self.softcap * torch.tanh(logits / self.softcap)
+        return logits / self.temperature
+
+    def apply_(self, raw: torch.Tensor) -> torch.Tensor:
+        """The same in place."""
+        if self.softcap is not None:
+            raw.mul_(self.scale / self.softcap).tanh_().mul_(self.softcap / self.temperature)
+        elif self.factor != 1:
+            raw.mul_(self.factor)
+        return raw
+
+    def cap_slope(self, logits: torch.Tensor) -> torch.Tensor | None:
+        """Slope of the cap where the logit is z; None without a cap."""
+        if self.softcap is None:
+            return None
+        return (logits * (self.temperature / self.softcap)).square_().neg_().add_(1)
+
+
+class Saved(NamedTuple):
+    """What a backward pass knows of every row, each (N,): see `Sums` and `Primitives`."""
+
+    shift: torch.Tensor
+    total: torch.Tensor
+    entropy: torch.Tensor | None = None
+    square: torch.Tensor | None = None
+    argmax: torch.Tensor | None = None
+
+    def rows(self, block: slice) -> Saved:
+        """The values of some rows."""
+        return Saved._make(value if value is None else value[block] for value in self)
+
+
+class Upstream(NamedTuple):
+    """Gradients that arrive at `Primitives`, each (N,) or None for "nothing arrives here"."""
+
+    gap: torch.Tensor
+    target: torch.Tensor | None = None
+    entropy: torch.Tensor | None = None
+    square: torch.Tensor | None = None
+    mean: torch.Tensor | None = None
+    shift: torch.Tensor | None = None
+
+    @property
+    def is_gap_alone(self) -> bool:
+        """Whether the logit gradient is gap * (q - e_y): then only rows are scaled."""
+        return all(value is None for value in self[1:])
+
+    @property
+    def bends(self) -> bool:
+        """Whether the logit gradient is more than a multiple of q off the target."""
+        return self.entropy is not None or self.square is not None
+
+    def rows(self, block: slice) -> Upstream:
+        """The gradients of some rows."""
+        return Upstream._make(value if value is None else value[block] for value in self)
+
+    def times(self, factor: float) -> Upstream:
+        """The gradients times a number."""
+        if factor == 1:
+            return self
+        return Upstream._make(value if value is None else value * factor for value in self)
+
+
+def blocks(length: int, size: int) -> Iterator[slice]:
+    """Nearly equal slices of at most `size` that cover range(length); an empty one for none."""
+    count = max(1, -(-length // size))
+    for index in range(count):
+        yield slice(index * length // count, (index + 1) * length // count)
+
+
+def locate(labels: torch.Tensor, first: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each label lies in a tile, (n, 1), and whether it does; a safe place where not."""
+    local = (labels - first)[:, None]
+    inside = (local >= 0) & (local < columns)
+    return torch.where(inside, local, 0), inside
+
+
+def accumulate_(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    first: int,
+    want: Want,
+    mean_weight: torch.Tensor | None,
+) -> Sums:
+    """Sums of a tile of logits (n, k) whose columns start at class `first`.
+
+    `labels` (n,) are classes, negative for "no target"; `mean_weight` (k,) or (n, k) weighs the
+    mean. The tile is spent: it holds exp(z_j - m) afterwards, 0 in the target's column.
+    """
+    place, inside = locate(labels, first, logits.shape[1])
+    own = logits.gather(1, place)
+    logits.scatter_(1, place, torch.where(inside, -torch.inf, own))
+    if want.argmax:
+        shift, argmax = logits.max(1, keepdim=True)
+        argmax = argmax[:, 0] + first
+    else:
+        shift, argmax = logits.amax(1, keepdim=True), None
+    offset = finite_shift(shift)
+    below = logits.sub_(offset)
+    tilt = square = mean = mass = None
+    if want.mean and mean_weight is not None:
+        # -inf times a weight of 0 is 0, and the target's own logit is not -inf
+        below.scatter_(1, place, torch.where(inside, own - offset, below.gather(1, place)))
+        weighted = below * mean_weight
+        mean = torch.where(mean_weight == 0, 0.0, weighted).sum(1)
+        mass = mean_weight.sum(-1).expand_as(mean)
+        below.scatter_(1, place, torch.where(inside, -torch.inf, below.gather(1, place)))
+    if want.tilt:
+        exponentials = below.exp()
+        # exp(-inf) (-inf) is 0, its limit
+        tilt = torch.linalg.vecdot(exponentials, below.clamp_(min=torch.finfo(below.dtype).min))
+        logits.copy_(exponentials)
+    else:
+        logits.exp_()
+    if want.square:
+        square = torch.linalg.vecdot(logits, logits)
+    target = torch.where(inside, own, 0.0)
+    return Sums(target[:, 0], shift[:, 0], logits.sum(1), argmax, tilt, square, mean, mass)
+
+
+def row_factors(saved: Saved, upstream: Upstream) -> torch.Tensor:
+    """What exp(z_j - m) is multiplied by, (n, 1), where the gradient is a multiple of q."""
+    empty = saved.total == 0
+    return torch.where(empty, 0.0, upstream.gap / torch.where(empty, 1.0, saved.total))[:, None]
+
+
+def spread_(
+    tile: torch.Tensor,
+    labels: torch.Tensor,
+    first: int,
+    saved: Saved,
+    upstream: Upstream,
+    mean_weight: torch.Tensor | None,
+    slope: torch.Tensor | None,
+    *,
+    exponentials: bool = False,
+) -> None:
+    """Turn a tile of logits (n, k) into the gradient with respect to them, in place.
+
+    Off the target dz_j = q_j (g_gap - g_entropy (log q_j + H) + 2 g_square (q_j / sum q^2 - 1)),
+    at the target g_target - g_gap; to both come g_mean times the weight of the column and, in the
+    column of the largest, g_shift. `slope` (n, k) multiplies the whole. With `exponentials` the
+    tile is what `accumulate_` left, and `upstream` may not bend.
+
+    Where rows only need scaling (`upstream.is_gap_alone` and no slope), the tile is left without
+    the factors `row_factors`: a matrix product takes them on its thinner side.
+    """
+    if not exponentials:
+        tile.sub_(finite_shift(saved.shift)[:, None])
+    if upstream.bends:
+        log_q = tile.sub_(saved.total.log()[:, None])
+        q = log_q.exp()
+        rate = upstream.gap[:, None]
+        if upstream.entropy is not None:
+            log_q.clamp_(min=torch.finfo(tile.dtype).min / 4)  # so that 0 * log 0 is 0
+            rate = rate - upstream.entropy[:, None] * (log_q + given(saved.entropy)[:, None])
+        if upstream.square is not None:
+            relative = q * torch.exp(-given(saved.square))[:, None]
+            rate = rate + 2 * upstream.square[:, None] * (relative - 1)
+        torch.mul(q, rate, out=tile)
+    elif not exponentials:
+        tile.exp_()
+    scaled_later = upstream.is_gap_alone and slope is None
+    if not upstream.bends and not scaled_later:
+        tile.mul_(row_factors(saved, upstream))
+    at_target = -saved.total if scaled_later else -upstream.gap
+    if upstream.target is not None:
+        at_target = at_target + upstream.target
+    place, inside = locate(labels, first, tile.shape[1])
+    tile.scatter_(1, place, torch.where(inside, at_target[:, None], tile.gather(1, place)))
+    if upstream.mean is not None and mean_weight is not None:
+        tile.addcmul_(upstream.mean[:, None], mean_weight)
+    if upstream.shift is not None and saved.argmax is not None:
+        place, inside = locate(saved.argmax, first, tile.shape[1])
+        tile.scatter_add_(1, place, torch.where(inside, upstream.shift[:, None], 0.0))
+    if slope is not None:
+        tile.mul_(slope)
