@@ -11,13 +11,17 @@ from lossviz.losses.checks import DTYPES, check_ignore_index, seen
 
 
 def check_head(
-    input: object, linear_weight: object, linear_bias: object, weight: object = None
+    input: object,
+    linear_weight: object,
+    linear_bias: object,
+    weight: object,
+    num_classes: int | None,
 ) -> None:
     """Raise unless the tensors make a linear layer with class weights.
 
     `input` (..., D) and `linear_weight` (V, D) or (V, d_1, ..., d_K, D) of one floating dtype (but
     under autocast) and device; `linear_bias` the shape of `linear_weight` without D and the same
-    dtype; `weight` (V,) of any floating dtype.
+    dtype; `weight` of any floating dtype, of `num_classes` if `linear_weight` is a part of them.
     """
     for name, tensor in (("input", input), ("linear_weight", linear_weight)):
         if not isinstance(tensor, torch.Tensor):
@@ -32,7 +36,7 @@ def check_head(
             f"linear_weight must have shape (V, D) or (V, d_1, ..., d_K, D), "
             f"got {tuple(linear_weight.shape)}"
         )
-    if linear_weight.shape[0] == 0:
+    if num_classes is None and linear_weight.shape[0] == 0:
         raise ValueError(
             f"linear_weight must have at least one class (row), got {tuple(linear_weight.shape)}"
         )
@@ -50,7 +54,7 @@ def check_head(
     _same_dtype("linear_weight", linear_weight, input)
     for name, tensor, shape in (
         ("linear_bias", linear_bias, linear_weight.shape[:-1]),
-        ("weight", weight, linear_weight.shape[:1]),
+        ("weight", weight, torch.Size([num_classes or linear_weight.shape[0]])),
     ):
         if tensor is None:
             continue

@@ -16,6 +16,7 @@ from .checks import (
     holds_probabilities,
     split_target,
 )
+from .parallel import VocabularyShard, unwrap
 from .row_losses import RowLoss, row_loss
 from .statistics import STATISTICS, Primitives, RowStatistics, Want
 from .terms import Rows, Terms, stack
@@ -42,6 +43,7 @@ def linear_cross_entropy(
     loss: str | RowLoss = "cross_entropy",
     impl: str = "auto",
     memory_budget: int | None = None,
+    shard: VocabularyShard | None = None,
 ) -> torch.Tensor:
     """Cross-entropy of a linear layer's softmax, in nats, without its logits in memory.
 
@@ -71,7 +73,11 @@ def linear_cross_entropy(
     `impl`: "chunked" (plain torch), "triton" (one kernel; needs a GPU), "reference" (makes the
     logits; any order of derivative, forward mode, vmap), "auto". `memory_budget` in bytes bounds
     the tiles of logits; see `plan`. Derivatives of second order or in forward mode raise on all but
-    "reference"; "auto" takes it by itself under torch.func transforms.
+    "reference"; "auto" takes it by itself under torch.func transforms and for gradients of `weight`
+    or of probability targets.
+
+    `shard` says which classes this process holds, if the vocabulary is spread over several; a
+    DTensor `linear_weight` with the placement ``Shard(0)`` says so itself.
 
     Raises TypeError and ValueError before anything is computed. On a GPU indices out of range are
     a device assertion, so that nothing waits.
@@ -81,29 +87,29 @@ def linear_cross_entropy(
     square = check_number("z_loss", z_loss, 0.0)
     transform = _check_transform(logit_scale, softcap, temperature)
     function = row_loss(loss)
-    check_head(input, linear_weight, linear_bias, weight)
-    input, linear_weight, linear_bias = _under_autocast(input, linear_weight, linear_bias)
+    input, linear_weight, linear_bias, shard = _check_head(
+        input, linear_weight, linear_bias, weight, shard
+    )
     if isinstance(target, torch.Tensor) and check_shift(shift, target):
         input, target = input[..., : -int(shift), :], target[..., int(shift) :]
     batch, inner = input.shape[:-1], linear_weight.shape[1:-1]
+    classes = linear_weight.shape[0] if shard is None else shard.num_classes
     dense = holds_probabilities(
-        target,
-        torch.Size((*batch, *inner)),
-        torch.Size((*batch, linear_weight.shape[0], *inner)),
-        input,
+        target, torch.Size((*batch, *inner)), torch.Size((*batch, classes, *inner)), input
     )
+    if dense and shard is not None:
+        raise ValueError("target must hold class indices where the vocabulary is sharded")
     if dense and ignore_index not in (None, -100):
         raise ValueError("ignore_index cannot be given when target holds class probabilities")
     terms = Terms(function, smoothing, square, weight)
     for name, given in (("label_smoothing", bool(smoothing)), ("probability targets", dense)):
         if given and not terms.is_cross_entropy:
             raise ValueError(f"{name} belong to loss='cross_entropy', got loss={loss!r}")
-    chosen = _choose(impl, input, linear_weight, linear_bias, weight, target)
-    classes, features = linear_weight.shape[0], input.shape[-1]
-    heads = inner.numel()
+    chosen = _choose(impl, (input, linear_weight, linear_bias), (weight, target), shard)
+    heads, features = inner.numel(), input.shape[-1]
     flat = input.reshape(-1, features)
-    weights = linear_weight.reshape(classes, heads, features)
-    biases = None if linear_bias is None else linear_bias.reshape(classes, heads)
+    weights = linear_weight.reshape(linear_weight.shape[0], heads, features)
+    biases = None if linear_bias is None else linear_bias.reshape(-1, heads)
     parts = []
     for head in range(heads):
         bias = None if biases is None else biases[:, head]
@@ -113,11 +119,13 @@ def linear_cross_entropy(
             kept = labels == 0
         else:
             labels, kept = split_target(target.reshape(-1, heads)[:, head], ignore_index, classes)
-        rows = Rows(flat, weights[:, head], bias, labels, kept, transform, chosen, memory_budget)
+        rows = Rows(
+            flat, weights[:, head], bias, labels, kept, transform, chosen, memory_budget, shard
+        )
         if dense:
             parts.append(terms.of_probabilities(rows, soft))
             continue
-        if heads == 1 and reduction != "none" and chosen == "chunked" and terms.is_comp_sum:
+        if heads == 1 and reduction != "none" and terms.is_comp_sum and rows.forms_gradients:
             tiling, whole_rows = rows.tiling(chosen, per_row=False)
             if whole_rows:
                 return terms.in_one_pass(rows, reduction, tiling)
@@ -139,6 +147,7 @@ def row_statistics(
     temperature: float = 1.0,
     impl: str = "auto",
     memory_budget: int | None = None,
+    shard: VocabularyShard | None = None,
 ) -> RowStatistics:
     """What one pass over the logits of a linear layer knows of every row, without keeping them.
 
@@ -146,33 +155,54 @@ def row_statistics(
     `target` (...) of class indices or None. `statistics` names what is wanted, a subset of
     `lossviz.kernels.STATISTICS`; by default all, without a target all that need none. Each comes
     as an attribute (...) of the result, float32 for half precision, differentiable with respect to
-    input, weight and bias. The identity that ties them: nll = lse - target_logit.
+    input, weight and bias. The identity that ties them: nll = lse - target_logit. `shard` as in
+    `linear_cross_entropy`.
 
     Raises as `linear_cross_entropy`, and ValueError for a name that is unknown or needs a target.
     """
     transform = _check_transform(logit_scale, softcap, temperature)
     names = _check_names(statistics, target is not None)
-    check_head(input, linear_weight, linear_bias)
-    input, linear_weight, linear_bias = _under_autocast(input, linear_weight, linear_bias)
+    input, linear_weight, linear_bias, shard = _check_head(
+        input, linear_weight, linear_bias, None, shard
+    )
     if linear_weight.ndim != 2:
         raise ValueError(
             f"linear_weight must have shape (V, D) here, got {tuple(linear_weight.shape)}"
         )
     batch = input.shape[:-1]
+    classes = linear_weight.shape[0] if shard is None else shard.num_classes
     if target is None:
         labels = torch.full((batch.numel(),), -1, device=input.device)
         kept = labels == 0
     else:
-        shapes = (batch, torch.Size((*batch, linear_weight.shape[0])))
+        shapes = (batch, torch.Size((*batch, classes)))
         if holds_probabilities(target, *shapes, input):
             raise TypeError(f"target must hold class indices, got dtype {target.dtype}")
-        labels, kept = split_target(target.reshape(-1), ignore_index, linear_weight.shape[0])
-    chosen = _choose(impl, input, linear_weight, linear_bias)
+        labels, kept = split_target(target.reshape(-1), ignore_index, classes)
+    chosen = _choose(impl, (input, linear_weight, linear_bias), (), shard)
     flat = input.reshape(-1, input.shape[-1])
-    rows = Rows(flat, linear_weight, linear_bias, labels, kept, transform, chosen, memory_budget)
+    rows = Rows(
+        flat, linear_weight, linear_bias, labels, kept, transform, chosen, memory_budget, shard
+    )
     row = rows.primitives(Want.of(names))
     shaped = Primitives._make(value if value is None else value.reshape(batch) for value in row)
     return RowStatistics(shaped, labels.reshape(batch), kept.reshape(batch), names)
+
+
+def _check_head(
+    input: torch.Tensor,
+    linear_weight: torch.Tensor,
+    linear_bias: torch.Tensor | None,
+    weight: torch.Tensor | None,
+    shard: VocabularyShard | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, VocabularyShard | None]:
+    """Plain tensors of this process, checked and cast as autocast wants, and its shard."""
+    if shard is None:
+        input, linear_weight, linear_bias, shard = unwrap(input, linear_weight, linear_bias)
+    check_head(
+        input, linear_weight, linear_bias, weight, None if shard is None else shard.num_classes
+    )
+    return *_under_autocast(input, linear_weight, linear_bias), shard
 
 
 def _check_transform(scale: object, softcap: object, temperature: object) -> Transform:
@@ -208,25 +238,33 @@ def _under_autocast(
     return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
-def _choose(impl: str, input: torch.Tensor, *others: torch.Tensor | None) -> str:
+def _choose(
+    impl: str,
+    head: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
+    others: Sequence[torch.Tensor | None],
+    shard: VocabularyShard | None,
+) -> str:
     """The path for these tensors: only the reference is differentiable in every way."""
-    given = [input, *(tensor for tensor in others if tensor is not None)]
-    chosen = planning.choose(impl, input.device)
-    if chosen == "reference" or not _needs_reference(given):
-        return chosen
-    if impl == "auto":
-        return "reference"
-    raise ValueError(
-        f"forward-mode derivatives, torch.func transforms and gradients of weight or probability "
-        f"targets need impl='reference' or 'auto', got {impl!r}"
-    )
+    chosen = planning.choose(impl, head[0].device)
+    wanted = [tensor for tensor in others if tensor is not None and tensor.requires_grad]
+    tensors = [tensor for tensor in (*head, *others) if tensor is not None]
+    if (wanted and torch.is_grad_enabled()) or any(map(_is_transformed, tensors)):
+        if impl not in ("auto", "reference"):
+            raise ValueError(
+                "forward-mode derivatives, torch.func transforms and gradients of weight or "
+                f"probability targets need impl='reference' or 'auto', got {impl!r}"
+            )
+        chosen = "reference"
+    if shard is not None and chosen == "reference":
+        raise ValueError(
+            "a sharded vocabulary has no reference path: it has first derivatives only"
+        )
+    return chosen
 
 
-def _needs_reference(tensors: Sequence[torch.Tensor]) -> bool:
+def _is_transformed(tensor: torch.Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
-    return any(
-        torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
-        or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-        for tensor in tensors
-    )
+    return torch.autograd.forward_ad.unpack_dual(
+        tensor
+    ).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(tensor)

@@ -151,6 +151,6 @@ def tile_sizes(
     rows = max(1, min(num_rows, 1024))
     columns = max(1, min(num_classes, cells // rows))
     if columns < 1024:
-        rows = max(1, min(rows, cells // min(num_classes, 1024)))
+        rows = max(1, min(rows, cells // max(1, min(num_classes, 1024))))
         columns = max(1, min(num_classes, cells // rows))
     return Tiling(rows, columns), False

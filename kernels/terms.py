@@ -9,8 +9,9 @@ import torch
 
 from lossviz.losses.checks import widen
 
-from . import ops, planning, reference
+from . import ops, parallel, planning, reference
 from .chunked import Tiling
+from .parallel import VocabularyShard
 from .row_losses import CompSum, RowLoss
 from .statistics import STATISTICS, Primitives, RowStatistics, Want, given
 from .tiles import Transform
@@ -27,6 +28,17 @@ class Rows(NamedTuple):
     transform: Transform
     impl: str
     memory_budget: int | None
+    shard: VocabularyShard | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the whole vocabulary."""
+        return self.weight.shape[0] if self.shard is None else self.shard.num_classes
+
+    @property
+    def forms_gradients(self) -> bool:
+        """Whether the path can form gradients of a scalar loss while the logits are there."""
+        return self.impl == "chunked" and self.shard is None
 
     def tiling(self, impl: str, *, per_row: bool) -> tuple[Tiling, bool]:
         """Tiles, and whether one pass over whole rows suffices."""
@@ -42,17 +54,27 @@ class Rows(NamedTuple):
             memory_budget=self.memory_budget,
         )
 
+    def equal_weights(self) -> torch.Tensor:
+        """1 / V for every class."""
+        classes = self.num_classes
+        return torch.full(
+            (classes,), 1 / classes, dtype=_wide(self.input), device=self.input.device
+        )
+
     def primitives(self, want: Want, mean_weight: torch.Tensor | None = None) -> Primitives:
         """Statistics of every row, by the chosen path; the mean logit is plain by default."""
         if want.mean and mean_weight is None:
-            classes = len(self.weight)
-            mean_weight = widen(self.weight).new_full((classes,), 1 / classes)
+            mean_weight = self.equal_weights()
         if self.impl == "reference":
             return reference.primitives(*self[:4], mean_weight, self.transform, want)
         impl = self.impl
         if mean_weight is not None and mean_weight.ndim == 2:
             impl = "chunked"  # probability targets are a tensor of the size of the logits anyway
         tiling, _ = self.tiling(impl, per_row=True)
+        if self.shard is not None:
+            return parallel.primitives(
+                *self[:4], mean_weight, self.transform, want, tiling, self.shard
+            )
         found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
         shift, target, gap, entropy, square, mean, argmax, _ = found
         return Primitives(
@@ -194,8 +216,7 @@ class Terms(NamedTuple):
     def _uniform(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor | float]:
         """Weights of the mean logit, which sum to one, and the mean class weight."""
         if self.class_weight is None:
-            classes = len(rows.weight)
-            return widen(rows.weight).new_full((classes,), 1 / classes), 1.0
+            return rows.equal_weights(), 1.0
         wide = self.class_weight.to(_wide(rows.input))
         return wide / wide.sum(), wide.mean()
 

@@ -1,8 +1,23 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
+from .ball import ball
+from .computed import surface
 from .curve import curve
 from .explore import explore
 from .landscape import landscape
-from .live import LiveFigure
+from .live import Choice, LiveFigure, Slider
+from .training_bound import training_bound
+from .transforms import transforms
 
-__all__ = ["LiveFigure", "curve", "explore", "landscape"]
+__all__ = [
+    "Choice",
+    "LiveFigure",
+    "Slider",
+    "ball",
+    "curve",
+    "explore",
+    "landscape",
+    "surface",
+    "training_bound",
+    "transforms",
+]

@@ -25,7 +25,8 @@ from .flow import (
     written,
 )
 from .live import WIDTH, Handle, LiveFigure, Slider
-from .subject import Subject
+from .sampled import sampled
+from .subject import Subject, declaration
 from .vega_expression import vega_expression
 from .views import (
     EXTENT,
@@ -37,6 +38,7 @@ from .views import (
     TOP,
     barycentric,
     colour_key,
+    contour_data,
     on_simplex,
     plane,
     plane_x,
@@ -62,12 +64,20 @@ def landscape(
     to class 2, runs the path of dz/dt = -gradient; dots mark times 1, 10 and 100. The point can
     be dragged in both pictures. `values` overrides parameter defaults.
 
+    A loss without a closed form over class logits is drawn from numbers instead, on a plane that
+    suits its inputs (`surface`); there is no path and no label noise then.
+
     Raises TypeError or ValueError as `Subject` does, ValueError for arguments outside their ranges.
     """
     if len(point) != 2 or not all(-EXTENT <= x <= EXTENT for x in point):
         raise ValueError(f"point must be two numbers in [{-EXTENT}, {EXTENT}], got {point!r}")
     if not 0 <= label_noise <= MAX_NOISE:
         raise ValueError(f"label_noise must lie in [0, {MAX_NOISE}], got {label_noise!r}")
+    loss = declaration(loss)
+    if loss.form is None:
+        if label_noise:
+            raise ValueError(f"label_noise must be 0: {loss.key} has no closed form")
+        return sampled(loss, point, values or {})
     subject = Subject(loss, values)
     noise = ("0: the label is always class 1", f"{MAX_NOISE}: in two of five examples only")
     across = ("-6: class 1 loses", "6: class 1 wins")
@@ -245,8 +255,8 @@ def _grid_data(subject: Subject) -> list[dict[str, Any]]:
         *(formula(f"p{k + 1}", f"datum.inside[{k}] / datum.total") for k in range(3)),
     ]
     return [
-        *_contours("plane", (GRID, GRID), "side", [*plane_rows, *value]),
-        *_contours("simplex", SIMPLEX_GRID, "depth", [*simplex_rows, *value]),
+        *contour_data("plane", (GRID, GRID), "side", [*plane_rows, *value]),
+        *contour_data("simplex", SIMPLEX_GRID, "depth", [*simplex_rows, *value]),
     ]
 
 
@@ -256,35 +266,3 @@ def _fractions(columns: int, rows: int) -> tuple[str, str]:
         f"(datum.index % {columns}) / {columns - 1}",
         f"floor(datum.index / {columns}) / {rows - 1}",
     )
-
-
-def _contours(
-    name: str, size: tuple[int, int], width: str, transforms: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    columns, rows = size
-    count = {"type": "sequence", "start": 0, "stop": columns * rows, "as": "index"}
-    gather = {
-        "type": "aggregate",
-        "ops": ["values", "min"],
-        "fields": ["value", "value"],
-        "as": ["cells", "lowest"],
-    }
-    grid = f"{{width: {columns}, height: {rows}, values: pluck(datum.cells, 'value')}}"
-    return [
-        {"name": f"{name}_grid", "transform": [count, *transforms]},
-        {"name": f"{name}_cells", "source": f"{name}_grid", "transform": [gather]},
-        {
-            "name": f"{name}_contours",
-            "source": f"{name}_cells",
-            "transform": [
-                formula("grid", grid),
-                {
-                    "type": "isocontour",
-                    "field": "grid",
-                    "thresholds": {"signal": "levels"},
-                    "scale": {"signal": f"{width} / {columns - 1}"},
-                    "as": "contour",
-                },
-            ],
-        },
-    ]

@@ -22,22 +22,16 @@ class Subject:
     """
 
     def __init__(self, loss: Loss | str, values: Mapping[str, float] | None = None) -> None:
-        if isinstance(loss, str):
-            loss = get(loss)
-        if not isinstance(loss, Loss):
-            raise TypeError(f"loss must be a Loss or a key, got {type(loss).__name__}")
+        loss = declaration(loss)
         if loss.form is None:
-            raise ValueError(f"{loss.key} takes {loss.inputs}, expected a loss of class logits")
-        values = dict(values or {})
-        unknown = sorted(values.keys() - loss.defaults.keys())
-        if unknown:
-            raise ValueError(f"{loss.key} has no {unknown[0]!r}, only {sorted(loss.defaults)}")
+            raise ValueError(
+                f"{loss.key} has no closed form over class logits (it takes {loss.inputs}): "
+                "see its `landscape`"
+            )
+        chosen = settings(loss, values)
         self.loss = loss
         self.form = loss.form
-        self.sliders = tuple(
-            _slider(parameter, parameter.check(values.get(parameter.name, parameter.default)))
-            for parameter in loss.parameters
-        )
+        self.sliders = tuple(slider(p, chosen[p.name]) for p in loss.parameters)
 
     @property
     def signals(self) -> dict[sp.Symbol, str]:
@@ -58,6 +52,24 @@ class Subject:
         return sp.Add(*terms)
 
 
+def declaration(loss: Loss | str) -> Loss:
+    """The loss itself, or the one of that key; raises as `Subject` does."""
+    if isinstance(loss, str):
+        loss = get(loss)
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a Loss or a key, got {type(loss).__name__}")
+    return loss
+
+
+def settings(loss: Loss, values: Mapping[str, float] | None) -> dict[str, float]:
+    """The value of every parameter: the default, or the checked one of `values`."""
+    chosen = loss.defaults | dict(values or {})
+    unknown = sorted(chosen.keys() - loss.defaults.keys())
+    if unknown:
+        raise ValueError(f"{loss.key} has no {unknown[0]!r}, only {sorted(loss.defaults)}")
+    return {p.name: p.check(chosen[p.name]) for p in loss.parameters}
+
+
 def _signal(parameter: Parameter) -> str:
     return f"param_{parameter.name}"
 
@@ -66,7 +78,8 @@ def _sign(parameter: Parameter) -> str:
     return str(pretty_symbol(parameter.symbol.replace("\\", "").replace("var", "")))
 
 
-def _slider(parameter: Parameter, value: float) -> Slider:
+def slider(parameter: Parameter, value: float) -> Slider:
+    """The slider of a parameter, widened to `value` if that lies beyond it."""
     start, stop, step = parameter.slider
     return Slider(
         signal=_signal(parameter),

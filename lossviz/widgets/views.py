@@ -6,10 +6,11 @@ Both take the side of the plane's square from the signal ``side``; the simplex i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import palette
-from .flow import RIGHT, SIDE, TIMES, project, signal
+from .flow import RIGHT, SIDE, TIMES, formula, project, signal
 
 EXTENT = 6
 GRID = 80
@@ -78,8 +79,8 @@ def plane() -> dict[str, Any]:
                 ],
             },
             _times(),
-            _surface("plane", "'M0 0H' + side + 'V' + side + 'H0Z'"),
-            _start(plane_x("u"), plane_y("v")),
+            click_area("plane", "'M0 0H' + side + 'V' + side + 'H0Z'"),
+            ring(plane_x("u"), plane_y("v")),
         ],
     }
 
@@ -109,9 +110,74 @@ def simplex() -> dict[str, Any]:
                 ],
             },
             *_class_names(corners),
-            _surface("simplex", triangle),
-            _start(*on_simplex("p0")),
+            click_area("simplex", triangle),
+            ring(*on_simplex("p0")),
         ],
+    }
+
+
+def contour_data(
+    name: str,
+    size: tuple[int, int],
+    width: str,
+    transforms: list[dict[str, Any]],
+    *,
+    thresholds: str = "levels",
+) -> list[dict[str, Any]]:
+    """Data sets ``{name}_grid``, ``{name}_cells`` and ``{name}_contours`` of a sampled surface.
+
+    The grid has `size` = (columns, rows) rows numbered by ``index``, from the top left and along
+    the rows; `transforms` give each a field ``value``. The cells are one row that holds them all
+    and the ``lowest``; the contours, at the levels of the signal `thresholds`, are for a picture
+    that is `width` (an expression) pixels wide and has square cells.
+    """
+    columns, rows = size
+    count = {"type": "sequence", "start": 0, "stop": columns * rows, "as": "index"}
+    gather = {
+        "type": "aggregate",
+        "ops": ["values", "min"],
+        "fields": ["value", "value"],
+        "as": ["cells", "lowest"],
+    }
+    grid = f"{{width: {columns}, height: {rows}, values: pluck(datum.cells, 'value')}}"
+    return [
+        {"name": f"{name}_grid", "transform": [count, *transforms]},
+        {"name": f"{name}_cells", "source": f"{name}_grid", "transform": [gather]},
+        {
+            "name": f"{name}_contours",
+            "source": f"{name}_cells",
+            "transform": [
+                formula("grid", grid),
+                {
+                    "type": "isocontour",
+                    "field": "grid",
+                    "thresholds": {"signal": thresholds},
+                    "scale": {"signal": f"{width} / {columns - 1}"},
+                    "as": "contour",
+                },
+            ],
+        },
+    ]
+
+
+def contour_mark(name: str, cell: str, height: str) -> dict[str, Any]:
+    """The areas of `contour_data`: cells `cell` wide, coloured by the scale ``level`` at `height`.
+
+    Belongs into a clipped group that is filled with LOWEST.
+    """
+    return {
+        "type": "shape",
+        "from": {"data": f"{name}_contours"},
+        "encode": {
+            "update": {
+                # isocontour puts the first sample half a cell inside
+                **{axis: {"signal": f"-{cell} / 2"} for axis in "xy"},
+                "fill": {"scale": "level", "signal": height},
+                "stroke": palette.colour("muted"),
+                "strokeWidth": {"value": 0.4},
+            }
+        },
+        "transform": [{"type": "geoshape", "field": "datum.contour"}],
     }
 
 
@@ -123,20 +189,7 @@ def _picture(name: str, cell: str, x: str, y: str) -> list[dict[str, Any]]:
     """Contours, path and the dots of its times, where (x, y) places a row."""
     place = {"x": {"signal": x}, "y": {"signal": y}}
     return [
-        {
-            "type": "shape",
-            "from": {"data": f"{name}_contours"},
-            "encode": {
-                "update": {
-                    # isocontour puts the first sample half a cell inside
-                    **{axis: {"signal": f"-{cell} / 2"} for axis in "xy"},
-                    "fill": {"scale": "level", "signal": "datum.contour.value - lowest"},
-                    "stroke": palette.colour("muted"),
-                    "strokeWidth": {"value": 0.4},
-                }
-            },
-            "transform": [{"type": "geoshape", "field": "datum.contour"}],
-        },
+        contour_mark(name, cell, "datum.contour.value - lowest"),
         {
             "type": "line",
             "from": {"data": "path"},
@@ -214,7 +267,7 @@ def _class_names(places: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
     ]
 
 
-def _surface(name: str, outline: str) -> dict[str, Any]:
+def click_area(name: str, outline: str) -> dict[str, Any]:
     """Lies over a picture, frames it, and takes the clicks."""
     return {
         "name": f"{name}_surface",
@@ -229,7 +282,7 @@ def _surface(name: str, outline: str) -> dict[str, Any]:
     }
 
 
-def _start(x: str, y: str) -> dict[str, Any]:
+def ring(x: str, y: str) -> dict[str, Any]:
     return {
         "type": "symbol",
         "interactive": False,
@@ -246,9 +299,11 @@ def _start(x: str, y: str) -> dict[str, Any]:
     }
 
 
-def colour_key() -> dict[str, Any]:
-    """What the colours mean: one box per contour level."""
-    count = len(LEVELS)
+def colour_key(
+    levels: Sequence[float] = LEVELS, title: str = "loss above its lowest value"
+) -> dict[str, Any]:
+    """What the colours mean: one box per contour level, left in the last 40 pixels."""
+    count = len(levels)
     box = f"(min(container, 620) - {LEFT + 20}) / {count}"
     return {
         "type": "group",
@@ -267,7 +322,7 @@ def colour_key() -> dict[str, Any]:
                         }
                     },
                 }
-                for k, level in enumerate(LEVELS)
+                for k, level in enumerate(levels)
             ),
             *(
                 {
@@ -278,12 +333,12 @@ def colour_key() -> dict[str, Any]:
                             "y": {"value": 21},
                             "fontSize": {"value": 10},
                             "align": {"value": "center"},
-                            "text": {"value": f"{level:g}"},
+                            "text": {"value": f"{level:.10g}"},
                             "fill": palette.colour("muted"),
                         }
                     },
                 }
-                for k, level in enumerate(LEVELS)
+                for k, level in enumerate(levels)
             ),
             {
                 "type": "text",
@@ -291,7 +346,7 @@ def colour_key() -> dict[str, Any]:
                     "update": {
                         "y": {"value": 36},
                         "fontSize": {"value": 11},
-                        "text": {"value": "loss above its lowest value"},
+                        "text": {"value": title},
                         "fill": palette.colour("ink"),
                     }
                 },

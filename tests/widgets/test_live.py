@@ -11,9 +11,14 @@ import sympy as sp
 import torch
 
 from lossviz.losses import LOSSES, Loss, Parameter, Source, SymbolicForm
-from lossviz.widgets import LiveFigure, curve, landscape, palette, runtime
+from lossviz.widgets import LiveFigure, ball, curve, landscape, palette, runtime
 
-FIGURES = {"curve": curve("comp_sum", values={"tau": 0.5}), "landscape": landscape("comp_sum")}
+FIGURES = {
+    "ball": ball({"one": torch.tanh, "two": torch.sin}, torch.zeros(1, 2), torch.tensor([0])),
+    "curve": curve("comp_sum", values={"tau": 0.5}),
+    "landscape": landscape("comp_sum"),
+    "surface": landscape("symmetric_ce"),
+}
 DATA = re.compile(r'<script type="application/vnd.lossviz.figure\+json">(.*?)</script>', re.S)
 PIXELS = """(stage) => stage.querySelector('canvas')?.toDataURL()
     ?? stage.querySelector('svg').outerHTML"""
@@ -93,7 +98,6 @@ def test_text_of_a_figure_is_escaped():
     [
         ("cross_entropi", {}, ValueError, "cross_entropy"),
         (3, {}, TypeError, "loss must be a Loss or a key, got int"),
-        ("symmetric_ce", {}, ValueError, "pair of class logits"),
         ("comp_sum", {"values": {"temperature": 1.0}}, ValueError, "no 'temperature'"),
         ("comp_sum", {"values": {"tau": -1.0}}, ValueError, r"tau must lie in \[0, ∞\), got -1.0"),
     ],
@@ -288,8 +292,11 @@ def test_colours_reach_their_contrast_on_their_surface():
         assert steps in (sorted(steps), sorted(steps, reverse=True))
 
 
-def test_every_loss_of_class_logits_has_both_figures():
+def test_every_loss_has_a_landscape_and_every_closed_form_a_curve():
     for loss in LOSSES.values():
-        if loss.form is not None:
+        assert landscape(loss).payload["controls"]
+        if loss.form is None:
+            with pytest.raises(ValueError, match=f"{loss.key} has no closed form"):
+                curve(loss)
+        else:
             assert curve(loss).payload["controls"]
-            assert landscape(loss).payload["controls"]

@@ -1,0 +1,200 @@
+"""A vocabulary that is spread over processes: each holds some rows of the weight.
+
+Every process makes the sums of its own columns; a few numbers a row are exchanged and merged, and
+all processes know the loss of the whole vocabulary. On the way back each forms the gradient of its
+own rows of the weight, and the parts of the input's gradient are added up. The input, the target
+and what becomes of the loss must be the same on all processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from . import chunked
+from .chunked import Head, Needs, Tiling
+from .statistics import Primitives, Sums, Want, finish, merge
+from .tiles import Saved, Transform, Upstream
+
+
+@dataclass(frozen=True)
+class VocabularyShard:
+    """The classes of this process: `start` to `start` + rows of its weight, of `num_classes`.
+
+    Shards follow each other in the order of the ranks of `group`.
+    """
+
+    group: dist.ProcessGroup
+    start: int
+    num_classes: int
+
+    @classmethod
+    def of(cls, linear_weight: torch.Tensor, group: dist.ProcessGroup) -> VocabularyShard:
+        """The shard of `linear_weight` (rows of this process, D); all processes must call this."""
+        rows = torch.tensor([linear_weight.shape[0]], device=linear_weight.device)
+        sizes = [torch.empty_like(rows) for _ in range(group.size())]
+        dist.all_gather(sizes, rows, group=group)
+        counts = [int(size) for size in sizes]
+        return cls(group, sum(counts[: group.rank()]), sum(counts))
+
+
+def unwrap(
+    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, VocabularyShard | None]:
+    """Local tensors and the shard that DTensors describe; plain tensors come back as they are.
+
+    Raises ValueError unless a DTensor weight (and bias) is sharded by rows over one mesh axis, and
+    a DTensor input replicated.
+    """
+    if not dist.is_available():
+        return input, weight, bias, None
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
+    if isinstance(input, DTensor):
+        if any(not isinstance(place, Replicate) for place in input.placements):
+            raise ValueError(f"input must be replicated, got placements {input.placements}")
+        input = input.to_local()
+    if not isinstance(weight, DTensor):
+        return input, weight, bias, None
+    mesh = weight.device_mesh
+    if tuple(weight.placements) != (Shard(0),):
+        raise ValueError(
+            f"linear_weight must have the placements (Shard(0),), got {tuple(weight.placements)}"
+        )
+    if bias is not None:
+        if not isinstance(bias, DTensor) or tuple(bias.placements) != (Shard(0),):
+            raise ValueError("linear_bias must be a DTensor with the placements (Shard(0),)")
+        bias = bias.to_local()
+    classes = weight.shape[0]
+    rows = -(-classes // mesh.size())  # as torch.chunk cuts
+    start = min(rows * mesh.get_local_rank(), classes)
+    return input, weight.to_local(), bias, VocabularyShard(mesh.get_group(), start, classes)
+
+
+def primitives(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    labels: torch.Tensor,
+    mean_weight: torch.Tensor | None,
+    transform: Transform,
+    want: Want,
+    tiling: Tiling,
+    shard: VocabularyShard,
+) -> Primitives:
+    """`Primitives` over the whole vocabulary, which `labels` and `mean_weight` (V,) speak of."""
+    stop = shard.start + weight.shape[0]
+    if mean_weight is not None:
+        mean_weight = mean_weight[shard.start : stop]
+    found = _Primitives.apply(
+        input, weight, bias, labels, mean_weight, transform, want, tiling, shard
+    )
+    return Primitives._make(value if value.numel() or not len(input) else None for value in found)
+
+
+class _Primitives(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        labels: torch.Tensor,
+        mean_weight: torch.Tensor | None,
+        transform: Transform,
+        want: Want,
+        tiling: Tiling,
+        shard: VocabularyShard,
+    ) -> tuple[torch.Tensor, ...]:
+        head = Head(input, weight, bias, transform, mean_weight)
+        own = labels - shard.start
+        own = torch.where((own >= 0) & (own < weight.shape[0]), own, -1)
+        sums = _exchange(_local_sums(head, own, want, tiling, shard.start), shard.group)
+        row = finish(sums, labels >= 0)
+        ctx.save_for_backward(
+            input, weight, bias, own, mean_weight, sums.shift, sums.total, row.entropy, row.square,
+            sums.argmax,
+        )  # fmt: skip
+        ctx.settings = transform, tiling, shard
+        ctx.set_materialize_grads(False)
+        missing = labels.new_empty(0)
+        outputs = tuple(missing.to(row.gap.dtype) if value is None else value for value in row[:6])
+        argmax = missing if row.argmax is None else row.argmax
+        ctx.mark_non_differentiable(argmax)
+        return (*outputs, argmax)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: torch.Tensor | None) -> Any:
+        input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
+        transform, tiling, shard = ctx.settings
+        shift, target, gap, entropy, square, mean, _ = upstream
+        known = Saved._make(saved)
+        if known.argmax is not None:
+            known = known._replace(argmax=known.argmax - shard.start)
+        gap = torch.zeros_like(known.total) if gap is None else gap
+        arriving = Upstream(gap, target, entropy, square, mean, shift)
+        needs = Needs(*ctx.needs_input_grad[:3])
+        head = Head(input, weight, bias, transform, mean_weight)
+        of_input, of_weight, of_bias = _local_gradients(
+            head, labels, known, arriving, needs, tiling
+        )
+        if of_input is not None:
+            dist.all_reduce(of_input, group=shard.group)
+            of_input = of_input.to(input.dtype)
+        return of_input, of_weight, of_bias, *(None,) * 6
+
+
+def _local_sums(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling, start: int) -> Sums:
+    if head.weight.shape[0]:
+        sums = chunked.accumulate(head, labels, want, tiling)
+        return sums if sums.argmax is None else sums._replace(argmax=sums.argmax + start)
+    zero = torch.zeros(len(head.input), dtype=head.dtype, device=head.input.device)
+    return Sums(
+        zero,
+        zero - torch.inf,
+        zero,
+        torch.zeros_like(labels) if want.argmax else None,
+        zero if want.tilt else None,
+        zero if want.square else None,
+        zero if want.mean else None,
+        zero if want.mean else None,
+    )
+
+
+def _local_gradients(
+    head: Head,
+    labels: torch.Tensor,
+    saved: Saved,
+    upstream: Upstream,
+    needs: Needs,
+    tiling: Tiling,
+) -> Sequence[torch.Tensor | None]:
+    if head.weight.shape[0]:
+        return chunked.gradients(head, labels, saved, upstream, needs, tiling)
+    like = (head.input, head.weight, head.weight[:, 0])
+    return [
+        torch.zeros_like(tensor) if needed else None
+        for tensor, needed in zip(like, needs, strict=True)
+    ]
+
+
+def _exchange(sums: Sums, group: dist.ProcessGroup) -> Sums:
+    """The sums of all processes, merged in the order of their ranks."""
+    gathered = [None if value is None else _gather(value.contiguous(), group) for value in sums]
+    return merge(
+        [
+            Sums._make(None if values is None else values[rank] for values in gathered)
+            for rank in range(group.size())
+        ]
+    )
+
+
+def _gather(value: torch.Tensor, group: dist.ProcessGroup) -> list[torch.Tensor]:
+    parts = [torch.empty_like(value) for _ in range(group.size())]
+    dist.all_gather(parts, value, group=group)
+    return parts

@@ -1,0 +1,125 @@
+"""A vocabulary spread over processes gives the numbers of one process."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from lossviz.kernels import VocabularyShard, linear_cross_entropy, row_statistics
+
+WORLD = 2
+ROWS, CLASSES, FEATURES = 9, 13, 6
+OPTIONS = [
+    {},
+    {"reduction": "sum", "loss": "focal"},
+    {"reduction": "none", "loss": "brier"},
+    {"label_smoothing": 0.1, "z_loss": 1e-2, "softcap": 3.0},
+    {"loss": "entropy_bonus", "temperature": 0.7},
+]
+
+
+def case() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    target = torch.randint(0, CLASSES, (ROWS,), generator=generator)
+    target[3] = -100
+    target[:2] = torch.tensor([0, CLASSES - 1])
+    return {
+        "input": normal(ROWS, FEATURES),
+        "weight": normal(CLASSES, FEATURES),
+        "bias": normal(CLASSES),
+        "classes": normal(CLASSES).abs(),
+        "target": target,
+    }
+
+
+def one_process(options: dict) -> list[torch.Tensor]:
+    c = case()
+    x, w, b = (c[name].requires_grad_() for name in ("input", "weight", "bias"))
+    loss = linear_cross_entropy(x, w, c["target"], linear_bias=b, weight=c["classes"], **options)
+    return [loss.detach(), *torch.autograd.grad(loss.sum(), (x, w, b))]
+
+
+def spread(rank: int, port: int, cut: int) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+    group = dist.group.WORLD
+    own = slice(0, cut) if rank == 0 else slice(cut, CLASSES)
+    for options in OPTIONS:
+        c = case()
+        x = c["input"].requires_grad_()
+        w, b = (c[name][own].clone().requires_grad_() for name in ("weight", "bias"))
+        shard = VocabularyShard.of(w, group)
+        assert (shard.start, shard.num_classes) == (own.start, CLASSES)
+        loss = linear_cross_entropy(
+            x, w, c["target"], linear_bias=b, weight=c["classes"], shard=shard, **options
+        )
+        found = [loss.detach(), *torch.autograd.grad(loss.sum(), (x, w, b))]
+        expected = one_process(options)
+        expected[2:] = [whole[own] for whole in expected[2:]]
+        for mine, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+    every = row_statistics(x, w, c["target"], linear_bias=b, shard=shard)
+    whole = row_statistics(x, c["weight"], c["target"], linear_bias=c["bias"])
+    for name in whole.names:
+        torch.testing.assert_close(
+            getattr(every, name), getattr(whole, name), rtol=1e-12, atol=1e-13
+        )
+    dist.destroy_process_group()
+
+
+def as_dtensor(rank: int, port: int, classes: int) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(WORLD)
+    )
+    torch.set_num_threads(1)
+    mesh = init_device_mesh("cpu", (WORLD,))
+    c = case()
+    target = c["target"].clamp(max=classes - 1)
+    x = c["input"].requires_grad_()
+    whole = c["weight"][:classes].clone().requires_grad_()
+    w = distribute_tensor(whole.detach(), mesh, [Shard(0)]).requires_grad_()
+    loss = linear_cross_entropy(x, w, target)
+    loss.backward()
+    expected = linear_cross_entropy(x.detach(), whole, target)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(w.grad.full_tensor(), whole.grad)
+    with pytest.raises(ValueError, match="Shard"):
+        linear_cross_entropy(x, distribute_tensor(whole.detach(), mesh, [Shard(1)]), target)
+    dist.destroy_process_group()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.mark.parametrize("cut", [7, 1, CLASSES], ids=["even", "one class", "an empty shard"])
+def test_two_processes_agree_with_one_in_loss_gradients_and_statistics(cut):
+    mp.spawn(spread, (free_port(), cut), nprocs=WORLD)
+
+
+@pytest.mark.parametrize("classes", [CLASSES, 1], ids=["ragged", "an empty shard"])
+def test_a_weight_that_is_a_dtensor_is_taken_as_it_is(classes):
+    mp.spawn(as_dtensor, (free_port(), classes), nprocs=WORLD)
+
+
+def test_a_sharded_vocabulary_has_no_reference_path():
+    c = case()
+    shard = VocabularyShard(None, 0, CLASSES)
+    with pytest.raises(ValueError, match="reference"):
+        linear_cross_entropy(c["input"], c["weight"], c["target"], impl="reference", shard=shard)
