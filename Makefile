@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PAGE := _build/html/index.html
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help book serve lab test chromium lint bench clean
+.PHONY: help book serve lab test chromium lint bench bench-kernels clean
 
 help:
 	@echo "make book    build the book"
@@ -19,6 +19,7 @@ help:
 	@echo "make test    run every test"
 	@echo "make lint    check style and types"
 	@echo "make bench   measure speed and size"
+	@echo "make bench-kernels   measure linear cross-entropy beside its peers (long)"
 	@echo "make clean   remove what was built; .venv stays"
 
 # Debian splits ensurepip off into python3-venv.
@@ -67,6 +68,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench.py
+
+bench-kernels: $(STAMP)
+	$(BIN)/python -m lossviz.kernels.benchmarks.run $(BENCH)
 
 clean:
 	rm -rf _build build dist *.egg-info book/atlas book/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

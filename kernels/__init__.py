@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .functional import linear_cross_entropy, row_statistics
 from .modules import LinearCrossEntropyLoss
+from .parallel import VocabularyShard
 from .planning import Plan, plan
 from .row_losses import ROW_LOSSES
 from .statistics import STATISTICS, RowStatistics
@@ -19,6 +20,7 @@ __all__ = [
     "LinearCrossEntropyLoss",
     "Plan",
     "RowStatistics",
+    "VocabularyShard",
     "linear_cross_entropy",
     "plan",
     "row_statistics",

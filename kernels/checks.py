@@ -36,7 +36,7 @@ def check_head(
             f"linear_weight must have shape (V, D) or (V, d_1, ..., d_K, D), "
             f"got {tuple(linear_weight.shape)}"
         )
-    if num_classes is None and linear_weight.shape[0] == 0:
+    if (num_classes is None and linear_weight.shape[0] == 0) or 0 in linear_weight.shape[1:-1]:
         raise ValueError(
             f"linear_weight must have at least one class (row), got {tuple(linear_weight.shape)}"
         )
@@ -113,14 +113,16 @@ def split_target(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels (-1 where ignored) and a mask of the rows that are kept.
 
-    Raises ValueError for an index outside [0, V); on a GPU a device assertion says so.
+    Raises ValueError for an index outside [0, V); on a GPU a device assertion says so, in compiled
+    code a RuntimeError.
     """
     ignore_index = check_ignore_index(-100 if ignore_index is None else ignore_index)
     target = target.long()
     kept = target != ignore_index
     outside = kept & ((target < 0) | (target >= num_classes))
-    if target.device.type == "cuda":
-        torch._assert_async(~outside.any(), "a target lies outside [0, V)")
+    if target.device.type == "cuda" or torch.compiler.is_compiling():
+        if torch._C._functorch.get_dynamic_layer_stack_depth() == 0:  # vmap cannot map this
+            torch._assert_async(~outside.any(), "a target lies outside [0, V)")
     elif seen(outside):
         raise ValueError(
             f"target must lie in [0, {num_classes}) or equal ignore_index={ignore_index}, "
@@ -137,14 +139,24 @@ def check_number(
         raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
     number = float(value)
     inside = low < number if open_low else low <= number
-    if not (inside and number <= high) or (math.isinf(number)):
+    if not (inside and number <= high) or abs(number) == math.inf:
         left = "(" if open_low or math.isinf(low) else "["
         right = ")" if math.isinf(high) else "]"
         raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}")
     return number
 
 
-def check_shift(shift: object, target: torch.Tensor) -> int:
+def check_budget(memory_budget: object) -> None:
+    """Raise unless `memory_budget` is None or a positive number of bytes."""
+    if memory_budget is None:
+        return
+    if isinstance(memory_budget, bool) or not isinstance(memory_budget, int):
+        raise TypeError(f"memory_budget must be an int or None, got {memory_budget!r}")
+    if memory_budget <= 0:
+        raise ValueError(f"memory_budget must be a positive number of bytes, got {memory_budget}")
+
+
+def check_shift(shift: object, target: torch.Tensor, input: torch.Tensor) -> int:
     """Return how many places later the target of a position stands."""
     if isinstance(shift, bool):
         shift = int(shift)
@@ -152,7 +164,14 @@ def check_shift(shift: object, target: torch.Tensor) -> int:
         raise TypeError(f"shift must be an int or a bool, got {shift!r}")
     if shift < 0:
         raise ValueError(f"shift must be at least 0, got {shift}")
-    if shift and (target.ndim == 0 or shift > target.shape[-1]):
+    if not shift:
+        return 0
+    if target.ndim == 0 or target.shape != input.shape[:-1]:
+        raise ValueError(
+            f"shift={shift} needs target of shape {tuple(input.shape[:-1])} (class indices, at least "
+            f"one axis) for input of shape {tuple(input.shape)}, got {tuple(target.shape)}"
+        )
+    if shift > target.shape[-1]:
         raise ValueError(
             f"shift={shift} needs a target of at least as many positions in its last axis, "
             f"got shape {tuple(target.shape)}"

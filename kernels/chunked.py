@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 
-from .statistics import Sums, Want, merge
+from .statistics import Sums, Want, finite_shift, merge
 from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_
 
 
@@ -99,7 +99,9 @@ class Gradients:
         self.head = head
         self.input = room(head.input) if needs.input else None
         self.weight = room(head.weight) if needs.weight else None
-        self.bias = room(head.weight[:, 0]) if needs.bias else None
+        self.bias = None
+        if needs.bias:
+            self.bias = head.weight.new_empty(len(head.weight), dtype=head.dtype)
 
     def add(
         self,
@@ -129,13 +131,17 @@ class Gradients:
         if self.input is not None and factors is not None:
             self.input[rows].mul_(factors)
 
-    def cast(self) -> tuple[torch.Tensor | None, ...]:
-        """The gradients in the dtypes of what they belong to."""
-        dtype = self.head.input.dtype
+    def cast(self, dtype: torch.dtype) -> tuple[torch.Tensor | None, ...]:
+        """The gradients in `dtype`."""
         return tuple(
             None if grown is None else grown.to(dtype)
             for grown in (self.input, self.weight, self.bias)
         )
+
+
+def waiting_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Of gradients that still lack a factor, such as a loss scaler's: float16 has not the range."""
+    return torch.float32 if dtype == torch.float16 else dtype
 
 
 def _grow_(total: torch.Tensor, part: torch.Tensor, *, first: bool) -> None:
@@ -182,9 +188,31 @@ def gradients(
             slope = head.transform.cap_slope(tile)
             mean = head.mean_of(rows, columns)
             spread_(tile, labels[rows], columns.start, known, arriving, mean, slope)
+            slope = None  # makes room for the next
             grown.add(rows, columns, x, weight, tile, factors)
         grown.scale_input(rows, factors)
-    return grown.cast()
+    return grown.cast(head.input.dtype)
+
+
+def mean_weight_gradient(
+    head: Head, shift: torch.Tensor, upstream: torch.Tensor, tiling: Tiling
+) -> torch.Tensor:
+    """Gradient of the weights of the mean logit, (V,) or (N, V): upstream_i (z_ij - m_i)."""
+    assert head.mean_weight is not None
+    dense = head.mean_weight.ndim == 2
+    grown = torch.zeros_like(head.mean_weight)
+    room = head.tile(tiling)
+    for rows in blocks(len(head.input), tiling.rows):
+        x = head.input[rows].to(head.factor_dtype)
+        for columns in blocks(len(head.weight), tiling.columns):
+            weight = head.weight[columns].to(head.factor_dtype)
+            tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
+            tile.sub_(finite_shift(shift[rows])[:, None])
+            if dense:
+                grown[rows, columns] = tile.mul_(upstream[rows, None])
+            else:
+                grown[columns] += upstream[rows] @ tile
+    return grown
 
 
 def one_pass(
@@ -195,9 +223,9 @@ def one_pass(
     needs: Needs,
     tiling: Tiling,
 ) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
-    """Loss of every row (N,) and the gradients of their sum, each logit made once.
+    """Loss of every row (N,) and the gradients (of `waiting_dtype`) of their sum.
 
-    `loss` gives the losses of some rows from their sums, and the gradients of those losses.
+    Each logit is made once. `loss` gives the losses of some rows from their sums, and the gradients of those losses.
     """
     grown = Gradients(head, needs)
     every = len(head.weight)
@@ -209,7 +237,7 @@ def one_pass(
         for columns in blocks(every, tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
             head.logits_(x, weight, columns, logits[:, columns])
-        slope = head.transform.cap_slope(logits)
+        slope = head.transform.cap_slope(logits) if any(needs) else None
         mean = head.mean_of(rows, slice(0, every))
         sums = accumulate_(logits, labels[rows], 0, want, mean)
         values, upstream = loss(rows, sums)
@@ -220,11 +248,12 @@ def one_pass(
         known = Saved(sums.shift, sums.total)
         factors = _factors(head, known, upstream)
         spread_(logits, labels[rows], 0, known, upstream, mean, slope, exponentials=True)
+        slope = None  # makes room for the next
         for columns in blocks(every, tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
             grown.add(rows, columns, x, weight, logits[:, columns], factors)
         grown.scale_input(rows, factors)
-    return torch.cat(losses), grown.cast()
+    return torch.cat(losses), grown.cast(waiting_dtype(head.input.dtype))
 
 
 def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | None:

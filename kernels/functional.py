@@ -10,6 +10,7 @@ from lossviz.losses.checks import check_reduction
 
 from . import planning
 from .checks import (
+    check_budget,
     check_head,
     check_number,
     check_shift,
@@ -73,8 +74,7 @@ def linear_cross_entropy(
     `impl`: "chunked" (plain torch), "triton" (one kernel; needs a GPU), "reference" (makes the
     logits; any order of derivative, forward mode, vmap), "auto". `memory_budget` in bytes bounds
     the tiles of logits; see `plan`. Derivatives of second order or in forward mode raise on all but
-    "reference"; "auto" takes it by itself under torch.func transforms and for gradients of `weight`
-    or of probability targets.
+    "reference"; "auto" takes it by itself under torch.func transforms.
 
     `shard` says which classes this process holds, if the vocabulary is spread over several; a
     DTensor `linear_weight` with the placement ``Shard(0)`` says so itself.
@@ -86,17 +86,20 @@ def linear_cross_entropy(
     smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
     square = check_number("z_loss", z_loss, 0.0)
     transform = _check_transform(logit_scale, softcap, temperature)
+    check_budget(memory_budget)
     function = row_loss(loss)
     input, linear_weight, linear_bias, shard = _check_head(
         input, linear_weight, linear_bias, weight, shard
     )
-    if isinstance(target, torch.Tensor) and check_shift(shift, target):
+    if isinstance(target, torch.Tensor) and check_shift(shift, target, input):
         input, target = input[..., : -int(shift), :], target[..., int(shift) :]
     batch, inner = input.shape[:-1], linear_weight.shape[1:-1]
     classes = linear_weight.shape[0] if shard is None else shard.num_classes
     dense = holds_probabilities(
         target, torch.Size((*batch, *inner)), torch.Size((*batch, classes, *inner)), input
     )
+    if shard is not None and weight is not None and weight.requires_grad:
+        raise ValueError("weight must not require gradients where the vocabulary is sharded")
     if dense and shard is not None:
         raise ValueError("target must hold class indices where the vocabulary is sharded")
     if dense and ignore_index not in (None, -100):
@@ -105,14 +108,18 @@ def linear_cross_entropy(
     for name, given in (("label_smoothing", bool(smoothing)), ("probability targets", dense)):
         if given and not terms.is_cross_entropy:
             raise ValueError(f"{name} belong to loss='cross_entropy', got loss={loss!r}")
-    chosen = _choose(impl, (input, linear_weight, linear_bias), (weight, target), shard)
+    chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
     heads, features = inner.numel(), input.shape[-1]
-    flat = input.reshape(-1, features)
-    weights = linear_weight.reshape(linear_weight.shape[0], heads, features)
-    biases = None if linear_bias is None else linear_bias.reshape(-1, heads)
+    flat = input.reshape(batch.numel(), features)
+    weights: list[torch.Tensor] = [linear_weight]
+    biases: list[torch.Tensor | None] = [linear_bias]
+    if inner:  # but a lone head is not selected: that would copy its gradient
+        weights = list(linear_weight.flatten(1, -2).unbind(1))
+        biases = [None] * heads
+        if linear_bias is not None:
+            biases = list(linear_bias.flatten(1).unbind(1))
     parts = []
     for head in range(heads):
-        bias = None if biases is None else biases[:, head]
         if dense:
             soft = target.reshape(-1, classes, heads)[:, :, head]
             labels = torch.full(soft.shape[:1], -1, device=input.device)
@@ -120,12 +127,21 @@ def linear_cross_entropy(
         else:
             labels, kept = split_target(target.reshape(-1, heads)[:, head], ignore_index, classes)
         rows = Rows(
-            flat, weights[:, head], bias, labels, kept, transform, chosen, memory_budget, shard
+            flat,
+            weights[head],
+            biases[head],
+            labels,
+            kept,
+            transform,
+            chosen,
+            memory_budget,
+            shard,
         )
         if dense:
             parts.append(terms.of_probabilities(rows, soft))
             continue
-        if heads == 1 and reduction != "none" and terms.is_comp_sum and rows.forms_gradients:
+        simple = terms.is_comp_sum and not terms.trains_weights and rows.forms_gradients
+        if heads == 1 and reduction != "none" and simple:
             tiling, whole_rows = rows.tiling(chosen, per_row=False)
             if whole_rows:
                 return terms.in_one_pass(rows, reduction, tiling)
@@ -161,6 +177,7 @@ def row_statistics(
     Raises as `linear_cross_entropy`, and ValueError for a name that is unknown or needs a target.
     """
     transform = _check_transform(logit_scale, softcap, temperature)
+    check_budget(memory_budget)
     names = _check_names(statistics, target is not None)
     input, linear_weight, linear_bias, shard = _check_head(
         input, linear_weight, linear_bias, None, shard
@@ -179,8 +196,8 @@ def row_statistics(
         if holds_probabilities(target, *shapes, input):
             raise TypeError(f"target must hold class indices, got dtype {target.dtype}")
         labels, kept = split_target(target.reshape(-1), ignore_index, classes)
-    chosen = _choose(impl, (input, linear_weight, linear_bias), (), shard)
-    flat = input.reshape(-1, input.shape[-1])
+    chosen = _choose(impl, (input, linear_weight, linear_bias), shard)
+    flat = input.reshape(batch.numel(), input.shape[-1])
     rows = Rows(
         flat, linear_weight, linear_bias, labels, kept, transform, chosen, memory_budget, shard
     )
@@ -239,20 +256,16 @@ def _under_autocast(
 
 
 def _choose(
-    impl: str,
-    head: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
-    others: Sequence[torch.Tensor | None],
-    shard: VocabularyShard | None,
+    impl: str, tensors: Sequence[torch.Tensor | None], shard: VocabularyShard | None
 ) -> str:
     """The path for these tensors: only the reference is differentiable in every way."""
-    chosen = planning.choose(impl, head[0].device)
-    wanted = [tensor for tensor in others if tensor is not None and tensor.requires_grad]
-    tensors = [tensor for tensor in (*head, *others) if tensor is not None]
-    if (wanted and torch.is_grad_enabled()) or any(map(_is_transformed, tensors)):
+    given = [tensor for tensor in tensors if tensor is not None]
+    chosen = planning.choose(impl, given[0].device)
+    if any(map(_is_transformed, given)):
         if impl not in ("auto", "reference"):
             raise ValueError(
-                "forward-mode derivatives, torch.func transforms and gradients of weight or "
-                f"probability targets need impl='reference' or 'auto', got {impl!r}"
+                "forward-mode derivatives and torch.func transforms need impl='reference' or "
+                f"'auto', got {impl!r}"
             )
         chosen = "reference"
     if shard is not None and chosen == "reference":
@@ -263,8 +276,8 @@ def _choose(
 
 
 def _is_transformed(tensor: torch.Tensor) -> bool:
-    if torch.compiler.is_compiling():
-        return False
+    if torch.compiler.is_compiling():  # tensors tell nothing then, the transforms around them do
+        return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
     return torch.autograd.forward_ad.unpack_dual(
         tensor
     ).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(tensor)

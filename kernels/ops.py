@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from . import chunked
-from .chunked import Head, Needs, Tiling
+from .chunked import Head, Needs, Tiling, waiting_dtype
 from .row_losses import CompSum
-from .statistics import Primitives, Sums, Want, finish, given, softplus
+from .statistics import Primitives, Sums, Want, finish, given, relative_lse, softplus
 from .tiles import Saved, Transform, Upstream
 
 
@@ -53,10 +53,10 @@ def row_sums(
     impl: str,
     rows: int,
     columns: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`Primitives` of every row and the total; what is not wanted is empty.
 
-    In the order shift, target, gap, entropy, square, mean, argmax, total.
+    In the order shift, target, gap, rest, entropy, square, mean, argmax, total.
     """
     head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
     want = Want(argmax, tilt, square, mean)
@@ -67,6 +67,7 @@ def row_sums(
         row.shift,
         row.target,
         row.gap,
+        row.rest,
         *(_or_empty(value, row.gap) for value in optional),
         _or_empty(row.argmax, labels),
         sums.total,
@@ -82,7 +83,7 @@ def _(input: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *rest:
         torch.empty_like(value) if wanted else value.new_empty(0) for wanted in (tilt, square, mean)
     ]
     best = torch.empty_like(labels) if argmax else labels.new_empty(0)
-    required = [torch.empty_like(value) for _ in range(3)]
+    required = [torch.empty_like(value) for _ in range(4)]
     return (*required, *optional, best, torch.empty_like(value))
 
 
@@ -104,6 +105,8 @@ def row_sums_backward(
     columns: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of input, weight and bias; what is not needed is empty."""
+    if len(input) == 0:
+        return _no_gradients(input, weight, needs, input.dtype)
     head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
     known = Saved._make(value if value.numel() else None for value in saved)
     arriving = Upstream._make(upstream)
@@ -117,14 +120,14 @@ def row_sums_backward(
 @row_sums_backward.register_fake
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[8]
-    return _fake_gradients(input, weight, needs)
+    return _fake_gradients(input, weight, needs, input.dtype)
 
 
 def _fake_gradients(
-    input: Tensor, weight: Tensor, needs: list[bool]
+    input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     of_input, of_weight, of_bias = (
-        input.new_empty(shape if needed else (0,))
+        input.new_empty(shape if needed else (0,), dtype=dtype)
         for shape, needed in zip((input.shape, weight.shape, weight.shape[:1]), needs, strict=True)
     )
     return of_input, of_weight, of_bias
@@ -132,7 +135,7 @@ def _fake_gradients(
 
 def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
     (input, weight, bias, labels, mean_weight, *transform) = inputs[:8]
-    shift, _, _, entropy, square, _, argmax, total = output
+    shift, _, _, _, entropy, square, _, argmax, total = output
     ctx.save_for_backward(
         input, weight, bias, labels, mean_weight, shift, total, entropy, square, argmax
     )
@@ -144,10 +147,7 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
     _refuse_second_derivatives()
-    shift, target, gap, entropy, square, mean, _, _ = upstream
     input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
-    if gap is None:
-        gap = torch.zeros_like(saved[0])
     grown = row_sums_backward(
         input,
         weight,
@@ -155,7 +155,7 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         labels,
         mean_weight,
         list(saved),
-        [gap, target, entropy, square, mean, shift],
+        list(Upstream.of(saved[1], *upstream[:7])),
         *ctx.transform,
         [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[2]],
         *ctx.walk,
@@ -164,7 +164,12 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         _or_none(gradient, needed)
         for gradient, needed in zip(grown, ctx.needs_input_grad[:3], strict=True)
     )
-    return (*asked, *(None,) * 12)
+    of_mean_weight = None
+    mean = upstream[6]
+    if ctx.needs_input_grad[4] and mean is not None:
+        head = Head(input, weight, bias, Transform(*ctx.transform), mean_weight)
+        of_mean_weight = chunked.mean_weight_gradient(head, saved[0], mean, Tiling(*ctx.walk[1:]))
+    return (*asked, None, of_mean_weight, *(None,) * 10)
 
 
 row_sums.register_autograd(_row_sums_backward, setup_context=_keep_for_row_sums)
@@ -204,7 +209,8 @@ def reduced_loss(
         mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight[busy]
         lse_weight = None if lse_weight is None else lse_weight[busy]
     if len(picked) == 0:
-        return (input.new_zeros((), dtype=_wide(input)), *_no_gradients(input, weight, needs))
+        nothing = _no_gradients(input, weight, needs, waiting_dtype(input.dtype))
+        return (input.new_zeros((), dtype=_wide(input)), *nothing)
     head = Head(picked, weight, bias, transform, mean_weight)
     loss = CompSum(tau)
 
@@ -225,9 +231,10 @@ def reduced_loss(
     )
     of_input, of_weight, of_bias = grown
     if busy is not None and of_input is not None and len(picked) < len(input):
-        of_input = torch.zeros_like(input).index_copy_(0, busy, of_input)
+        of_input = of_input.new_zeros(input.shape).index_copy_(0, busy, of_input)
     of_input, of_weight, of_bias = (
-        _or_empty(value, input) for value in (of_input, of_weight, of_bias)
+        input.new_empty(0, dtype=waiting_dtype(input.dtype)) if value is None else value
+        for value in (of_input, of_weight, of_bias)
     )
     return values.sum(), of_input, of_weight, of_bias
 
@@ -248,7 +255,7 @@ def _values_and_upstream(
     to_gap = torch.where(kept, nll_weight * loss.slope(nll) * against, 0.0)
     if mean_loss_weight is None and lse_weight is None:
         return values, Upstream(to_gap)
-    lse = torch.where(kept, row.target + nll, row.gap)
+    lse = relative_lse(row, kept)
     to_lse = torch.zeros_like(lse)
     to_mean = None
     if mean_loss_weight is not None:
@@ -268,16 +275,17 @@ def _wide(input: Tensor) -> torch.dtype:
 
 
 def _no_gradients(
-    input: Tensor, weight: Tensor, needs: list[bool]
+    input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs)
+    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs, dtype)
     return of_input.zero_(), of_weight.zero_(), of_bias.zero_()
 
 
 @reduced_loss.register_fake
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[10]
-    return (input.new_empty((), dtype=_wide(input)), *_fake_gradients(input, weight, needs))
+    waiting = _fake_gradients(input, weight, needs, waiting_dtype(input.dtype))
+    return (input.new_empty((), dtype=_wide(input)), *waiting)
 
 
 def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
@@ -296,8 +304,10 @@ def _reduced_loss_backward(ctx: Any, upstream: Tensor, *_: None) -> Any:
         gradients = reduced_loss(*ctx.saved_tensors, *ctx.settings)[1:]
     needs = ctx.settings[4]
     in_place = type(upstream) is Tensor  # not while torch.compile traces
+    dtype = ctx.saved_tensors[0].dtype
     scaled = (
-        gradient.mul_(upstream) if in_place else gradient * upstream for gradient in gradients
+        (gradient.mul_(upstream) if in_place else gradient * upstream).to(dtype)
+        for gradient in gradients
     )
     asked = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
     return (*asked, *(None,) * 12)

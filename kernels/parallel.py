@@ -122,7 +122,7 @@ class _Primitives(torch.autograd.Function):
         ctx.settings = transform, tiling, shard
         ctx.set_materialize_grads(False)
         missing = labels.new_empty(0)
-        outputs = tuple(missing.to(row.gap.dtype) if value is None else value for value in row[:6])
+        outputs = tuple(missing.to(row.gap.dtype) if value is None else value for value in row[:7])
         argmax = missing if row.argmax is None else row.argmax
         ctx.mark_non_differentiable(argmax)
         return (*outputs, argmax)
@@ -132,12 +132,10 @@ class _Primitives(torch.autograd.Function):
     def backward(ctx: Any, *upstream: torch.Tensor | None) -> Any:
         input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
         transform, tiling, shard = ctx.settings
-        shift, target, gap, entropy, square, mean, _ = upstream
         known = Saved._make(saved)
         if known.argmax is not None:
             known = known._replace(argmax=known.argmax - shard.start)
-        gap = torch.zeros_like(known.total) if gap is None else gap
-        arriving = Upstream(gap, target, entropy, square, mean, shift)
+        arriving = Upstream.of(known.total, *upstream[:7])
         needs = Needs(*ctx.needs_input_grad[:3])
         head = Head(input, weight, bias, transform, mean_weight)
         of_input, of_weight, of_bias = _local_gradients(

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from lossviz.losses.checks import DTYPES
+
+from .checks import check_budget
 from .chunked import Tiling
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
@@ -71,15 +74,20 @@ def plan(
     comp-sum loss, whose gradients are formed on the way (3). `memory_budget` in bytes bounds the
     tiles; by default a twelfth of the logits, but at least 192 rows of them.
 
-    Raises ValueError for sizes, an `impl` or a budget out of range.
+    Raises ValueError for sizes, an `impl` or a budget out of range, TypeError for a wrong type.
     """
     for name, size, least in (
         ("num_rows", num_rows, 0),
         ("num_classes", num_classes, 1),
         ("num_features", num_features, 1),
     ):
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"{name} must be an int, got {size!r}")
         if size < least:
             raise ValueError(f"{name} must be at least {least}, got {size}")
+    if dtype not in DTYPES:
+        raise TypeError(f"dtype must be one of {DTYPES}, got {dtype}")
+    check_budget(memory_budget)
     device = torch.device(device)
     impl = choose(impl, device)
     wide = 8 if dtype == torch.float64 else 4
@@ -99,13 +107,15 @@ def plan(
     products = 3 if single or impl == "reference" else 4
     logits = num_rows * num_classes * wide
     if impl == "reference":
-        spent = 3 * logits
+        spent = 4 * logits
     else:
         columns = num_classes if single else tiling.columns
         spent = tiling.rows * columns * wide * (2 if softcap else 1)
         # gradients grow in float32 and are handed back in half
         spent += (num_classes + num_rows) * num_features * wide if half else 0
         spent += tiling.rows * num_features * wide
+        if half and device.type == "cpu":  # widened weights of this tile and the last
+            spent += min(num_classes, 2 * tiling.columns) * num_features * wide
     return Plan(impl, tiling, products, spent, products * product, 3 * product, logits)
 
 
@@ -134,8 +144,6 @@ def tile_sizes(
     memory_budget: int | None,
 ) -> tuple[Tiling, bool]:
     """Tiles of a walk, and whether one pass over whole rows suffices."""
-    if memory_budget is not None and memory_budget <= 0:
-        raise ValueError(f"memory_budget must be a positive number of bytes, got {memory_budget}")
     wide = 8 if dtype == torch.float64 else 4
     row_bytes = num_classes * wide * (2 if softcap else 1)
     if not per_row and impl == "chunked":
@@ -145,7 +153,7 @@ def tile_sizes(
         if rows >= min(num_rows, THIN):
             columns = num_classes
             if dtype.itemsize < wide and device.type == "cpu":
-                columns = max(1024, TILE_BYTES // (num_features * wide))  # widened weights
+                columns = max(1024, TILE_BYTES // (max(1, num_features) * wide))  # widened weights
             return Tiling(max(1, min(rows, num_rows)), columns), True
     cells = (memory_budget or TILE_BYTES) // (wide * (2 if softcap else 1))
     rows = max(1, min(num_rows, 1024))

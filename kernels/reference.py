@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from .statistics import Primitives, Sums, Want, finish, finite_shift
+from .statistics import FAR, Primitives, Sums, Want, finish, finite_shift
 from .tiles import Transform
 
 
@@ -36,7 +36,7 @@ def primitives(
     exponentials = below.exp()
     tilt = square = mean = mass = None
     if want.tilt:
-        tilt = (exponentials * below.clamp(min=torch.finfo(dtype).min)).sum(1)
+        tilt = (exponentials * below.clamp(min=FAR)).sum(1)
     if want.square:
         square = exponentials.square().sum(1)
     if want.mean and mean_weight is not None:

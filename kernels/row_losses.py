@@ -16,7 +16,7 @@ import torch
 
 from lossviz.losses import LOSSES
 
-from .statistics import RowStatistics, softplus
+from .statistics import STATISTICS, RowStatistics, softplus
 
 
 class _Declared:
@@ -195,4 +195,7 @@ def row_loss(loss: str | RowLoss) -> RowLoss:
         return ROW_LOSSES[loss]()
     if not callable(loss):
         raise TypeError(f"loss must be a name or a function of row statistics, got {loss!r}")
+    unknown = set(getattr(loss, "needs", ())) - set(STATISTICS)
+    if unknown:
+        raise ValueError(f"loss.needs must be among {STATISTICS}, got {sorted(unknown)}")
     return loss

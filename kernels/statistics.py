@@ -39,6 +39,10 @@ STATISTICS = (
 )
 
 
+FAR = -1e4
+"""Nats below the largest where a probability is 0 in every dtype; -inf would make 0 * -inf NaN."""
+
+
 class Want(NamedTuple):
     """Which optional sums a pass has to carry."""
 
@@ -109,15 +113,17 @@ class Primitives(NamedTuple):
     """The independent statistics of a row, each (N,): all others are functions of these.
 
     `shift` is m; gradients reach it as the largest other logit, and `offset`, its value, is the
-    constant that logits are measured from. `target` is z_y - offset, `gap` the log odds against the
-    target, `entropy` that of q (the softmax of the other classes) in nats, `square` = log sum
-    q_j^2, `mean` the weighted sum of z_j - offset over all columns. In a row without target q is
-    the whole softmax, `target` is 0 and `gap` is the log-sum-exp less the offset.
+    constant that logits are measured from. `target` is z_y - offset, `rest` the log-sum-exp of the
+    other logits less the offset, `gap` = rest - target the log odds against the target (`rest` has
+    digits that `gap` loses where the target is far below), `entropy` that of q (the softmax of the
+    other classes) in nats, `square` = log sum q_j^2, `mean` the weighted sum of z_j - offset over
+    all columns. In a row without target q is the whole softmax, `target` is 0 and `gap` is `rest`.
     """
 
     shift: torch.Tensor
     target: torch.Tensor
     gap: torch.Tensor
+    rest: torch.Tensor
     entropy: torch.Tensor | None = None
     square: torch.Tensor | None = None
     mean: torch.Tensor | None = None
@@ -135,12 +141,17 @@ def finish(sums: Sums, kept: torch.Tensor) -> Primitives:
     total = torch.where(empty, 1.0, sums.total)
     log_total = total.log()
     target = torch.where(kept, sums.target - finite_shift(sums.shift.detach()), 0.0)
+    alone = -torch.inf - target.detach()  # NaN where no class at all is possible
+    square = None
+    if sums.square is not None:
+        square = torch.where(empty, 1.0, sums.square / total**2).log()
     return Primitives(
         sums.shift,
         target,
-        torch.where(empty, -torch.inf, log_total - target),
+        torch.where(empty, alone, log_total - target),
+        torch.where(empty, -torch.inf, log_total),
         None if sums.tilt is None else log_total - sums.tilt / total,
-        None if sums.square is None else torch.where(empty, 0.0, (sums.square / total**2).log()),
+        square,
         sums.mean,
         sums.argmax,
     )
@@ -200,16 +211,20 @@ def _target_logit(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> 
     return torch.where(kept, row.offset + row.target, 0.0)
 
 
-def _relative_lse(row: Primitives, kept: torch.Tensor) -> torch.Tensor:
-    return torch.where(kept, row.target + softplus(row.gap), row.gap)
+def relative_lse(row: Primitives, kept: torch.Tensor) -> torch.Tensor:
+    """The log-sum-exp of all logits less the offset, from the larger of its two parts."""
+    target_leads = row.target + softplus(row.gap)
+    others_lead = row.rest + softplus(-row.gap)
+    both = torch.where(row.gap > 0, others_lead, target_leads)
+    return torch.where(kept, both, row.rest)
 
 
 def _lse(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return row.offset + _relative_lse(row, kept)
+    return row.offset + relative_lse(row, kept)
 
 
 def _lse_others(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return row.offset + row.target + row.gap
+    return row.offset + row.rest
 
 
 def _max(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -228,8 +243,7 @@ def _correct(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch
 
 
 def _finite_gap(row: Primitives) -> torch.Tensor:
-    # where no other class is possible: far enough for probability 0, and 0 * gap is 0
-    return row.gap.clamp(min=-1e4)
+    return row.gap.clamp(min=FAR, max=-FAR)
 
 
 def _entropy(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -245,7 +259,7 @@ def _mean_logit(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> to
 
 
 def _uniform_nll(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return _relative_lse(row, kept) - given(row.mean)
+    return relative_lse(row, kept) - given(row.mean)
 
 
 def _log_sum_square(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

@@ -76,11 +76,12 @@ class Rows(NamedTuple):
                 *self[:4], mean_weight, self.transform, want, tiling, self.shard
             )
         found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
-        shift, target, gap, entropy, square, mean, argmax, _ = found
+        shift, target, gap, rest, entropy, square, mean, argmax, _ = found
         return Primitives(
             shift,
             target,
             gap,
+            rest,
             entropy if want.tilt else None,
             square if want.square else None,
             mean if want.mean else None,
@@ -128,6 +129,11 @@ class Terms(NamedTuple):
         return isinstance(self.function, CompSum)
 
     @property
+    def trains_weights(self) -> bool:
+        """Whether the class weights want gradients, which `in_one_pass` does not give."""
+        return self.class_weight is not None and self.class_weight.requires_grad
+
+    @property
     def is_cross_entropy(self) -> bool:
         """Whether smoothing and probability targets mean something."""
         return isinstance(self.function, CompSum) and self.function.tau == 1
@@ -168,8 +174,8 @@ class Terms(NamedTuple):
         if self.class_weight is not None:
             soft = soft * self.class_weight.to(soft.dtype)
         row = rows.primitives(Want(mean=True), soft)
-        values = soft.sum(1) * row.gap - given(row.mean)
-        squares = self.square * (row.offset + row.gap).square() if self.square else None
+        values = soft.sum(1) * row.rest - given(row.mean)
+        squares = self.square * (row.offset + row.rest).square() if self.square else None
         every = torch.ones_like(rows.kept)
         return RowValues(values, squares, every.to(values.dtype), every)
 
@@ -218,7 +224,8 @@ class Terms(NamedTuple):
         if self.class_weight is None:
             return rows.equal_weights(), 1.0
         wide = self.class_weight.to(_wide(rows.input))
-        return wide / wide.sum(), wide.mean()
+        total = wide.sum()
+        return wide / torch.where(total == 0, 1.0, total), wide.mean()
 
 
 def _wide(tensor: torch.Tensor) -> torch.dtype:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from .statistics import Sums, Want, finite_shift, given
+from .statistics import FAR, Sums, Want, finite_shift, given
 
 
 class Transform(NamedTuple):
@@ -75,6 +75,24 @@ class Upstream(NamedTuple):
     mean: torch.Tensor | None = None
     shift: torch.Tensor | None = None
 
+    @classmethod
+    def of(
+        cls,
+        total: torch.Tensor,
+        shift: torch.Tensor | None,
+        target: torch.Tensor | None,
+        gap: torch.Tensor | None,
+        rest: torch.Tensor | None,
+        entropy: torch.Tensor | None,
+        square: torch.Tensor | None,
+        mean: torch.Tensor | None,
+    ) -> Upstream:
+        """In the order of `Primitives`; `rest` moves as `gap` does, but for the target's part."""
+        gap = torch.zeros_like(total) if gap is None else gap
+        if rest is not None:
+            gap, target = gap + rest, rest if target is None else target + rest
+        return cls(gap, target, entropy, square, mean, shift)
+
     @property
     def is_gap_alone(self) -> bool:
         """Whether the logit gradient is gap * (q - e_y): then only rows are scaled."""
@@ -134,16 +152,16 @@ def accumulate_(
     below = logits.sub_(offset)
     tilt = square = mean = mass = None
     if want.mean and mean_weight is not None:
-        # -inf times a weight of 0 is 0, and the target's own logit is not -inf
+        # the target's own logit is not -inf, and -inf times a weight of 0 is 0
         below.scatter_(1, place, torch.where(inside, own - offset, below.gather(1, place)))
-        weighted = below * mean_weight
-        mean = torch.where(mean_weight == 0, 0.0, weighted).sum(1)
+        below.clamp_(min=torch.where(mean_weight == 0, FAR, -torch.inf))
+        whole = mean_weight.ndim == 1
+        mean = below @ mean_weight if whole else torch.linalg.vecdot(below, mean_weight)
         mass = mean_weight.sum(-1).expand_as(mean)
         below.scatter_(1, place, torch.where(inside, -torch.inf, below.gather(1, place)))
     if want.tilt:
         exponentials = below.exp()
-        # exp(-inf) (-inf) is 0, its limit
-        tilt = torch.linalg.vecdot(exponentials, below.clamp_(min=torch.finfo(below.dtype).min))
+        tilt = torch.linalg.vecdot(exponentials, below.clamp_(min=FAR))
         logits.copy_(exponentials)
     else:
         logits.exp_()
@@ -183,11 +201,11 @@ def spread_(
     if not exponentials:
         tile.sub_(finite_shift(saved.shift)[:, None])
     if upstream.bends:
-        log_q = tile.sub_(saved.total.log()[:, None])
+        log_q = tile.sub_(saved.total.log().clamp_(min=FAR)[:, None])
         q = log_q.exp()
         rate = upstream.gap[:, None]
         if upstream.entropy is not None:
-            log_q.clamp_(min=torch.finfo(tile.dtype).min / 4)  # so that 0 * log 0 is 0
+            log_q.clamp_(min=FAR)
             rate = rate - upstream.entropy[:, None] * (log_q + given(saved.entropy)[:, None])
         if upstream.square is not None:
             relative = q * torch.exp(-given(saved.square))[:, None]

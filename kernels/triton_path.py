@@ -1,0 +1,472 @@
+"""The path of Triton kernels: the logits are made and spent in registers.
+
+Forward, every program walks one split of the vocabulary for a block of rows, and the partial sums
+merge at the end. Backward, for one chunk of classes at a time, a kernel makes the logits again and
+writes their gradient in the dtype of the input; the library's matrix products finish: the weight
+gradient of the chunk is written once, the input gradient grows in float32. Four products in all,
+and beyond gradients the memory of one chunk.
+
+The kernels run compiled on a GPU, and on the CPU in Triton's interpreter, which is slow and there
+to test and to draw. For that TRITON_INTERPRET=1 has to stand in the environment before anything
+imports Triton.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from typing import Any, NamedTuple
+
+import torch
+
+from .chunked import Head, Needs, Tiling, product_
+from .statistics import Sums, Want, finite_shift, merge
+from .tiles import Saved, Transform, Upstream
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+MAX_SPLITS = 64
+
+
+@functools.cache
+def _interpreted() -> bool | None:
+    """Whether the kernels run in the interpreter; None without Triton."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    import triton
+
+    from . import triton_kernels
+
+    ours, theirs = triton_kernels.sums_kernel, triton.language.max
+    return not any(isinstance(function, triton.JITFunction) for function in (ours, theirs))
+
+
+def available(device: torch.device) -> bool:
+    """Whether the kernels can run on tensors of `device`: a GPU, or any with the interpreter."""
+    interpreted = _interpreted()
+    return interpreted is not None and (interpreted or device.type == "cuda")
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Run a kernel; the interpreter's numpy is as quiet about inf and NaN as a GPU is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        kernel[grid](*arguments, **constants)
+
+
+class Tiles(NamedTuple):
+    """Rows, columns and depth of the tiles of a matrix product, warps and pipeline stages."""
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+
+
+def tile_sizes(dtype: torch.dtype, device: torch.device) -> Tiles:
+    """Tiles for a device: chosen by reasoning, not yet measured.
+
+    A product of half precision on Hopper is bound by what its tiles fetch through the cache, NVD
+    (1 / rows + 1 / columns) elements, so they are as large as the float32 accumulators of two
+    warpgroups allow: 128 registers a thread. Three stages of 48 KB fit its shared memory. Older
+    GPUs take half of that. float32 without tensor cores is bound by arithmetic, and small tiles
+    leave registers to it. In the interpreter a program costs more than its arithmetic.
+    """
+    if device.type == "cpu":
+        return Tiles(128, 256, 256, 4, 1)
+    if dtype == torch.float32:
+        return Tiles(64, 128, 32, 4, 3)
+    if torch.cuda.get_device_capability(device) >= (9, 0):
+        return Tiles(128, 256, 64, 8, 3)
+    return Tiles(128, 128, 32, 8, 3)
+
+
+def split_count(row_blocks: int, column_tiles: int, processors: int) -> int:
+    """The fewest splits of the vocabulary that keep 95% of the processors busy to the end."""
+
+    def busy(splits: int) -> float:
+        waves = -(-row_blocks * splits // processors)
+        return row_blocks * splits / (waves * processors)
+
+    candidates = range(1, min(column_tiles, MAX_SPLITS) + 1)
+    return next(
+        (splits for splits in candidates if busy(splits) >= 0.95), max(candidates, key=busy)
+    )
+
+
+def plan_tiling(rows: int, classes: int, dtype: torch.dtype, budget: int) -> Tiling:
+    """Rows and classes of the chunk of logit gradients that `budget` bytes hold.
+
+    All rows at once as long as a chunk keeps 2048 classes, so that the weight gradient is written
+    once; a multiple of 256 classes, so that chunks end where tiles do.
+    """
+    elements = max(budget // dtype.itemsize, 1)
+    width = min(elements // max(rows, 1), classes)
+    if width < min(2048, classes):
+        width = min(2048, classes)
+        rows = max(elements // width, 128)
+    return Tiling(max(rows, 1), max(width // 256 * 256, 256))
+
+
+def workspace_bytes(
+    rows: int, classes: int, depth: int, dtype: torch.dtype, needs: Needs, tiling: Tiling
+) -> int:
+    """Bytes at the peak beyond inputs, statistics and the gradients themselves."""
+    height, width = min(tiling.rows, rows), min(tiling.columns, classes)
+    chunk = height * width * dtype.itemsize
+    narrow = dtype != torch.float32
+    grown_input = rows * depth * 4 if needs.input and narrow else 0
+    partly = height < rows or dtype == torch.float16
+    grown_weight = classes * depth * 4 if needs.weight and narrow and partly else 0
+    bias = -(-height // 64) * width * 4 if needs.bias else 0
+    return chunk + grown_input + grown_weight + bias
+
+
+class TileSums(NamedTuple):
+    """The largest logit of each row and tile and its sum of exp(z - that), (tiles, N).
+
+    Both leave the target out. `rows` and `columns` are the size of a tile.
+    """
+
+    shift: torch.Tensor
+    total: torch.Tensor
+    rows: int
+    columns: int
+
+
+class _Walk:
+    """What all launches over one head share."""
+
+    def __init__(self, head: Head, tiles: Tiles | None) -> None:
+        if head.input.dtype not in DTYPES:
+            raise NotImplementedError(
+                f"Triton kernels take {DTYPES}, got input of {head.input.dtype}; "
+                "impl='chunked' takes float64"
+            )
+        self.head = head
+        self.tiles = tiles or tile_sizes(head.input.dtype, head.input.device)
+        self.column_tiles = -(-len(head.weight) // self.tiles.columns)
+
+    def row_blocks(self, rows: int) -> int:
+        return -(-rows // self.tiles.rows)
+
+    def constants(self) -> dict[str, Any]:
+        import triton.language as tl
+
+        names = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
+        exact = torch.get_float32_matmul_precision() == "highest"
+        return {
+            **transform_constants(self.head.transform, self.head.mean_weight),
+            "FACTOR": names[self.head.factor_dtype],
+            "PRECISION": "ieee" if exact else "tf32",
+            "ROWS": self.tiles.rows,
+            "COLUMNS": self.tiles.columns,
+            "DEPTH": self.tiles.depth,
+            "num_warps": self.tiles.warps,
+            "num_stages": self.tiles.stages,
+            "enable_fp_fusion": True,  # Triton warns where nobody says
+        }
+
+    def strides(self) -> tuple[int, ...]:
+        head = self.head
+        bias_step = 0 if head.bias is None else head.bias.stride(0)
+        return (
+            *head.input.stride(),
+            *head.weight.stride(),
+            bias_step,
+            *mean_strides(head.mean_weight),
+        )
+
+
+def mean_strides(mean_weight: torch.Tensor | None) -> tuple[int, int]:
+    """Steps of (V,) or (N, V) weights from row to row and from class to class."""
+    if mean_weight is None:
+        return 0, 0
+    by_row = mean_weight.stride(0) if mean_weight.ndim == 2 else 0
+    return by_row, mean_weight.stride(-1)
+
+
+def transform_scalars(transform: Transform) -> tuple[float, float]:
+    """(inner, outer) of z = outer tanh(inner r), or z = inner r without a cap."""
+    if transform.softcap is None:
+        return transform.factor, 1.0
+    return transform.scale / transform.softcap, transform.softcap / transform.temperature
+
+
+def transform_constants(transform: Transform, mean_weight: torch.Tensor | None) -> dict[str, bool]:
+    """The branches of a kernel that depend on the head."""
+    return {
+        "CAPPED": transform.softcap is not None,
+        "DENSE": mean_weight is not None and mean_weight.ndim == 2,
+    }
+
+
+def empty_sums(shape: tuple[int, ...], want: Want, mean: bool, device: torch.device) -> Sums:
+    """Room for sums; what is not wanted is None."""
+
+    def room(wanted: bool, dtype: torch.dtype = torch.float32) -> torch.Tensor | None:
+        return torch.empty(shape, dtype=dtype, device=device) if wanted else None
+
+    averaged = want.mean and mean
+    return Sums(
+        torch.empty(shape, device=device),
+        torch.empty(shape, device=device),
+        torch.empty(shape, device=device),
+        room(want.argmax, torch.int64),
+        room(want.tilt),
+        room(want.square),
+        room(averaged),
+        room(averaged),
+    )
+
+
+def accumulate(
+    head: Head,
+    labels: torch.Tensor,
+    want: Want,
+    tiling: Tiling,
+    *,
+    tiles: Tiles | None = None,
+    splits: int | None = None,
+) -> Sums:
+    """The sums of every row, (N,); a label is negative where a row has no target.
+
+    Of `tiling` forward needs nothing. `tiles` and `splits` have good values by default.
+    """
+    return _merged(_partial_sums(_Walk(head, tiles), labels, want, splits))
+
+
+def accumulate_with_tiles(
+    head: Head, labels: torch.Tensor, want: Want, *, tiles: Tiles | None = None
+) -> tuple[Sums, TileSums]:
+    """The same, and what each tile added: one split per tile."""
+    walk = _Walk(head, tiles)
+    parts = _partial_sums(walk, labels, want, walk.column_tiles)
+    return _merged(parts), TileSums(parts.shift, parts.total, walk.tiles.rows, walk.tiles.columns)
+
+
+def trace(
+    head: Head, labels: torch.Tensor, *, tiles: Tiles | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The running maximum and sum after each tile, both (tiles, N): the online log-sum-exp."""
+    walk = _Walk(head, tiles)
+    running = [torch.empty(walk.column_tiles, len(head.input), device=labels.device) for _ in "mt"]
+    _partial_sums(walk, labels, Want(), 1, (running[0], running[1]))
+    return running[0], running[1]
+
+
+def _partial_sums(
+    walk: _Walk,
+    labels: torch.Tensor,
+    want: Want,
+    splits: int | None,
+    running: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None),
+) -> Sums:
+    from .triton_kernels import sums_kernel
+
+    head = walk.head
+    count, depth = head.input.shape
+    row_blocks = walk.row_blocks(count)
+    if splits is None:
+        splits = split_count(max(row_blocks, 1), walk.column_tiles, processors(labels.device))
+    splits = min(splits, walk.column_tiles)
+    parts = empty_sums((splits, count), want, head.mean_weight is not None, labels.device)
+    mean_weight = None if parts.mean is None else head.mean_weight
+    launch(
+        sums_kernel,
+        (row_blocks, splits),
+        head.input,
+        head.weight,
+        head.bias,
+        labels,
+        mean_weight,
+        *parts,
+        *running,
+        count,
+        len(head.weight),
+        depth,
+        splits,
+        *walk.strides(),
+        *transform_scalars(head.transform),
+        **walk.constants(),
+    )
+    return parts
+
+
+def _merged(parts: Sums) -> Sums:
+    splits = range(len(parts.shift))
+    return merge([Sums._make(k if k is None else k[split] for k in parts) for split in splits])
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """How many programs run at a time."""
+    if device.type == "cpu":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def skippable(
+    seen: TileSums, labels: torch.Tensor, saved: Saved, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tiles that `gradients` may leave out, (blocks of rows, tiles), and what each row loses, (N,).
+
+    A tile goes where every probability of each of its rows is below `epsilon` and none of them has
+    its target there. It is judged by what forward saw, so its logits are not made again: that is
+    what is saved, at most one of the backward pass's three products. The other two see zeros.
+
+    What is lost is in units of `Upstream.gap`: the share of the softmax over the other classes in
+    the tiles left out, exactly the sum of the absolute logit gradients that are missing.
+    """
+    relative = (seen.shift - finite_shift(saved.shift)).exp() / saved.total
+    tiles, count = relative.shape
+    here = torch.arange(tiles, device=labels.device)[:, None] == labels // seen.columns
+    keep = ~(relative < epsilon) | here  # "not <" keeps NaN
+    by_block = torch.nn.functional.pad(keep, (0, -count % seen.rows)).view(tiles, -1, seen.rows)
+    skip = ~by_block.any(2)
+    lost = skip.repeat_interleave(seen.rows, 1)[:, :count]
+    return skip.T.contiguous(), torch.where(lost, seen.total * relative, 0.0).sum(0)
+
+
+def gradients(
+    head: Head,
+    labels: torch.Tensor,
+    saved: Saved,
+    upstream: Upstream,
+    needs: Needs,
+    tiling: Tiling,
+    *,
+    tiles: Tiles | None = None,
+    skip: torch.Tensor | None = None,
+) -> tuple[torch.Tensor | None, ...]:
+    """Gradients of input, weight and bias from those of the rows' statistics.
+
+    `tiling` sizes the chunk of logit gradients that is in memory at a time; its rows and columns
+    are rounded to whole tiles. `skip`, the first value of `skippable`, is for losses of the gap and
+    the target alone: ValueError with any other.
+    """
+    if skip is not None and any(value is not None for value in upstream[2:]):
+        raise ValueError(
+            "skip bounds the gradients of gap and target alone, got others in upstream"
+        )
+    walk = _Walk(head, tiles)
+    height = _whole(tiling.rows, walk.tiles.rows)
+    width = _whole(tiling.columns, walk.tiles.columns)
+    upstream, unit = _in_range(upstream.times(head.transform.factor), head.input.dtype)
+    upstream = dense_upstream(upstream, saved, head.mean_weight)
+    count, classes = len(head.input), len(head.weight)
+    wide, narrow = head.dtype, head.factor_dtype
+    once = height >= count and unit is None
+
+    def room(wanted: bool, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
+        if not wanted:
+            return None
+        make = torch.empty if count > 0 else torch.zeros
+        return make(like.shape, dtype=dtype, device=like.device)
+
+    of_input = room(needs.input, head.input, wide)
+    of_weight = room(needs.weight, head.weight, narrow if once else wide)
+    of_bias = torch.zeros(classes, dtype=wide, device=labels.device) if needs.bias else None
+    chunk = head.input.new_empty(min(height, count), min(width, classes), dtype=narrow)
+    for top in range(0, count, height):
+        rows = slice(top, min(top + height, count))
+        x = head.input[rows].to(narrow)
+        for first in range(0, classes, width):
+            columns = slice(first, min(first + width, classes))
+            tile = chunk[: len(x), : columns.stop - first]
+            bias_parts = _write_chunk(
+                walk, labels, saved, upstream, skip, rows, columns, tile, needs.bias
+            )
+            if of_bias is not None and bias_parts is not None:
+                of_bias[columns] += bias_parts.sum(0)
+            if of_input is not None:
+                product_(of_input[rows], tile, head.weight[columns].to(narrow), add=first > 0)
+            if of_weight is not None:
+                product_(of_weight[columns], tile.T, x, add=top > 0)
+    return tuple(
+        None
+        if grown is None
+        else (grown if unit is None else grown.mul_(unit)).to(head.input.dtype)
+        for grown in (of_input, of_weight, of_bias)
+    )
+
+
+def _whole(size: int, tile: int) -> int:
+    return max(size // tile, 1) * tile
+
+
+def dense_upstream(upstream: Upstream, saved: Saved, mean_weight: torch.Tensor | None) -> Upstream:
+    """Upstream gradients as a kernel reads them: contiguous, None where they reach no logit."""
+    if mean_weight is None:
+        upstream = upstream._replace(mean=None)
+    if saved.argmax is None:
+        upstream = upstream._replace(shift=None)
+    return Upstream._make(v if v is None else v.contiguous() for v in upstream)
+
+
+def _in_range(upstream: Upstream, dtype: torch.dtype) -> tuple[Upstream, torch.Tensor | None]:
+    """Upstream gradients over a power of two near the largest, and that power.
+
+    A mean over thousands of rows is below what float16 resolves; dividing by a power of two costs
+    no digit. Other dtypes have the range.
+    """
+    if dtype != torch.float16:
+        return upstream, None
+    largest = torch.stack([v.abs().amax() for v in upstream if v is not None]).amax()
+    exponent = torch.frexp(largest).exponent
+    sound = torch.isfinite(largest) & (largest > 0)
+    unit = torch.where(sound, torch.ldexp(torch.ones_like(largest), exponent), 1.0)
+    return Upstream._make(v if v is None else v / unit for v in upstream), unit
+
+
+def _write_chunk(
+    walk: _Walk,
+    labels: torch.Tensor,
+    saved: Saved,
+    upstream: Upstream,
+    skip: torch.Tensor | None,
+    rows: slice,
+    columns: slice,
+    out: torch.Tensor,
+    bias: bool,
+) -> torch.Tensor | None:
+    """Write logit gradients of some rows and classes to `out`; with `bias`, their column sums."""
+    from .triton_kernels import gradient_kernel
+
+    head = walk.head
+    count = rows.stop - rows.start
+    row_blocks = walk.row_blocks(count)
+    column_tiles = -(-(columns.stop - columns.start) // walk.tiles.columns)
+    if skip is not None:
+        row_block = rows.start // walk.tiles.rows
+        tile = columns.start // walk.tiles.columns
+        skip = skip[row_block : row_block + row_blocks, tile : tile + column_tiles].contiguous()
+    mean_weight = head.mean_weight
+    if mean_weight is not None and mean_weight.ndim == 2:
+        mean_weight = mean_weight[rows]
+    bias_parts = out.new_empty(row_blocks, out.shape[1], dtype=head.dtype) if bias else None
+    launch(
+        gradient_kernel,
+        (row_blocks, column_tiles),
+        head.input[rows],
+        head.weight,
+        head.bias,
+        labels[rows],
+        mean_weight,
+        *saved.rows(rows),
+        *upstream.rows(rows),
+        skip,
+        out,
+        bias_parts,
+        count,
+        columns.start,
+        columns.stop,
+        len(head.weight),
+        head.input.shape[1],
+        *walk.strides(),
+        out.stride(0),
+        *transform_scalars(head.transform),
+        **walk.constants(),
+    )
+    return bias_parts
