@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from lossviz.losses import LOSSES, Loss, Source
-from lossviz.widgets import curve
+from lossviz.widgets import curve, landscape
 
 API_CLASSES = ("Loss", "Parameter", "Property", "Limit", "Source", "SymbolicForm")
 
@@ -31,8 +31,8 @@ def _passport_parts(loss: Loss) -> Iterator[str]:
     yield f"(loss-{loss.key})=\n# {loss.title}"
     yield loss.summary
     yield f"```{{math}}\n{loss.latex}\n```"
-    if loss.form is not None:
-        yield f"````{{raw}} html\n{curve(loss).html()}\n````"
+    figure = landscape(loss) if loss.form is None else curve(loss)
+    yield f"````{{raw}} html\n{figure.html()}\n````"
     yield "## Gradient"
     yield f"```{{math}}\n{loss.gradient}\n```"
     yield "## Parameters" if loss.parameters else ""

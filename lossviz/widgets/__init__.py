@@ -6,6 +6,9 @@ from .curve import curve
 from .explore import explore
 from .landscape import landscape
 from .live import Choice, LiveFigure, Slider
+from .online import online
+from .roofline import roofline
+from .steps import large_steps
 from .training_bound import training_bound
 from .transforms import transforms
 
@@ -17,6 +20,9 @@ __all__ = [
     "curve",
     "explore",
     "landscape",
+    "large_steps",
+    "online",
+    "roofline",
     "surface",
     "training_bound",
     "transforms",

@@ -13,11 +13,11 @@ from . import palette
 from .flow import formula, signal
 from .live import WIDTH, Choice, Handle, LiveFigure, Slider
 from .panels import axis, dot, line
-from .views import FOOT, LEFT, LOWEST, TOP, click_area, colour_key, contour_data, contour_mark, ring
+from .views import FOOT, LOWEST, TOP, click_area, colour_key, contour_data, contour_mark, ring
 
 RESOLUTION = 4  # digits kept: of the range of the values, or of each value on a log scale
 MOST_LEVELS = 12
-GAP, LABELS, PANEL = 60, 44, 110
+LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
 NUMBER = ".4~r"
 
 
@@ -36,19 +36,28 @@ def surface(
 ) -> LiveFigure:
     """Numbers on a grid as contours, and as curves along both axes through a point that moves.
 
+    Parameters
+    ----------
     values : array (rows, columns), or (frames, rows, columns), finite. Columns belong to the stops
-        of the slider `x`, rows to those of `y`, from the lowest up, as many of one as of the other;
-        the sliders' values are where the point starts. It rests on the stops only, so that every
-        number in the figure was computed, none interpolated.
-    frames : the control that chooses among the frames, with as many stops or options.
-    title, value : what is drawn, and the name of the quantity, with its unit.
-    path : array (points, 2) of (x, y) places, drawn as a line; `path_name` says what it is.
-    log : contour levels in equal ratios, and curves on a logarithmic scale; values above 0.
+        of `x`, rows to those of `y`, from the lowest up, as many of one as of the other.
+    x, y : sliders for the two coordinates; their values are where the point starts. It rests on
+        their stops only, so that every number in the figure was computed, none interpolated.
+    title, value : what is drawn, and the name of the quantity with its unit, default "loss".
+    frames : the control that chooses among the frames, with as many stops or options; None
+        (default) for a single one.
+    path : array (points, 2) of places (x, y), drawn as a line, or None (default); `path_name` says
+        what it is.
+    log : contour levels in equal ratios and curves on a logarithmic scale, default False.
+    caption : the text below; by default it says what is drawn.
 
-    Four digits are kept: of the range of the values, or of each value where `log`.
+    Returns
+    -------
+    The figure. Four digits are kept: of the range of the values, or of each value where `log`.
 
-    Raises TypeError for controls of another kind; ValueError for values of a wrong shape, not
-    finite, all equal, or not above 0 where `log`, and for a path of a wrong shape.
+    Raises
+    ------
+    TypeError for controls of another kind; ValueError for values of a wrong shape, not finite, all
+    equal, or not above 0 where `log`, and for a path of a wrong shape.
     """
     stack, controls = _checked(values, x, y, frames, log)
     way = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
@@ -193,7 +202,7 @@ def _spec(
             _picture(x, y, count),
             _panel("across", x, "0", up, levels),
             _panel("upwards", y, "below", up, levels),
-            colour_key(levels, value),
+            colour_key(levels, value, LEFT),
         ],
         "config": palette.vega_config(),
     }
@@ -202,8 +211,8 @@ def _spec(
 def _layout_signals() -> list[dict[str, Any]]:
     """Curves beside the picture where there is room, else below it."""
     return [
-        signal("wide", "container >= 600"),
-        signal("panel", f"wide ? container * 0.36 - 10 : container - {LEFT + 10}"),
+        signal("wide", "container >= 560"),
+        signal("panel", f"wide ? container * 0.33 : container - {LEFT + 10}"),
         signal(
             "side",
             f"wide ? container - panel - {LEFT + GAP + 10} : min(container - {LEFT + 10}, 420)",
@@ -296,8 +305,8 @@ def _picture(x: Slider, y: Slider, count: int) -> dict[str, Any]:
             {"name": "y", "range": "height", "domain": [y.start, y.stop], "zero": False},
         ],
         "axes": [
-            {"orient": "bottom", "scale": "x", "title": x.label, "tickCount": 7},
-            {"orient": "left", "scale": "y", "title": y.label, "tickCount": 7},
+            {"orient": "bottom", "scale": "x", "title": x.label, "tickCount": 5},
+            {"orient": "left", "scale": "y", "title": y.label, "tickCount": 5},
         ],
         "marks": [
             {

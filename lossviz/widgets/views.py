@@ -300,15 +300,17 @@ def ring(x: str, y: str) -> dict[str, Any]:
 
 
 def colour_key(
-    levels: Sequence[float] = LEVELS, title: str = "loss above its lowest value"
+    levels: Sequence[float] = LEVELS,
+    title: str = "loss above its lowest value",
+    left: int = LEFT,
 ) -> dict[str, Any]:
-    """What the colours mean: one box per contour level, left in the last 40 pixels."""
+    """What the colours mean: one box per contour level, `left` pixels in, in the last 40."""
     count = len(levels)
-    box = f"(min(container, 620) - {LEFT + 20}) / {count}"
+    box = f"(min(container, 620) - {left + 20}) / {count}"
     return {
         "type": "group",
         "interactive": False,
-        "encode": {"update": {"x": {"value": LEFT}, "y": {"signal": "height - 40"}}},
+        "encode": {"update": {"x": {"value": left}, "y": {"signal": "height - 40"}}},
         "marks": [
             *(
                 {
