@@ -24,7 +24,7 @@ from . import (
     spherical,
     svm,
 )
-from .adversarial import adv_comp_sum_at, train_adv_comp_sum
+from .adversarial import adv_comp_sum_at, trades_at, train_adv_comp_sum, train_trades
 from .bins import c51_projection, c51_target, hl_gauss_target, two_hot_target
 from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 from .modules import class_name
@@ -116,6 +116,8 @@ __all__ = [
     "get",
     "hl_gauss_target",
     "names",
+    "trades_at",
     "train_adv_comp_sum",
+    "train_trades",
     "two_hot_target",
 ]

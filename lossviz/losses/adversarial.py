@@ -1,7 +1,8 @@
-r"""The smooth adversarial comp-sum loss, and ADV-COMP-SUM, which trains with it.
+r"""Losses against an adversary who moves inputs within a small ball, and training with them.
 
-An adversary may move an input within a small ball. The smooth loss pays for the clean input as a
-comp-sum loss does, and for how far the vector of score differences can be moved.
+The smooth adversarial comp-sum loss pays for the clean input as a comp-sum loss does, and for how
+far the vector of score differences can be moved; TRADES pays for cross-entropy, and for how far the
+predicted probabilities can be moved.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from ..attacks import Norm, evaluating, pgd
 from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype
 from .compsum import TAU, comp_sum, example_logits
+from .crossentropy import cross_entropy
 from .declaration import Limit, Loss, Parameter, Property, Source
 
 INFINITY = float("inf")
@@ -41,6 +43,17 @@ NU = Parameter(
     slider=(0.0, 5.0, 0.1),
     meaning="weight of how far the adversary moves the score differences",
     at_low="plain comp-sum loss of the scores divided by rho",
+    at_high="only a model that does not react to its input is good",
+)
+BETA = Parameter(
+    name="beta",
+    symbol=r"\beta",
+    default=6.0,
+    low=0.0,
+    high=INFINITY,
+    slider=(0.0, 12.0, 0.5),
+    meaning="weight of how far the adversary moves the probabilities",
+    at_low="cross-entropy",
     at_high="only a model that does not react to its input is good",
 )
 
@@ -173,15 +186,106 @@ def train_adv_comp_sum(
     model trains in its present mode. Other arguments as in `adv_comp_sum_at`. Returns the mean loss
     of each batch before its step.
     """
-    losses = []
-    for x, target in batches:
-        loss = adv_comp_sum_at(
+
+    def loss(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return adv_comp_sum_at(
             model, x, target, gamma=gamma, norm=norm, tau=tau, rho=rho, nu=nu, **attack
         )
+
+    return _descend(loss, batches, optimizer)
+
+
+def trades_at(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    gamma: float,
+    norm: Norm = "linf",
+    beta: float = 6.0,
+    reduction: str = "mean",
+    **attack: Any,
+) -> torch.Tensor:
+    r"""TRADES: cross-entropy, plus how far an adversary moves the predicted probabilities.
+
+    .. math:: \ell = -\log p_y + \beta \max_{x'} \operatorname{KL}(p \,\Vert\, p'),
+
+    with p predicted at x and p' at x' in the ball; `pgd` finds x'. Gradients flow through both.
+
+    Parameters
+    ----------
+    model : callable from inputs (N, ...) to logits (N, K).
+    x, target : floating inputs (N, ...) and integer labels (N,) in [0, K), -100 to leave a row out.
+    gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2".
+    beta : number in [0, inf), default 6. At 0, as at gamma = 0, it is cross-entropy.
+    reduction : "mean" over kept rows (default), "sum" or "none".
+    attack : steps, step_size, restarts, bounds and generator for `lossviz.attacks.pgd`, which
+        leaves the model's state alone; the two forward passes of the loss itself run in the
+        model's present mode.
+
+    Returns
+    -------
+    Loss in nats, in the dtype of the logits; scalar, or (N,) for "none".
+
+    Raises
+    ------
+    As `cross_entropy` and `pgd` do; ValueError for beta < 0.
+
+    Notes
+    -----
+    Source: Zhang et al. (2019); there 1/lambda is written for beta. The published code starts its
+    search from a Gaussian step of size 0.001; this one starts anywhere in the ball.
+    """
+    beta = BETA.check(beta)
+    check_reduction(reduction)
+    with evaluating(model), torch.no_grad():
+        clean = model(x)
+    labels, kept = check_labels(clean, target, -100)
+    worst = pgd(
+        model, x, lambda logits: _divergence(clean, logits), radius=gamma, norm=norm, **attack
+    )
+    logits = model(x)
+    rows = cross_entropy(logits, labels, reduction="none").to(row_dtype(logits))
+    rows = rows + beta * _divergence(logits, model(worst))
+    return reduce_rows(rows, kept, reduction, logits.dtype)
+
+
+def _divergence(clean: torch.Tensor, adversarial: torch.Tensor) -> torch.Tensor:
+    """KL(p || p') of each row, for the softmax p of clean logits and p' of attacked ones."""
+    p, q = (logits.to(row_dtype(clean)).log_softmax(-1) for logits in (clean, adversarial))
+    return F.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+
+
+def train_trades(
+    model: torch.nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    gamma: float,
+    norm: Norm = "linf",
+    beta: float = 6.0,
+    **attack: Any,
+) -> list[float]:
+    """One pass over the batches: attack, then step on `trades_at`; else as `train_adv_comp_sum`."""
+
+    def loss(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return trades_at(model, x, target, gamma=gamma, norm=norm, beta=beta, **attack)
+
+    return _descend(loss, batches, optimizer)
+
+
+def _descend(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    optimizer: torch.optim.Optimizer,
+) -> list[float]:
+    losses = []
+    for x, target in batches:
+        value = loss(x, target)
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(value.item())
     return losses
 
 
@@ -240,6 +344,12 @@ ADV_COMP_SUM = Loss(
             r"$\sup_{x'} \Phi^\tau\big(\sum_{j \ne y} \Phi_\rho(z'_y - z'_j)\big)$ with the ramp "
             r"$\Phi_\rho(u) = \min(\max(0, 1 - u/\rho), 1)$, because $\Phi^\tau$ is 1-Lipschitz "
             r"on $[0, \infty)$ and $\Phi_\rho(u) \le e^{-u/\rho}$.",
+        ),
+        Property(
+            "upper bound for any K",
+            r"For $\tau \ge 1$ already $\nu \ge 1/\rho$ does, and the bound then is even above "
+            r"$\sup_{x'} \Phi^\tau\big(\sum_{j \ne y} e^{-(z'_y - z'_j)/\rho}\big)$, because "
+            r"that function of the score differences is $1/\rho$-Lipschitz in the 2-norm.",
         ),
         Property(
             "consistency",

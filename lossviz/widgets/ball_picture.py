@@ -12,7 +12,7 @@ from .flow import signal
 from .views import FOOT, LEFT, LOWEST, TOP, click_area, contour_mark, ring
 
 EXTENT = 3  # the picture shows both features from -EXTENT to EXTENT
-GRID = 61
+GRID = 49
 BARS = 150
 NORMS = {"linf": "l∞: a square", "l2": "l2: a disc"}
 

@@ -35,7 +35,7 @@ SIGNED = (
     (0.2, -0.6),
 )
 REACH = 1.5
-LOWEST, HIGHEST = 1e-3, 100  # of the losses drawn
+LOWEST, HIGHEST = 0.01, 100  # of the losses drawn
 
 
 def points() -> tuple[torch.Tensor, torch.Tensor]:
@@ -158,18 +158,19 @@ def _reading_signals() -> list[dict[str, Any]]:
     return [
         signal("weights", "walk[now]"),
         signal("rival", f"whole ? {_perceptron(False).tolist()} : {_perceptron(True).tolist()}"),
+        signal("first", "indexof(mistakes, 0)"),
         signal(
             "arrival",
-            "length(data('arrived')) ? 'no mistake from step ' + data('arrived')[0].step + ' on'"
-            f" : 'still mistakes at step {STEPS}'",
+            "first < 0 ? "
+            f"'still mistakes at step {STEPS}' : 'first without a mistake at step ' + first",
         ),
         signal(
             "readout",
             "'Step size ' + format(gamma, '.3~r') + ', after step ' + now + ': loss '"
             " + format(losses[now], '.3~r') + ', ' + mistakes[now]"
             f" + ' of {len(SIGNED)} points wrong or undecided; ' + arrival"
-            f" + ', for the perceptron from step ' + (whole ? {arrivals[False]} : {arrivals[True]})"
-            " + ' on.'",
+            f" + ', the perceptron at step ' + (whole ? {arrivals[False]} : {arrivals[True]})"
+            " + '.'",
         ),
     ]
 
@@ -197,11 +198,6 @@ def _data() -> list[dict[str, Any]]:
                 formula("mistakes", "mistakes[datum.step]"),
                 formula("drawn", f"clamp(datum.loss, {LOWEST}, {HIGHEST})"),
             ],
-        },
-        {
-            "name": "arrived",
-            "source": "steps",
-            "transform": [{"type": "filter", "expr": "datum.mistakes === 0"}],
         },
     ]
 

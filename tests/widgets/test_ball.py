@@ -43,11 +43,11 @@ def state(page, names):
 
 def kept_leads(model):
     """The target's leads on the grid with the three digits that the figure keeps, (K - 1, n, n)."""
-    axis = torch.linspace(-3, 3, 61)
+    axis = torch.linspace(-3, 3, 49)
     y, x = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     logits = model(torch.stack([x, y], -1).reshape(-1, 2))
     lead = (logits[:, TARGET : TARGET + 1] - logits).double().round(decimals=3)
-    return lead[:, [0, 2]].T.reshape(2, 61, 61)
+    return lead[:, [0, 2]].T.reshape(2, 49, 49)
 
 
 def as_logits(leads):
