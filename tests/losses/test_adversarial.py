@@ -1,4 +1,4 @@
-"""The smooth adversarial loss bounds the adversarial one, and its training keeps its promises."""
+"""The smooth adversarial loss bounds the adversarial one; it and TRADES keep their promises."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from lossviz.losses import adv_comp_sum, comp_sum
-from lossviz.losses.adversarial import adv_comp_sum_at, train_adv_comp_sum
+from lossviz.losses import (
+    adv_comp_sum,
+    adv_comp_sum_at,
+    comp_sum,
+    trades_at,
+    train_adv_comp_sum,
+    train_trades,
+)
 
 from .test_bad_input import refuses
 
@@ -71,6 +78,17 @@ def test_it_bounds_the_adversarial_ramp_loss_from_above(tau, rho):
             power = tau - 1
             phi = total.log1p() if power == 0 else (1 - (1 + total) ** -power) / power
             assert (phi <= bound + 1e-12).all()
+
+
+@pytest.mark.parametrize("tau", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("rho", [0.5, 1.0, 2.0])
+def test_from_tau_1_on_it_bounds_the_worst_comp_sum_loss_whatever_the_number_of_classes(tau, rho):
+    for seed in range(10):
+        model, x, target = linear(seed, classes=9)
+        for place in corners(x, 0.3):
+            z, moved = model(x), model(place)
+            bound = adv_comp_sum(z, moved, target, tau=tau, rho=rho, nu=1 / rho, reduction="none")
+            assert (comp_sum(moved / rho, target, tau=tau, reduction="none") <= bound + 1e-12).all()
 
 
 def test_a_norm_of_nothing_has_value_and_slope_zero():
@@ -152,8 +170,95 @@ def test_evaluating_the_loss_leaves_an_evaluated_model_as_it_was():
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("options", [{"beta": 0.0, "gamma": 0.3}, {"gamma": 0.0}])
+def test_trades_without_weight_or_without_adversary_is_cross_entropy(options):
+    model, x, target = linear()
+    ours = trades_at(model, x, target, reduction="none", **options)
+    torch.testing.assert_close(ours, F.cross_entropy(model(x), target, reduction="none"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trades_adds_the_largest_divergence_in_the_ball(seed):
+    """Of two classes the divergence falls and then rises along any line: a corner is worst."""
+    model, x, target = linear(seed, classes=2)
+    p = model(x).softmax(1)
+    divergences = [(p * (p / model(c).softmax(1)).log()).sum(1) for c in corners(x, 0.3)]
+    expected = F.cross_entropy(model(x), target, reduction="none")
+    expected = expected + 2.5 * torch.stack(divergences).amax(0)
+    generator = torch.Generator().manual_seed(seed)
+    found = trades_at(
+        model,
+        x,
+        target,
+        gamma=0.3,
+        beta=2.5,
+        reduction="none",
+        restarts=6,
+        generator=generator,
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_trades_has_the_gradient_of_both_its_places():
+    _, x, target = linear(classes=2)
+    weight = torch.randn(3, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    weight.requires_grad_()
+
+    def loss(weight):
+        generator = torch.Generator().manual_seed(0)
+        return trades_at(lambda x: x @ weight, x, target, gamma=0.3, generator=generator)
+
+    # the worst place is a corner, and stays the same corner for a small change of the weights
+    assert torch.autograd.gradcheck(loss, weight)
+
+
+def test_trades_leaves_ignored_rows_out():
+    model, x, target = linear()
+    target[1] = -100
+    rows, mean = (
+        trades_at(model, x, target, gamma=0.3, reduction=reduction, generator=generator)
+        for reduction, generator in (
+            ("none", torch.Generator().manual_seed(0)),
+            ("mean", torch.Generator().manual_seed(0)),
+        )
+    )
+    assert rows[1] == 0
+    torch.testing.assert_close(mean, rows[target >= 0].mean())
+
+
+def test_training_with_trades_lowers_its_loss_and_moves_probabilities_less():
+    def trained(beta):
+        model, (x, target) = small_network(), moons()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        generator = torch.Generator().manual_seed(0)
+        losses = train_trades(
+            model,
+            [(x, target)] * 60,
+            optimizer,
+            gamma=0.2,
+            beta=beta,
+            steps=3,
+            generator=generator,
+        )
+        generator.manual_seed(1)
+        with torch.no_grad():
+            one, none = (
+                trades_at(model, x, target, gamma=0.2, beta=b, generator=generator)
+                for b in (1.0, 0.0)
+            )
+        return one - none, losses
+
+    moved, losses = trained(6.0)
+    assert losses[-1] < 0.8 * losses[0]
+    assert moved < 0.5 * trained(0.0)[0]
+
+
 def test_bad_input_is_refused_by_name():
     model, x, target = linear()
+    with refuses(ValueError, "beta", "[0, ∞)", "-1.0"):
+        trades_at(model, x, target, gamma=0.1, beta=-1)
+    with refuses(ValueError, "radius", "-0.1"):
+        trades_at(model, x, target, gamma=-0.1)
     with refuses(ValueError, "radius", "-0.1"):
         adv_comp_sum_at(model, x, target, gamma=-0.1)
     with refuses(ValueError, "norm", "'l3'"):
