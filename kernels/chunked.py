@@ -11,13 +11,18 @@ gradients are float32 (float64 for float64) on either.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
 
 from .statistics import Sums, Want, finite_shift, merge
 from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_
+
+
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
 
 
 class Tiling(NamedTuple):
@@ -148,6 +153,19 @@ def _grow_(total: torch.Tensor, part: torch.Tensor, *, first: bool) -> None:
     total.copy_(part) if first else total.add_(part)
 
 
+def _as_typed(
+    walk: Callable[Concatenate[Head, Rest], Result],
+) -> Callable[Concatenate[Head, Rest], Result]:
+    @functools.wraps(walk)
+    def walk_as_typed(head: Head, /, *rest: Rest.args, **options: Rest.kwargs) -> Result:
+        # autocast, which has been heeded before, would take half precision for sums of products
+        with torch.autocast(head.input.device.type, enabled=False):
+            return walk(head, *rest, **options)
+
+    return walk_as_typed
+
+
+@_as_typed
 def accumulate(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling) -> Sums:
     """The sums of every row, (N,); a label is negative where a row has no target."""
     room = head.tile(tiling)
@@ -166,6 +184,7 @@ def accumulate(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling) -> 
     )
 
 
+@_as_typed
 def gradients(
     head: Head,
     labels: torch.Tensor,
@@ -187,13 +206,23 @@ def gradients(
             tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
             slope = head.transform.cap_slope(tile)
             mean = head.mean_of(rows, columns)
-            spread_(tile, labels[rows], columns.start, known, arriving, mean, slope)
+            spread_(
+                tile,
+                labels[rows],
+                columns.start,
+                known,
+                arriving,
+                mean,
+                slope,
+                scaled_later=factors is not None,
+            )
             slope = None  # makes room for the next
             grown.add(rows, columns, x, weight, tile, factors)
         grown.scale_input(rows, factors)
     return grown.cast(head.input.dtype)
 
 
+@_as_typed
 def mean_weight_gradient(
     head: Head, shift: torch.Tensor, upstream: torch.Tensor, tiling: Tiling
 ) -> torch.Tensor:
@@ -215,6 +244,7 @@ def mean_weight_gradient(
     return grown
 
 
+@_as_typed
 def one_pass(
     head: Head,
     labels: torch.Tensor,
@@ -225,7 +255,8 @@ def one_pass(
 ) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
     """Loss of every row (N,) and the gradients (of `waiting_dtype`) of their sum.
 
-    Each logit is made once. `loss` gives the losses of some rows from their sums, and the gradients of those losses.
+    Each logit is made once. `loss` gives the losses of some rows from their sums, and the gradients
+    of those losses.
     """
     grown = Gradients(head, needs)
     every = len(head.weight)
@@ -247,7 +278,17 @@ def one_pass(
         upstream = upstream.times(head.transform.factor)
         known = Saved(sums.shift, sums.total)
         factors = _factors(head, known, upstream)
-        spread_(logits, labels[rows], 0, known, upstream, mean, slope, exponentials=True)
+        spread_(
+            logits,
+            labels[rows],
+            0,
+            known,
+            upstream,
+            mean,
+            slope,
+            exponentials=True,
+            scaled_later=factors is not None,
+        )
         slope = None  # makes room for the next
         for columns in blocks(every, tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
@@ -257,7 +298,9 @@ def one_pass(
 
 
 def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | None:
-    if upstream.is_gap_alone and head.transform.softcap is None:
+    """Factors that can wait for the products; half precision has not the range to wait in."""
+    wide = head.factor_dtype == head.dtype
+    if wide and upstream.is_gap_alone and head.transform.softcap is None:
         return row_factors(saved, upstream)
     return None
 

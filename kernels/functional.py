@@ -23,7 +23,14 @@ from .statistics import STATISTICS, Primitives, RowStatistics, Want
 from .terms import Rows, Terms, stack
 from .tiles import Transform
 
-NEED_TARGET = ("target_logit", "lse_others", "log_odds", "nll", "correct")
+NEED_TARGET = (
+    "target_logit",
+    "lse_others",
+    "log_odds",
+    "nll",
+    "correct",
+    "log_sum_square_others",
+)
 
 
 def linear_cross_entropy(
@@ -260,7 +267,7 @@ def _choose(
 ) -> str:
     """The path for these tensors: only the reference is differentiable in every way."""
     given = [tensor for tensor in tensors if tensor is not None]
-    chosen = planning.choose(impl, given[0].device)
+    chosen = planning.choose(impl, given[0].device, given[0].dtype)
     if any(map(_is_transformed, given)):
         if impl not in ("auto", "reference"):
             raise ValueError(

@@ -6,17 +6,18 @@ comp-sum losses, whose gradients are formed while the logits are there. Both hav
 only, and say so when asked for more.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import chunked
+from . import chunked, planning
 from .chunked import Head, Needs, Tiling, waiting_dtype
 from .row_losses import CompSum
 from .statistics import Primitives, Sums, Want, finish, given, relative_lse, softplus
-from .tiles import Saved, Transform, Upstream
+from .tiles import Saved, Transform, Upstream, power_of_two
 
 
 def path(impl: str) -> ModuleType:
@@ -26,6 +27,15 @@ def path(impl: str) -> ModuleType:
 
         return triton_path
     return chunked
+
+
+def _walk_of_whole_rows(input: Tensor) -> Callable[..., Any]:
+    """`one_pass` in plain torch, or with Triton's row kernels on a GPU that has them."""
+    if input.device.type == "cuda" and planning.triton_runs(input.device, input.dtype):
+        from . import triton_rows
+
+        return triton_rows.one_pass
+    return chunked.one_pass
 
 
 def _or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
@@ -140,6 +150,7 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
         input, weight, bias, labels, mean_weight, shift, total, entropy, square, argmax
     )
     ctx.transform = transform
+    ctx.want = Want(*inputs[8:12])
     ctx.walk = inputs[12:]
     ctx.mark_non_differentiable(argmax, total)
     ctx.set_materialize_grads(False)
@@ -148,6 +159,12 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
 def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
     _refuse_second_derivatives()
     input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
+    shift, target, gap, rest, entropy, square, mean, _, _ = upstream
+    # what was not wanted is empty, and so is the gradient that may still arrive there
+    shift = shift if ctx.want.argmax else None
+    entropy = entropy if ctx.want.tilt else None
+    square = square if ctx.want.square else None
+    mean = mean if ctx.want.mean else None
     grown = row_sums_backward(
         input,
         weight,
@@ -155,7 +172,7 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         labels,
         mean_weight,
         list(saved),
-        list(Upstream.of(saved[1], *upstream[:7])),
+        list(Upstream.of(saved[1], shift, target, gap, rest, entropy, square, mean)),
         *ctx.transform,
         [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[2]],
         *ctx.walk,
@@ -165,7 +182,6 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         for gradient, needed in zip(grown, ctx.needs_input_grad[:3], strict=True)
     )
     of_mean_weight = None
-    mean = upstream[6]
     if ctx.needs_input_grad[4] and mean is not None:
         head = Head(input, weight, bias, Transform(*ctx.transform), mean_weight)
         of_mean_weight = chunked.mean_weight_gradient(head, saved[0], mean, Tiling(*ctx.walk[1:]))
@@ -213,6 +229,12 @@ def reduced_loss(
         return (input.new_zeros((), dtype=_wide(input)), *nothing)
     head = Head(picked, weight, bias, transform, mean_weight)
     loss = CompSum(tau)
+    unit = None
+    if head.factor_dtype == torch.float16:
+        unit = power_of_two((nll_weight, mean_loss_weight, lse_weight))
+        nll_weight = nll_weight / unit
+        mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight / unit
+        lse_weight = None if lse_weight is None else lse_weight / unit
 
     def of_rows(block: slice, sums: Sums) -> tuple[Tensor, Upstream]:
         return _values_and_upstream(
@@ -226,17 +248,20 @@ def reduced_loss(
         )
 
     want = Want(mean=mean_loss_weight is not None)
-    values, grown = chunked.one_pass(
+    values, grown = _walk_of_whole_rows(input)(
         head, labels, want, of_rows, Needs(*needs), Tiling(rows, columns)
     )
+    if unit is not None:
+        values = values * unit
+        grown = tuple(value if value is None else value.mul_(unit) for value in grown)
     of_input, of_weight, of_bias = grown
     if busy is not None and of_input is not None and len(picked) < len(input):
         of_input = of_input.new_zeros(input.shape).index_copy_(0, busy, of_input)
-    of_input, of_weight, of_bias = (
-        input.new_empty(0, dtype=waiting_dtype(input.dtype)) if value is None else value
-        for value in (of_input, of_weight, of_bias)
+    missing = input.new_empty(0, dtype=waiting_dtype(input.dtype))
+    asked = (
+        missing.clone() if value is None else value for value in (of_input, of_weight, of_bias)
     )
-    return values.sum(), of_input, of_weight, of_bias
+    return values.sum(), *asked
 
 
 def _values_and_upstream(
@@ -297,8 +322,10 @@ def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.set_materialize_grads(False)
 
 
-def _reduced_loss_backward(ctx: Any, upstream: Tensor, *_: None) -> Any:
+def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
     _refuse_second_derivatives()
+    if upstream is None:
+        return (None,) * 15
     gradients, ctx.gradients = ctx.gradients, None
     if gradients is None:  # a second backward through a graph that was kept
         gradients = reduced_loss(*ctx.saved_tensors, *ctx.settings)[1:]

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from . import chunked
 from .chunked import Head, Needs, Tiling
+from .ops import path
 from .statistics import Primitives, Sums, Want, finish, merge
 from .tiles import Saved, Transform, Upstream
 
@@ -83,6 +83,7 @@ def primitives(
     mean_weight: torch.Tensor | None,
     transform: Transform,
     want: Want,
+    impl: str,
     tiling: Tiling,
     shard: VocabularyShard,
 ) -> Primitives:
@@ -91,7 +92,7 @@ def primitives(
     if mean_weight is not None:
         mean_weight = mean_weight[shard.start : stop]
     found = _Primitives.apply(
-        input, weight, bias, labels, mean_weight, transform, want, tiling, shard
+        input, weight, bias, labels, mean_weight, transform, want, impl, tiling, shard
     )
     return Primitives._make(value if value.numel() or not len(input) else None for value in found)
 
@@ -107,19 +108,20 @@ class _Primitives(torch.autograd.Function):
         mean_weight: torch.Tensor | None,
         transform: Transform,
         want: Want,
+        impl: str,
         tiling: Tiling,
         shard: VocabularyShard,
     ) -> tuple[torch.Tensor, ...]:
         head = Head(input, weight, bias, transform, mean_weight)
         own = labels - shard.start
         own = torch.where((own >= 0) & (own < weight.shape[0]), own, -1)
-        sums = _exchange(_local_sums(head, own, want, tiling, shard.start), shard.group)
+        sums = _exchange(_local_sums(head, own, want, impl, tiling, shard.start), shard.group)
         row = finish(sums, labels >= 0)
         ctx.save_for_backward(
             input, weight, bias, own, mean_weight, sums.shift, sums.total, row.entropy, row.square,
             sums.argmax,
         )  # fmt: skip
-        ctx.settings = transform, tiling, shard
+        ctx.settings = transform, impl, tiling, shard
         ctx.set_materialize_grads(False)
         missing = labels.new_empty(0)
         outputs = tuple(missing.to(row.gap.dtype) if value is None else value for value in row[:7])
@@ -131,7 +133,7 @@ class _Primitives(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: torch.Tensor | None) -> Any:
         input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
-        transform, tiling, shard = ctx.settings
+        transform, impl, tiling, shard = ctx.settings
         known = Saved._make(saved)
         if known.argmax is not None:
             known = known._replace(argmax=known.argmax - shard.start)
@@ -139,17 +141,19 @@ class _Primitives(torch.autograd.Function):
         needs = Needs(*ctx.needs_input_grad[:3])
         head = Head(input, weight, bias, transform, mean_weight)
         of_input, of_weight, of_bias = _local_gradients(
-            head, labels, known, arriving, needs, tiling
+            head, labels, known, arriving, needs, impl, tiling
         )
         if of_input is not None:
             dist.all_reduce(of_input, group=shard.group)
             of_input = of_input.to(input.dtype)
-        return of_input, of_weight, of_bias, *(None,) * 6
+        return of_input, of_weight, of_bias, *(None,) * 7
 
 
-def _local_sums(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling, start: int) -> Sums:
+def _local_sums(
+    head: Head, labels: torch.Tensor, want: Want, impl: str, tiling: Tiling, start: int
+) -> Sums:
     if head.weight.shape[0]:
-        sums = chunked.accumulate(head, labels, want, tiling)
+        sums = path(impl).accumulate(head, labels, want, tiling)
         return sums if sums.argmax is None else sums._replace(argmax=sums.argmax + start)
     zero = torch.zeros(len(head.input), dtype=head.dtype, device=head.input.device)
     return Sums(
@@ -170,10 +174,11 @@ def _local_gradients(
     saved: Saved,
     upstream: Upstream,
     needs: Needs,
+    impl: str,
     tiling: Tiling,
 ) -> Sequence[torch.Tensor | None]:
     if head.weight.shape[0]:
-        return chunked.gradients(head, labels, saved, upstream, needs, tiling)
+        return path(impl).gradients(head, labels, saved, upstream, needs, tiling)
     like = (head.input, head.weight, head.weight[:, 0])
     return [
         torch.zeros_like(tensor) if needed else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,7 @@ import torch
 from lossviz.losses.checks import DTYPES
 
 from .checks import check_budget
-from .chunked import Tiling
+from .chunked import Needs, Tiling
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
 THIN = 192
@@ -22,11 +21,17 @@ TILE_BYTES = 16 * 2**20
 """Of a tile that is made twice: larger ones are no faster."""
 
 
-def triton_available(device: torch.device | str) -> bool:
-    """Whether the Triton path can run there: a GPU and triton, or Triton's interpreter."""
+WORKSPACE = 128 * 2**20
+"""Bytes of the chunk of logit gradients that the Triton path keeps."""
+
+
+def triton_runs(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the Triton path takes that: a GPU with triton, or its interpreter; no float64."""
     if importlib.util.find_spec("triton") is None:
         return False
-    return torch.device(device).type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
+    from . import triton_path
+
+    return dtype in triton_path.DTYPES and triton_path.available(device)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def plan(
         raise TypeError(f"dtype must be one of {DTYPES}, got {dtype}")
     check_budget(memory_budget)
     device = torch.device(device)
-    impl = choose(impl, device)
+    impl = choose(impl, device, dtype)
     wide = 8 if dtype == torch.float64 else 4
     half = dtype.itemsize < wide
     tiling, single = tile_sizes(
@@ -108,6 +113,13 @@ def plan(
     logits = num_rows * num_classes * wide
     if impl == "reference":
         spent = 4 * logits
+    elif impl == "triton":
+        from . import triton_path
+
+        needs = Needs(input=True, weight=True, bias=False)
+        spent = triton_path.workspace_bytes(
+            num_rows, num_classes, num_features, dtype, needs, tiling
+        )
     else:
         columns = num_classes if single else tiling.columns
         spent = tiling.rows * columns * wide * (2 if softcap else 1)
@@ -119,14 +131,15 @@ def plan(
     return Plan(impl, tiling, products, spent, products * product, 3 * product, logits)
 
 
-def choose(impl: str, device: torch.device) -> str:
+def choose(impl: str, device: torch.device, dtype: torch.dtype) -> str:
     """The path that `impl` means on a device; raises ValueError where it cannot run."""
     if impl not in IMPLEMENTATIONS:
         raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
-    if impl == "triton" and not triton_available(device):
+    if impl == "triton" and not triton_runs(device, dtype):
         raise ValueError(
-            f"impl='triton' needs a GPU with triton installed, got device {str(device)!r} "
-            "(or TRITON_INTERPRET=1 set before the first use, which is slow)"
+            "impl='triton' needs a GPU with triton installed (or TRITON_INTERPRET=1 set before "
+            "triton is imported, which is slow) and float32 or half precision, got device "
+            f"{str(device)!r} and {dtype}"
         )
     return "chunked" if impl == "auto" else impl
 
@@ -144,6 +157,12 @@ def tile_sizes(
     memory_budget: int | None,
 ) -> tuple[Tiling, bool]:
     """Tiles of a walk, and whether one pass over whole rows suffices."""
+    if impl == "triton":
+        from . import triton_path
+
+        return triton_path.plan_tiling(
+            num_rows, num_classes, dtype, memory_budget or WORKSPACE
+        ), False
     wide = 8 if dtype == torch.float64 else 4
     row_bytes = num_classes * wide * (2 if softcap else 1)
     if not per_row and impl == "chunked":

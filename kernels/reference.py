@@ -25,7 +25,8 @@ def primitives(
     """`Primitives` of the rows of `input` (N, D); half precision is widened first."""
     dtype = torch.float64 if input.dtype == torch.float64 else torch.float32
     wide_bias = None if bias is None else bias.to(dtype)
-    logits = transform.apply(F.linear(input.to(dtype), weight.to(dtype), wide_bias))
+    with torch.autocast(input.device.type, enabled=False):  # it has been heeded before
+        logits = transform.apply(F.linear(input.to(dtype), weight.to(dtype), wide_bias))
     kept = labels >= 0
     place = torch.where(kept, labels, 0)[:, None]
     own = logits.gather(1, place)

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 
 from lossviz.losses import LOSSES
+from lossviz.losses.compsum import box_cox
 
 from .statistics import STATISTICS, RowStatistics, softplus
 
@@ -45,8 +46,7 @@ class CompSum(_Declared):
 
     def of_nll(self, nll: torch.Tensor) -> torch.Tensor:
         """The loss where the negative log-likelihood is `nll`."""
-        power = self.tau - 1
-        return nll if power == 0 else -torch.expm1(-power * nll) / power
+        return box_cox(nll, self.tau - 1)
 
     def slope(self, nll: torch.Tensor) -> torch.Tensor | float:
         """Its derivative with respect to `nll`, p_y^(tau - 1), kept finite."""
@@ -89,7 +89,7 @@ class Poly1(_Declared):
     needs: ClassVar[tuple[str, ...]] = ("nll",)
 
     def __call__(self, row: RowStatistics) -> torch.Tensor:
-        return row.nll - self.epsilon * torch.expm1(-row.nll)
+        return row.nll + self.epsilon * box_cox(row.nll, 1.0)
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,24 @@ class Unlikelihood:
 
 @dataclass(frozen=True)
 class Brier:
-    """The Brier score, sum_j (p_j - 1{j = y})^2 = 1 - 2 p_y + sum_j p_j^2, from 0 to 2."""
+    """The Brier score, sum_j (p_j - 1{j = y})^2, from 0 to 2."""
 
-    needs: ClassVar[tuple[str, ...]] = ("nll", "log_sum_square")
+    needs: ClassVar[tuple[str, ...]] = ("log_odds", "log_sum_square_others")
 
     def __call__(self, row: RowStatistics) -> torch.Tensor:
-        return -2 * torch.expm1(-row.nll) + torch.expm1(row.log_sum_square)
+        # (1 - p_y)^2 and the squares of the others: 1 - 2 p_y + sum_j p_j^2 would cancel
+        return torch.exp(-2 * softplus(row.log_odds)) + row.log_sum_square_others.exp()
 
 
 @dataclass(frozen=True)
 class SphericalScore:
     """One minus the spherical score, 1 - p_y / (sum_j p_j^2)^(1/2), from 0 to 1."""
 
-    needs: ClassVar[tuple[str, ...]] = ("nll", "log_sum_square")
+    needs: ClassVar[tuple[str, ...]] = ("nll", "log_sum_square_others")
 
     def __call__(self, row: RowStatistics) -> torch.Tensor:
-        return -torch.expm1(-row.nll - row.log_sum_square / 2)
+        # log (1 + sum of (p_j / p_y)^2 over the others) / 2 is what p_y lacks
+        return box_cox(softplus(row.log_sum_square_others + 2 * row.nll) / 2, 1.0)
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,7 @@ class SymmetricCrossEntropy(_Declared):
     needs: ClassVar[tuple[str, ...]] = ("nll",)
 
     def __call__(self, row: RowStatistics) -> torch.Tensor:
-        reverse = self.beta * self.log_zero * torch.expm1(-row.nll)
-        return self.alpha * row.nll + reverse
+        return self.alpha * row.nll - self.beta * self.log_zero * box_cox(row.nll, 1.0)
 
 
 RowLoss = Callable[[RowStatistics], torch.Tensor]

@@ -36,6 +36,7 @@ STATISTICS = (
     "mean_logit",
     "uniform_nll",
     "log_sum_square",
+    "log_sum_square_others",
 )
 
 
@@ -57,7 +58,7 @@ class Want(NamedTuple):
         return cls(
             argmax=any(name in statistics for name in ("max", "argmax", "correct")),
             tilt="entropy" in statistics,
-            square="log_sum_square" in statistics,
+            square=any(name.startswith("log_sum_square") for name in statistics),
             mean="mean_logit" in statistics or "uniform_nll" in statistics,
         )
 
@@ -165,8 +166,9 @@ class RowStatistics:
     difference; `nll`, the negative log-likelihood in nats;
     `max`, `argmax` (the first of equals) and `correct` (argmax is the target); `entropy` of the
     softmax in nats; `mean_logit`; `uniform_nll` = lse - mean_logit, the cross-entropy against the
-    uniform distribution; `log_sum_square` = log sum_j p_j^2. Where the target is ignored (`kept` is
-    False), `target_logit`, `log_odds` and `nll` are 0, `lse_others` is `lse`, `correct` False.
+    uniform distribution; `log_sum_square` = log sum_j p_j^2, and `log_sum_square_others` that over
+    all but the target. Where the target is ignored (`kept` is False), `target_logit`, `log_odds`
+    and `nll` are 0, `correct` is False, and what is of the others is of all.
 
     An attribute that was not asked for raises AttributeError.
     """
@@ -269,6 +271,13 @@ def _log_sum_square(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -
     return torch.where(kept, both, others)
 
 
+def _log_sum_square_others(
+    row: Primitives, labels: torch.Tensor, kept: torch.Tensor
+) -> torch.Tensor:
+    others = given(row.square)
+    return torch.where(kept, others - 2 * softplus(-row.gap), others)
+
+
 _DERIVED = {
     "target_logit": _target_logit,
     "lse": _lse,
@@ -282,4 +291,5 @@ _DERIVED = {
     "mean_logit": _mean_logit,
     "uniform_nll": _uniform_nll,
     "log_sum_square": _log_sum_square,
+    "log_sum_square_others": _log_sum_square_others,
 }

@@ -68,12 +68,10 @@ class Rows(NamedTuple):
         if self.impl == "reference":
             return reference.primitives(*self[:4], mean_weight, self.transform, want)
         impl = self.impl
-        if mean_weight is not None and mean_weight.ndim == 2:
-            impl = "chunked"  # probability targets are a tensor of the size of the logits anyway
         tiling, _ = self.tiling(impl, per_row=True)
         if self.shard is not None:
             return parallel.primitives(
-                *self[:4], mean_weight, self.transform, want, tiling, self.shard
+                *self[:4], mean_weight, self.transform, want, impl, tiling, self.shard
             )
         found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
         shift, target, gap, rest, entropy, square, mean, argmax, _ = found

@@ -171,8 +171,7 @@ def spread(
     times the weight of the column and, in the column of the largest, g_shift; the slope of the cap
     multiplies the whole.
     """
-    empty = total == 0.0
-    total = tl.where(empty, 1.0, total)
+    total = tl.where(total == 0.0, 1.0, total)  # no other class: exp(-inf) / 1 is 0
     below = z - tl.where(shift == float("-inf"), 0.0, shift)[:, None]
     if ENTROPY or SQUARE:
         log_q = below - tl.log(total)[:, None]
@@ -186,7 +185,6 @@ def spread(
         gradient = q * rate
     else:
         gradient = tl.exp(below) * (to_gap / total)[:, None]
-    gradient = tl.where(empty[:, None], 0.0, gradient)
     at_target = -to_gap
     if TARGET:
         at_target += to_target

@@ -22,7 +22,7 @@ import torch
 
 from .chunked import Head, Needs, Tiling, product_
 from .statistics import Sums, Want, finite_shift, merge
-from .tiles import Saved, Transform, Upstream
+from .tiles import Saved, Transform, Upstream, power_of_two
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MAX_SPLITS = 64
@@ -406,17 +406,10 @@ def dense_upstream(upstream: Upstream, saved: Saved, mean_weight: torch.Tensor |
 
 
 def _in_range(upstream: Upstream, dtype: torch.dtype) -> tuple[Upstream, torch.Tensor | None]:
-    """Upstream gradients over a power of two near the largest, and that power.
-
-    A mean over thousands of rows is below what float16 resolves; dividing by a power of two costs
-    no digit. Other dtypes have the range.
-    """
+    """Upstream gradients over a power of two near the largest, and that power, for float16."""
     if dtype != torch.float16:
         return upstream, None
-    largest = torch.stack([v.abs().amax() for v in upstream if v is not None]).amax()
-    exponent = torch.frexp(largest).exponent
-    sound = torch.isfinite(largest) & (largest > 0)
-    unit = torch.where(sound, torch.ldexp(torch.ones_like(largest), exponent), 1.0)
+    unit = power_of_two(upstream)
     return Upstream._make(v if v is None else v / unit for v in upstream), unit
 
 

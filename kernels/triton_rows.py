@@ -2,17 +2,20 @@
 
 `sums_of_rows` reads them once and `spread_rows` turns them into gradients in one read and one
 write, where plain torch passes over them ten times. They do the work of `accumulate_` and `spread_`
-in `lossviz.kernels.tiles`, and that of bias, cap and temperature on the way.
+in `lossviz.kernels.tiles`, and that of bias, cap and temperature on the way. `one_pass` is the walk
+of `lossviz.kernels.chunked` with these kernels between the products.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 
+from .chunked import Gradients, Head, Needs, Tiling, product_, waiting_dtype
 from .statistics import Sums, Want
-from .tiles import Saved, Transform, Upstream
+from .tiles import Saved, Transform, Upstream, blocks
 from .triton_path import (
     dense_upstream,
     empty_sums,
@@ -128,3 +131,43 @@ def spread_rows(
         *transform_scalars(rows.transform),
         **rows.constants(tile),
     )
+
+
+def one_pass(
+    head: Head,
+    labels: torch.Tensor,
+    want: Want,
+    loss: Callable[[slice, Sums], tuple[torch.Tensor, Upstream]],
+    needs: Needs,
+    tiling: Tiling,
+) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
+    """Loss of every row (N,) and the gradients of their sum: see `chunked.one_pass`."""
+    grown = Gradients(head, needs)
+    every = slice(0, len(head.weight))
+    room = torch.empty(
+        min(tiling.rows, len(head.input)), every.stop, dtype=head.dtype, device=labels.device
+    )
+    weight = head.weight.to(head.factor_dtype)
+    losses = []
+    for block in blocks(len(head.input), tiling.rows):
+        x = head.input[block].to(head.factor_dtype)
+        raw = room[: len(x)]
+        product_(raw, x, weight.T)
+        rows = Rows(
+            raw,
+            labels[block],
+            head.bias,
+            head.transform,
+            head.mean_of(block, every),
+            head.factor_dtype == torch.float32,
+        )
+        sums = sums_of_rows(rows, want)
+        values, upstream = loss(block, sums)
+        losses.append(values)
+        if not any(needs):
+            continue
+        gradient = narrow(raw, head.factor_dtype)
+        upstream = upstream.times(head.transform.factor)
+        spread_rows(rows, Saved(sums.shift, sums.total), upstream, gradient)
+        grown.add(block, every, x, weight, gradient, None)
+    return torch.cat(losses), grown.cast(waiting_dtype(head.input.dtype))
