@@ -140,7 +140,7 @@ def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
 def _layout_signals() -> list[dict[str, Any]]:
     """Side by side where there is room, else one below the other."""
     return [
-        signal("wide", "container >= 600"),
+        signal("wide", "container >= 560"),
         signal(
             "side",
             f"wide ? (container - {LEFT + 40}) / (1 + sqrt(3) / 2)"
