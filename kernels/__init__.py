@@ -7,21 +7,27 @@ what a call will cost. Importing this needs neither a GPU nor triton.
 
 from __future__ import annotations
 
+from .filtered import FilteredLoss, filtered_linear_cross_entropy
 from .functional import linear_cross_entropy, row_statistics
 from .modules import LinearCrossEntropyLoss
 from .parallel import VocabularyShard
 from .planning import Plan, plan
 from .row_losses import ROW_LOSSES
 from .statistics import STATISTICS, RowStatistics
+from .two_pass import two_pass_log_sum_exp, two_pass_softmax
 
 __all__ = [
     "ROW_LOSSES",
     "STATISTICS",
+    "FilteredLoss",
     "LinearCrossEntropyLoss",
     "Plan",
     "RowStatistics",
     "VocabularyShard",
+    "filtered_linear_cross_entropy",
     "linear_cross_entropy",
     "plan",
     "row_statistics",
+    "two_pass_log_sum_exp",
+    "two_pass_softmax",
 ]
