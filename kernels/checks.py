@@ -168,8 +168,8 @@ def check_shift(shift: object, target: torch.Tensor, input: torch.Tensor) -> int
         return 0
     if target.ndim == 0 or target.shape != input.shape[:-1]:
         raise ValueError(
-            f"shift={shift} needs target of shape {tuple(input.shape[:-1])} (class indices, at least "
-            f"one axis) for input of shape {tuple(input.shape)}, got {tuple(target.shape)}"
+            f"shift={shift} needs target of shape {tuple(input.shape[:-1])} (class indices, at "
+            f"least one axis) for input of shape {tuple(input.shape)}, got {tuple(target.shape)}"
         )
     if shift > target.shape[-1]:
         raise ValueError(

@@ -20,7 +20,6 @@ import torch
 from .statistics import Sums, Want, finite_shift, merge
 from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_
 
-
 Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
 

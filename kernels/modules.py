@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
 
 from .functional import linear_cross_entropy
+
+OPTIONS = {
+    name
+    for name, parameter in inspect.signature(linear_cross_entropy).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+} - {"linear_bias", "weight"}
 
 
 class LinearCrossEntropyLoss(torch.nn.Module):
@@ -33,6 +40,9 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         weight: torch.Tensor | None = None,
         **options: Any,
     ) -> None:
+        unknown = sorted(set(options) - OPTIONS)
+        if unknown:
+            raise TypeError(f"options must be among {sorted(OPTIONS)}, got {unknown}")
         super().__init__()
         self.linear = torch.nn.Linear(in_features, num_classes, bias, device, dtype)
         self.register_buffer("weight", weight)

@@ -13,6 +13,8 @@ from typing import Any
 
 import sympy as sp
 
+from lossviz.kernels.planning import PARTS, THIN_ON_GPU, WORKSPACE
+
 from . import palette
 from .flow import formula, signal
 from .live import Choice, LiveFigure, Slider
@@ -23,8 +25,7 @@ N, V, D = sp.symbols("N V D", positive=True)  # rows, classes, features
 B = sp.Symbol("b", positive=True)  # bytes of an element: 2 or 4
 PEAK, BANDWIDTH = sp.symbols("P W", positive=True)  # FLOP and bytes a second
 WIDE = 4  # bytes of float32, in which sums are kept
-PARTS, LEAST_ROWS = 12, 192  # chunks of a batch, and the fewest rows of one
-WORKSPACE, LEAST_CLASSES = 128 * 2**20, 2048  # bytes of logit gradients there at a time
+LEAST_CLASSES = 2048  # of a chunk of logit gradients
 LOGITS, INPUTS, WEIGHTS = N * V, N * D, V * D
 
 
@@ -76,7 +77,7 @@ class Method:
 
 
 def _chunked() -> Method:
-    rows = sp.Min(N, sp.Max(sp.ceiling(N / PARTS), LEAST_ROWS))
+    rows = sp.Min(N, sp.Max(sp.ceiling(N / PARTS), THIN_ON_GPU))
     chunks = sp.ceiling(N / rows)
     # half precision: gradients grow in float32 and are handed back in half
     growing = sp.Piecewise(((INPUTS + WEIGHTS) * WIDE, B < WIDE), (0, True))

@@ -1,0 +1,114 @@
+"""What a plan foresees is what a call spends."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lossviz.kernels import linear_cross_entropy, plan
+
+from .cases import HALF, make
+from .measure import measure
+
+SHAPE = (700, 1500, 24)
+CALLS = {
+    "mean": {},
+    "budget": {"memory_budget": 1500 * 4 * 200},
+    "small budget": {"memory_budget": 1500 * 4 * 50},
+    "per row": {"reduction": "none"},
+    "per row, budget": {"reduction": "none", "memory_budget": 2**20},
+    "focal": {"loss": "focal"},
+    "softcap": {"softcap": 5.0},
+    "softcap, per row": {"softcap": 5.0, "reduction": "none", "memory_budget": 2**21},
+    "smoothing": {"label_smoothing": 0.1},
+    "reference": {"impl": "reference"},
+}
+
+
+def foreseen(dtype: torch.dtype, **options):
+    named = {name: options[name] for name in ("impl", "memory_budget") if name in options}
+    per_row = options.get("reduction") == "none" or options.get("loss") == "focal"
+    return plan(*SHAPE, dtype, per_row=per_row, softcap="softcap" in options, **named)
+
+
+def spend(dtype: torch.dtype, **options):
+    head = make(*SHAPE, dtype)
+
+    def step() -> None:
+        loss = linear_cross_entropy(*head[:2], head.target, **options)
+        loss.backward(torch.ones_like(loss))
+
+    spent = measure(step)
+    handed_back = sum(tensor.grad.nbytes for tensor in head[:2])
+    return spent, spent.bytes - handed_back
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, torch.float32) for name in CALLS),
+        *((name, HALF[0]) for name in ("mean", "per row, budget", "softcap")),
+        ("mean", torch.float64),
+        ("mean", HALF[1]),
+    ],
+    ids=str,
+)
+def test_bytes_and_flops_are_as_foreseen(name, dtype):
+    options = CALLS[name]
+    told = foreseen(dtype, **options)
+    spent, beyond = spend(dtype, **options)
+    assert spent.flops == told.flops
+    assert 0.75 * told.bytes <= beyond <= 1.15 * told.bytes
+
+
+@pytest.mark.parametrize(
+    ("options", "operator"),
+    [
+        ({}, "lossviz::reduced_loss"),
+        ({"loss": "mae"}, "lossviz::reduced_loss"),
+        ({"reduction": "none"}, "lossviz::row_sums"),
+        ({"loss": "focal"}, "lossviz::row_sums"),
+        ({"memory_budget": 1500 * 4 * 50}, "lossviz::row_sums"),
+    ],
+)
+def test_the_path_is_the_one_foreseen(options, operator):
+    spent, _ = spend(torch.float32, **options)
+    assert {name for name in spent.operators if name.startswith("lossviz::")} >= {operator}
+    told = foreseen(torch.float32, **options)
+    assert told.impl == "chunked"
+    assert told.products == (3 if operator.endswith("reduced_loss") else 4)
+
+
+def test_the_reference_path_uses_no_operator_of_ours():
+    spent, _ = spend(torch.float32, impl="reference")
+    assert not any(name.startswith("lossviz::") for name in spent.operators)
+
+
+BUDGETS = (3 * 10**6, 10**6, 5 * 10**5)
+
+
+def test_a_smaller_budget_means_less_memory():
+    sizes = [foreseen(torch.float32, memory_budget=budget).bytes for budget in BUDGETS]
+    spent = [spend(torch.float32, memory_budget=budget)[1] for budget in BUDGETS]
+    assert sizes == sorted(sizes, reverse=True) and spent == sorted(spent, reverse=True)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 200, 10**6])
+@pytest.mark.parametrize("classes", [1, 256_000])
+@pytest.mark.parametrize("per_row", [False, True])
+def test_plans_of_any_size_have_tiles_within_the_matrix(rows, classes, per_row):
+    for budget in (None, 1, 2**28):
+        told = plan(rows, classes, 16, torch.bfloat16, per_row=per_row, memory_budget=budget)
+        assert 1 <= told.tiling.rows <= max(1, rows)
+        assert 1 <= told.tiling.columns
+        assert told.floor_flops <= told.flops
+        assert str(told).startswith("chunked: tiles of")
+
+
+def test_the_promised_share_of_the_logits_is_kept():
+    # at most 10 % of the logits at N = 4096 and 25 % at N = 1024
+    for rows, share in ((4096, 0.10), (1024, 0.25)):
+        for classes in (32_000, 128_000):
+            for features in (512, 1024):
+                told = plan(rows, classes, features)
+                assert told.bytes <= share * told.logits_bytes
