@@ -109,7 +109,7 @@ def logistic_regression(
 class TwoGaussians:
     """Two equally likely classes, N(means[k], covariance): `means` (2, d), `covariance` (d, d).
 
-    Raises ValueError for wrong shapes or a covariance that is not positive definite.
+    Raises ValueError for wrong shapes or a covariance not symmetric and positive definite.
     """
 
     means: torch.Tensor
@@ -123,7 +123,9 @@ class TwoGaussians:
             raise ValueError(
                 f"covariance must have shape ({width}, {width}), got {tuple(self.covariance.shape)}"
             )
-        if int(torch.linalg.cholesky_ex(self.covariance).info):
+        asymmetric = not torch.allclose(self.covariance, self.covariance.T)
+        # the factorisation reads one triangle only
+        if asymmetric or int(torch.linalg.cholesky_ex(self.covariance).info):
             raise ValueError("covariance must be symmetric and positive definite")
 
     @property
@@ -201,8 +203,10 @@ def nb_vs_lr(
 
 def _check(features: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Check a training set; return the examples of each class (K,) in float64."""
-    if not isinstance(features, torch.Tensor) or not features.is_floating_point():
-        raise TypeError(f"features must be a floating tensor, got {type(features).__name__}")
+    if not isinstance(features, torch.Tensor):
+        raise TypeError(f"features must be a torch.Tensor, got {type(features).__name__}")
+    if not features.is_floating_point():
+        raise TypeError(f"features must have a floating dtype, got {features.dtype}")
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"features must have shape (N, d), got {tuple(features.shape)}")
     if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64:

@@ -120,7 +120,8 @@ X, Y = sample()
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((X.long(), Y, 3), TypeError, "features must be a floating tensor"),
+        (([[1.0]], Y, 3), TypeError, "features must be a torch.Tensor, got list"),
+        ((X.long(), Y, 3), TypeError, "features must have a floating dtype, got torch.int64"),
         ((X[0], Y, 3), ValueError, r"features must have shape \(N, d\), got \(5,\)"),
         ((X, Y.double(), 3), TypeError, "labels must be an int64 tensor"),
         ((X, Y[1:], 3), ValueError, r"labels must have shape \(40,\), got \(39,\)"),
@@ -145,6 +146,10 @@ def test_bad_training_set_is_named(learn, arguments, error, message):
         (lambda: TwoGaussians(torch.ones(3, 2), torch.eye(2)), r"means must have shape \(2, d\)"),
         (lambda: TwoGaussians(torch.ones(2, 2), torch.eye(3)), r"covariance must have shape"),
         (lambda: TwoGaussians(torch.ones(2, 2), -torch.eye(2)), "positive definite"),
+        (
+            lambda: TwoGaussians(torch.ones(2, 2), torch.eye(2).triu() + torch.ones(2, 2).triu(1)),
+            "symmetric",
+        ),
         (lambda: nb_vs_lr(easy_gaussians(2), []), "sizes must be numbers of at least 2"),
         (lambda: nb_vs_lr(easy_gaussians(2), [4], repeats=0), "repeats must be at least 1, got 0"),
     ],

@@ -5,10 +5,11 @@ A loss of the spherical family sees the scores :math:`o = W h` of K classes thro
 
 .. math:: 2\, \ell_q\, W h h^\top + \ell_s\, \mathbf 1 h^\top + \ell_{o_y}\, e_y h^\top :
 
-a multiple of W, a constant row and one row. With :math:`W = V U + \mathbf 1 \omega^\top` the first
-two parts change the small U and :math:`\omega` only, and the third one row of V; with
-:math:`Q = W^\top W` and :math:`\bar w = W^\top \mathbf 1` kept up to date, no score but the
-target's is ever computed. Source: Vincent, de Brébisson and Bouthillier (2015).
+W times a small matrix, one row added to all rows, and one row. With
+:math:`W = V U + \mathbf 1 \omega^\top` the first two parts change the small U and :math:`\omega`
+only, and the third one row of V; with :math:`Q = W^\top W` and :math:`\bar w = W^\top \mathbf 1`
+kept up to date, no score but the target's is ever computed.
+Source: Vincent, de Brébisson and Bouthillier (2015).
 """
 
 from __future__ import annotations
