@@ -6,17 +6,27 @@ tau = 2 with beta <= 1/(n - 1). Elsewhere it is loose, by (n/2)^(tau - 1) for 1 
 
 Everything here is our own derivation, not the paper's. Write class 0 for a most probable class and
 class 1 for the predicted one, p_0 - p_1 = beta. By the pooling rule the regret is a difference of
-a-norms. With the pooled classes fixed it falls when the remaining ones are at the extremes (zero,
-or the pool's mean, but for one) and when the pooled ones between p_0 and p_1 are equal. This leaves
+a-norms, a = 1/(2 - tau).
 
-* tau <= 3/2: monotonicity in the pool's mean then singles out ((1+beta)/2, (1-beta)/2, 0, ..., 0);
-* 3/2 < tau < 2: (M, M - beta, c, ..., c, f, 0, ..., 0) with j copies of c, the power mean of order
-  a - 1 of the first two. Dense scans never found a positive f of use, and it is taken to be 0 here:
-  the value is that of a distribution (so never below the infimum), the infimum by experience;
+* tau <= 1, or n = 2 and tau < 2: the theorem's transform, attained at
+  ((1+beta)/2, (1-beta)/2, 0, ..., 0).
+* 1 < tau <= 3/2: the same distribution. Pooling r classes of mean mu lowers the sum of p^a by at
+  least p_0^a + p_1^a - 2 v^a, where v = (p_0 + p_1)/2 (Jensen's inequality for the other pooled
+  classes and twice v). As v <= 1/2 and a <= 2, this is least at v = 1/2: the second derivative of
+  x^a does not rise with x. The sum that is left is at most (1/2)^(a - 1), as two classes share the
+  largest pooled probability; and x^(1/a) is concave.
+* 3/2 < tau < 2: with the pooled classes fixed the regret falls when the remaining ones are at the
+  extremes (zero, or the pool's mean, but for one) and when the pooled ones between p_0 and p_1 are
+  equal. This leaves (M, M - beta, c, ..., c, f, 0, ..., 0) with j copies of c, the power mean of
+  order a - 1 of the first two. Dense scans never found a positive f of use, and it is taken to be 0
+  here: the value is that of a distribution (so never below the infimum), the infimum by experience.
 * tau >= 2: the flattest distribution with that lead, M = max(beta, (1 + beta)/n), in closed form.
+  For fixed M filling the other classes up to M one by one leaves least regret, and each of the
+  candidates for it grows with M.
 
-For many points x the bound concerns the convex envelope of this function of beta: the theorem's
-transform is convex, the exact one is not for tau >= 2.
+For many points x the bound concerns the convex envelope of this function of beta. The theorem's
+transform is convex; the exact one is convex for tau <= 3/2, and for n = 2 up to tau = 2. For n = 2
+and tau > 2, and for n >= 3 from tau = 1.67 on (by computation; at 1.66 it still is), it is not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""How fast the zero-one regret can shrink with the surrogate's: the square-root rate, in numbers.
 
-For a convex margin loss phi of a binary score the transform is
+For a convex margin loss phi of a binary score, falling at 0, the transform is
 
 .. math:: T(\beta) = \phi(0) - \inf_\alpha \Big[\tfrac{1+\beta}2 \phi(\alpha)
           + \tfrac{1-\beta}2 \phi(-\alpha)\Big],

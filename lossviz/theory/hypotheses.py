@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ import torch
 from ..losses.compsum import TAU
 from .checks import Array, as_tensor, check_conditional, check_distribution, check_predicted
 from .regret import bounded_scores, conditional_min, conditional_risk
+
+RANDOM = 200  # untrained hypotheses among which a small zero-one risk is looked for
 
 
 class DiscreteDistribution:
@@ -244,21 +247,36 @@ class _Trained(HypothesisSet):
 
     def best_scores(self, distribution: DiscreteDistribution, *, tau: float) -> torch.Tensor:
         tau, inputs = TAU.check(tau), distribution.inputs
-        sizes = self._sizes(inputs.shape[1], distribution.num_classes)
-        generator = torch.Generator().manual_seed(0)
         found: list[tuple[float, torch.Tensor]] = []
-        for _ in range(self.starts):
-            free = [
-                (0.5 * torch.randn(size, generator=generator, dtype=inputs.dtype))
-                .to(inputs.device)
-                .requires_grad_()
-                for size in sizes
-            ]
+        for free in self._draws(distribution, self.starts):
+            for part in free:
+                part.requires_grad_()
             _minimise(lambda f: self._loss(distribution, f, tau), free)
             with torch.no_grad():
                 scores = self._scores(inputs, free)
                 found.append((distribution.comp_sum_risk(scores, tau=tau), scores))
         return min(found, key=lambda item: item[0])[1]
+
+    def best_zero_one_risk(self, distribution: DiscreteDistribution) -> float:
+        """Least zero-one risk among hypotheses trained on surrogates and RANDOM untrained ones.
+
+        An upper estimate: to find the least is a hard problem, and surrogates may all miss it.
+        """
+        drawn = self._draws(distribution, RANDOM)
+        random = (self._scores(distribution.inputs, free) for free in drawn)
+        least = min(map(distribution.zero_one_risk, random))
+        return min(least, super().best_zero_one_risk(distribution))
+
+    def _draws(
+        self, distribution: DiscreteDistribution, count: int
+    ) -> Iterator[list[torch.Tensor]]:
+        """Random free coordinates, the same ones at every call."""
+        inputs, generator = distribution.inputs, torch.Generator().manual_seed(0)
+        for _ in range(count):
+            yield [
+                (0.5 * torch.randn(size, generator=generator, dtype=inputs.dtype)).to(inputs.device)
+                for size in self._sizes(inputs.shape[1], distribution.num_classes)
+            ]
 
     def _loss(
         self, distribution: DiscreteDistribution, free: list[torch.Tensor], tau: float

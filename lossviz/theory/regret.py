@@ -73,9 +73,11 @@ def comp_sum_conditional_regret(p: Array, predicted: Array, *, tau: float) -> An
 
     For tau < 2 by pooling: the predicted class k shares the mass of the classes above it until none
     exceeds the pool's mean mu, so the regret is :math:`C^*_\tau(\bar p) - C^*_\tau(p)` with
-    :math:`\bar p_i = \min(p_i, \mu)`, :math:`\bar p_k = \mu`. For tau >= 2 the risk is concave in
-    the softmax and the best one is uniform on k and its m - 1 most probable rivals, for some m.
-    Ties count as predicting k. Our own derivation.
+    :math:`\bar p_i = \min(p_i, \mu)`, :math:`\bar p_k = \mu`: the risk is convex in the softmax s,
+    and at its minimum under :math:`s_i \le s_k` the classes that press against k share one value.
+    For tau >= 2 the risk is concave in the softmax, so the best one is a corner of that set,
+    uniform on k and its m - 1 most probable rivals, for some m. Ties count as predicting k. Our own
+    derivation.
 
     Parameters
     ----------

@@ -103,3 +103,15 @@ def test_exact_transform_is_zero_at_zero() -> None:
     for tau in MORE_TAUS:
         for n in (2, 3, 10):
             assert comp_sum_transform_exact_inf(0.0, tau=tau, n=n) == 0
+
+
+@pytest.mark.parametrize(("tau", "n"), [(1.5, 3), (1.5, 100), (1.66, 10), (1.99, 2), (2.0, 2)])
+def test_exact_transform_is_convex_up_to_here(tau: float, n: int) -> None:
+    curve = comp_sum_transform_exact_inf(np.linspace(0, 1, 401), tau=tau, n=n)
+    assert np.diff(curve, 2).min() > -1e-12
+
+
+@pytest.mark.parametrize(("tau", "n"), [(1.67, 3), (1.7, 10), (2.0, 3), (2.4, 4), (2.4, 2)])
+def test_exact_transform_is_not_convex_from_here(tau: float, n: int) -> None:
+    curve = comp_sum_transform_exact_inf(np.linspace(0, 1, 401), tau=tau, n=n)
+    assert np.diff(curve, 2).min() < -1e-6

@@ -122,6 +122,18 @@ def test_a_hidden_layer_solves_what_linear_scores_cannot() -> None:
     assert minimizability_gap(distribution, network, tau=1) > 0
 
 
+@pytest.mark.parametrize("starts", [1, 4])
+def test_least_zero_one_risk_is_found_where_every_surrogate_misses_it(starts: int) -> None:
+    """Scores +-wx: a far input pulls every surrogate to w < 0, which is wrong on 60 %."""
+    distribution = DiscreteDistribution.of_labels(
+        [0, 1], 2, weights=[0.6, 0.4], inputs=[[1.0], [10.0]]
+    )
+    line = Linear(1.0, 0.0, starts=starts)
+    assert distribution.zero_one_risk(line.best_scores(distribution, tau=1.0)) == pytest.approx(0.6)
+    assert line.best_zero_one_risk(distribution) == pytest.approx(0.4)
+    assert zero_one_minimizability_gap(distribution, line) == pytest.approx(0.4)
+
+
 @pytest.mark.parametrize("hypotheses", [Linear(1.3, 0.4), OneHiddenLayer(3, 1.5, 0.8, 0.4, 2)])
 def test_trained_scores_stay_within_reach(hypotheses: Linear | OneHiddenLayer) -> None:
     distribution = noisy()
