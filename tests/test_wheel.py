@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("lossviz", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("lossviz", "kernels", "pyproject.toml", "README.md", "LICENSE")
 SHOW = """
-import lossviz, lossviz.widgets, sys
+import lossviz, lossviz.kernels, lossviz.widgets, sys
 from importlib.resources import files
 from lossviz.losses import comp_sum
 import torch
@@ -23,6 +24,9 @@ print(lossviz.__file__)
 print(files("lossviz").joinpath("py.typed").is_file())
 print(files("lossviz").joinpath("widgets/live.js").is_file())
 print(comp_sum(torch.tensor([[0.0, 0.0]]), torch.tensor([0]), tau=2.0).item())
+ones = torch.ones(2, 3)
+print(lossviz.kernels.__file__)
+print(lossviz.kernels.linear_cross_entropy(ones, ones, torch.tensor([0, 1])).item())
 """
 
 
@@ -58,7 +62,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_works_outside_the_repository(installed: Path, tmp_path: Path) -> None:
-    place, typed, script, value = run(installed, "-I", "-c", SHOW, cwd=tmp_path).split()
+    shown = run(installed, "-I", "-c", SHOW, cwd=tmp_path).split()
+    place, typed, script, value, kernels, nats = shown
     assert Path(place).is_relative_to(installed.parents[1])
+    assert Path(kernels).is_relative_to(installed.parents[1])
+    assert float(nats) == pytest.approx(math.log(2))
     assert (typed, script) == ("True", "True")
     assert float(value) == 0.5
