@@ -1,4 +1,4 @@
-"""What is checked before anything is computed."""
+"""What is checked, and cast as autocast wants, before anything is computed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from numbers import Real
 import torch
 
 from lossviz.losses.checks import DTYPES, check_ignore_index, seen
+
+from .tiles import Transform
 
 
 def check_head(
@@ -69,6 +71,17 @@ def check_head(
             _same_dtype(name, tensor, input)
 
 
+def under_autocast(
+    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """What autocast would make of a linear layer's arguments."""
+    device = input.device.type
+    if not torch.is_autocast_enabled(device) or input.dtype == torch.float64:
+        return input, weight, bias
+    dtype = torch.get_autocast_dtype(device)
+    return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+
+
 def _same_dtype(name: str, tensor: torch.Tensor, input: torch.Tensor) -> None:
     # autocast brings them together
     if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
@@ -103,7 +116,8 @@ def holds_probabilities(
     if target.shape != index_shape:
         raise ValueError(
             f"target must have shape {tuple(index_shape)} (class indices) or "
-            f"{tuple(probability_shape)} (class probabilities), got {tuple(target.shape)}"
+            f"{tuple(probability_shape)} (class probabilities, of a floating dtype), got "
+            f"{tuple(target.shape)} of {target.dtype}"
         )
     return False
 
@@ -144,6 +158,15 @@ def check_number(
         right = ")" if math.isinf(high) else "]"
         raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}")
     return number
+
+
+def check_transform(scale: object, softcap: object, temperature: object) -> Transform:
+    """The transform of raw logits; raise for an argument out of range."""
+    return Transform(
+        check_number("logit_scale", scale, -math.inf),
+        None if softcap is None else check_number("softcap", softcap, 0.0, open_low=True),
+        check_number("temperature", temperature, 0.0, open_low=True),
+    )
 
 
 def check_budget(memory_budget: object) -> None:

@@ -18,7 +18,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 import torch
 
 from .statistics import Sums, Want, finite_shift, merge
-from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_
+from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_, sum_dtype
 
 Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
@@ -54,7 +54,7 @@ class Head(NamedTuple):
     @property
     def dtype(self) -> torch.dtype:
         """Of logits, sums and growing gradients."""
-        return torch.float64 if self.input.dtype == torch.float64 else torch.float32
+        return sum_dtype(self.input.dtype)
 
     @property
     def factor_dtype(self) -> torch.dtype:

@@ -13,19 +13,26 @@ import torch
 
 from lossviz.losses.checks import check_reduction
 
-from . import planning, triton_path
-from .checks import check_head, check_number, holds_probabilities, split_target
-from .chunked import Head, Needs, Tiling
-from .statistics import Want, finish, softplus
+from . import planning, triton_path, triton_tiling
+from .checks import (
+    check_head,
+    check_number,
+    check_transform,
+    holds_probabilities,
+    split_target,
+    under_autocast,
+)
+from .chunked import Head, Needs
+from .statistics import Want, finish, finite_shift, softplus
 from .tiles import Saved, Transform, Upstream
 
 
 class FilteredLoss(NamedTuple):
     """`loss` as asked for, and `skipped` (...): per row, the probability the gradient leaves out.
 
-    `skipped` is a share of the softmax over the classes that are not the target. Times 1 - p_y it
-    is the sum of absolute values that the gradient of the row's loss with respect to its logits
-    lacks.
+    It is the sum of absolute values that the gradient of the row's loss with respect to its logits
+    lacks (times their slope, if they are scaled or capped), and minus the sum of that gradient.
+    float32, 0 where the target is ignored, not differentiable.
     """
 
     loss: torch.Tensor
@@ -40,36 +47,44 @@ def filtered_linear_cross_entropy(
     filter_eps: float,
     linear_bias: torch.Tensor | None = None,
     reduction: str = "mean",
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     logit_scale: float = 1.0,
     softcap: float | None = None,
     temperature: float = 1.0,
 ) -> FilteredLoss:
     """`linear_cross_entropy` by Triton, with a gradient filter and its certificate.
 
-    Shapes, transform, `reduction` and `ignore_index` as there; `target` holds class indices.
-    `filter_eps` in [0, 1]: a tile of logits goes from the backward pass where each probability of
-    each of its rows is smaller and none has its target there; at 0 nothing goes and the gradient is
-    exact. The loss is exact always. What is saved is making those logits again, at most one of the
-    backward pass's three products. Words that are rare everywhere get no push down: pre-training
-    drifts, see the chapter "Cutting the cost of cross-entropy".
+    Shapes: `input` (..., D), `linear_weight` (V, D), `linear_bias` (V,), `target` (...) of class
+    indices. Dtypes (but for float64), transform, `reduction` and `ignore_index` as there; the loss
+    is float32, in nats.
 
-    Raises as `linear_cross_entropy`, and ValueError where Triton does not run.
+    `filter_eps` in [0, 1]; the paper's choice for bfloat16 is 2^-12. A tile of logits goes from the
+    backward pass where each probability of each of its rows is smaller and none has its target
+    there; a probability is compared as its share of what the target leaves, p_j / (1 - p_y), which
+    is never smaller. At 0 nothing goes, and the gradient equals that of `linear_cross_entropy`. The
+    loss is exact always. What is saved is making those logits again, at most one of the backward
+    pass's three products. Words that are rare everywhere get no push down: pre-training drifts, see
+    the chapter "Cutting the cost of cross-entropy".
+
+    First derivatives only. Raises as `linear_cross_entropy`, and ValueError where Triton does not
+    run. The filter is that of Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models"
+    (2025); the report of what it skips is ours.
     """
     check_reduction(reduction)
     epsilon = check_number("filter_eps", filter_eps, 0.0, 1.0)
-    transform = Transform(
-        check_number("logit_scale", logit_scale, -torch.inf),
-        None if softcap is None else check_number("softcap", softcap, 0.0, open_low=True),
-        check_number("temperature", temperature, 0.0, open_low=True),
-    )
+    transform = check_transform(logit_scale, softcap, temperature)
     check_head(input, linear_weight, linear_bias, None, None)
+    if linear_weight.ndim != 2:
+        raise ValueError(
+            f"linear_weight must have shape (V, D) here, got {tuple(linear_weight.shape)}"
+        )
+    input, linear_weight, linear_bias = under_autocast(input, linear_weight, linear_bias)
     batch, classes = input.shape[:-1], linear_weight.shape[0]
     if holds_probabilities(target, batch, torch.Size((*batch, classes)), input):
         raise TypeError(f"target must hold class indices, got dtype {target.dtype}")
     planning.choose("triton", input.device, input.dtype)
     labels, kept = split_target(target.reshape(-1), ignore_index, classes)
-    flat = input.reshape(-1, input.shape[-1])
+    flat = input.reshape(batch.numel(), input.shape[-1])
     gap, skipped = _FilteredGap.apply(flat, linear_weight, linear_bias, labels, transform, epsilon)
     nll = torch.where(kept, softplus(gap), 0.0)
     if reduction == "none":
@@ -77,6 +92,28 @@ def filtered_linear_cross_entropy(
     else:
         loss = nll.sum() if reduction == "sum" else nll.sum() / kept.sum()
     return FilteredLoss(loss, skipped.reshape(batch))
+
+
+def skippable(
+    seen: triton_path.TileSums, labels: torch.Tensor, saved: Saved, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tiles that backward may leave out, (blocks of rows, tiles), and what each row loses, (N,).
+
+    A tile goes where every probability of each of its rows is below `epsilon` and none of them has
+    its target there. It is judged by what forward saw, so its logits are not made again: that is
+    what is saved, at most one of the backward pass's three products. The other two see zeros.
+
+    What is lost is in units of `Upstream.gap`: the share of the softmax over the other classes in
+    the tiles left out, exactly the sum of the absolute logit gradients that are missing.
+    """
+    relative = (seen.shift - finite_shift(saved.shift)).exp() / saved.total
+    tiles, count = relative.shape
+    here = torch.arange(tiles, device=labels.device)[:, None] == labels // seen.columns
+    keep = ~(relative < epsilon) | here  # "not <" keeps NaN
+    by_block = torch.nn.functional.pad(keep, (0, -count % seen.rows)).view(tiles, -1, seen.rows)
+    skip = ~by_block.any(2)
+    lost = skip.repeat_interleave(seen.rows, 1)[:, :count]
+    return skip.T.contiguous(), torch.where(lost, seen.total * relative, 0.0).sum(0)
 
 
 class _FilteredGap(torch.autograd.Function):
@@ -93,25 +130,25 @@ class _FilteredGap(torch.autograd.Function):
         head = Head(input, weight, bias, transform)
         sums, seen = triton_path.accumulate_with_tiles(head, labels, Want())
         saved = Saved(sums.shift, sums.total)
-        skip, skipped = triton_path.skippable(seen, labels, saved, epsilon)
+        skip, share = skippable(seen, labels, saved, epsilon)
         ctx.save_for_backward(input, weight, bias, labels, *saved[:2], skip)
         ctx.transform = transform
+        gap = finish(sums, labels >= 0).gap
+        skipped = torch.where(labels >= 0, share * gap.sigmoid(), 0.0)
         ctx.mark_non_differentiable(skipped)
-        return finish(sums, labels >= 0).gap, skipped
+        return gap, skipped
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gap: torch.Tensor, _: torch.Tensor) -> Any:
         input, weight, bias, labels, shift, total, skip = ctx.saved_tensors
-        rows, classes = len(input), len(weight)
-        tiling: Tiling = triton_path.plan_tiling(rows, classes, input.dtype, planning.WORKSPACE)
         grown = triton_path.gradients(
             Head(input, weight, bias, ctx.transform),
             labels,
             Saved(shift, total),
             Upstream(gap),
             Needs(*ctx.needs_input_grad[:3]),
-            tiling,
+            triton_tiling.plan_tiling(len(input), len(weight), input.dtype, planning.WORKSPACE),
             skip=skip,
         )
         return *grown, None, None, None

@@ -14,14 +14,15 @@ from .checks import (
     check_head,
     check_number,
     check_shift,
+    check_transform,
     holds_probabilities,
     split_target,
+    under_autocast,
 )
 from .parallel import VocabularyShard, unwrap
 from .row_losses import RowLoss, row_loss
 from .statistics import STATISTICS, Primitives, RowStatistics, Want
 from .terms import Rows, Terms, stack
-from .tiles import Transform
 
 NEED_TARGET = (
     "target_logit",
@@ -73,7 +74,11 @@ def linear_cross_entropy(
     over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
     `target` with the input k places earlier. Rows whose target is `ignore_index` count nothing;
     "mean" divides by the (weight of the) others and is NaN where there are none, "sum" is then 0;
-    gradients are 0 in both cases.
+    gradients are 0 in both cases. N = 0 counts as no row left; D = 0 leaves the bias alone, log V
+    without one; V = 1 gives 0.
+
+    Exactness far out is that of class indices: class probabilities enter as a sum over all classes,
+    so beyond a margin of 17 nats (float32) a one-hot row of them gives 0, as in torch.
 
     `loss` replaces -log p_y by any name in `lossviz.kernels.ROW_LOSSES` or a function of
     `RowStatistics` that returns (N,).
@@ -92,7 +97,7 @@ def linear_cross_entropy(
     check_reduction(reduction)
     smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
     square = check_number("z_loss", z_loss, 0.0)
-    transform = _check_transform(logit_scale, softcap, temperature)
+    transform = check_transform(logit_scale, softcap, temperature)
     check_budget(memory_budget)
     function = row_loss(loss)
     input, linear_weight, linear_bias, shard = _check_head(
@@ -112,9 +117,9 @@ def linear_cross_entropy(
     if dense and ignore_index not in (None, -100):
         raise ValueError("ignore_index cannot be given when target holds class probabilities")
     terms = Terms(function, smoothing, square, weight)
-    for name, given in (("label_smoothing", bool(smoothing)), ("probability targets", dense)):
+    for name, given in (("label_smoothing", bool(smoothing)), ("a target of probabilities", dense)):
         if given and not terms.is_cross_entropy:
-            raise ValueError(f"{name} belong to loss='cross_entropy', got loss={loss!r}")
+            raise ValueError(f"{name} needs loss='cross_entropy', got loss={loss!r}")
     chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
     heads, features = inner.numel(), input.shape[-1]
     flat = input.reshape(batch.numel(), features)
@@ -183,7 +188,7 @@ def row_statistics(
 
     Raises as `linear_cross_entropy`, and ValueError for a name that is unknown or needs a target.
     """
-    transform = _check_transform(logit_scale, softcap, temperature)
+    transform = check_transform(logit_scale, softcap, temperature)
     check_budget(memory_budget)
     names = _check_names(statistics, target is not None)
     input, linear_weight, linear_bias, shard = _check_head(
@@ -223,18 +228,12 @@ def _check_head(
     """Plain tensors of this process, checked and cast as autocast wants, and its shard."""
     if shard is None:
         input, linear_weight, linear_bias, shard = unwrap(input, linear_weight, linear_bias)
+    elif not isinstance(shard, VocabularyShard):
+        raise TypeError(f"shard must be a VocabularyShard or None, got {type(shard).__name__}")
     check_head(
         input, linear_weight, linear_bias, weight, None if shard is None else shard.num_classes
     )
-    return *_under_autocast(input, linear_weight, linear_bias), shard
-
-
-def _check_transform(scale: object, softcap: object, temperature: object) -> Transform:
-    return Transform(
-        check_number("logit_scale", scale, -float("inf")),
-        None if softcap is None else check_number("softcap", softcap, 0.0, open_low=True),
-        check_number("temperature", temperature, 0.0, open_low=True),
-    )
+    return *under_autocast(input, linear_weight, linear_bias), shard
 
 
 def _check_names(statistics: Sequence[str] | None, has_target: bool) -> tuple[str, ...]:
@@ -249,17 +248,6 @@ def _check_names(statistics: Sequence[str] | None, has_target: bool) -> tuple[st
         if name not in known:
             raise ValueError(f"the statistic {name!r} needs a target")
     return tuple(statistics)
-
-
-def _under_autocast(
-    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """What autocast would make of a linear layer's arguments."""
-    device = input.device.type
-    if not torch.is_autocast_enabled(device) or input.dtype == torch.float64:
-        return input, weight, bias
-    dtype = torch.get_autocast_dtype(device)
-    return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 def _choose(

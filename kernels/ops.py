@@ -17,7 +17,7 @@ from . import chunked, planning
 from .chunked import Head, Needs, Tiling, waiting_dtype
 from .row_losses import CompSum
 from .statistics import Primitives, Sums, Want, finish, given, relative_lse, softplus
-from .tiles import Saved, Transform, Upstream, power_of_two
+from .tiles import Saved, Transform, Upstream, power_of_two, sum_dtype
 
 
 def path(impl: str) -> ModuleType:
@@ -87,8 +87,7 @@ def row_sums(
 @row_sums.register_fake
 def _(input: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *rest: Any) -> Any:
     argmax, tilt, square, mean = rest[4:8]
-    dtype = torch.float64 if input.dtype == torch.float64 else torch.float32
-    value = input.new_empty(input.shape[0], dtype=dtype)
+    value = input.new_empty(input.shape[0], dtype=sum_dtype(input.dtype))
     optional = [
         torch.empty_like(value) if wanted else value.new_empty(0) for wanted in (tilt, square, mean)
     ]
@@ -226,7 +225,7 @@ def reduced_loss(
         lse_weight = None if lse_weight is None else lse_weight[busy]
     if len(picked) == 0:
         nothing = _no_gradients(input, weight, needs, waiting_dtype(input.dtype))
-        return (input.new_zeros((), dtype=_wide(input)), *nothing)
+        return (input.new_zeros((), dtype=sum_dtype(input.dtype)), *nothing)
     head = Head(picked, weight, bias, transform, mean_weight)
     loss = CompSum(tau)
     unit = None
@@ -295,10 +294,6 @@ def _values_and_upstream(
     return values, Upstream(to_gap + to_lse * share, torch.where(kept, to_lse, 0.0), mean=to_mean)
 
 
-def _wide(input: Tensor) -> torch.dtype:
-    return torch.float64 if input.dtype == torch.float64 else torch.float32
-
-
 def _no_gradients(
     input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -310,7 +305,7 @@ def _no_gradients(
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[10]
     waiting = _fake_gradients(input, weight, needs, waiting_dtype(input.dtype))
-    return (input.new_empty((), dtype=_wide(input)), *waiting)
+    return (input.new_empty((), dtype=sum_dtype(input.dtype)), *waiting)
 
 
 def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 
 import torch
 
 from lossviz.losses.checks import DTYPES
 
+from . import triton_tiling
 from .checks import check_budget
 from .chunked import Needs, Tiling
+from .tiles import round_up, sum_dtype
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
-THIN = 192
-"""Rows below which matrix products starve (measured: 1.06x the time at 128 rows, 2x at 32)."""
+THIN = 208
+"""Rows below which matrix products starve (measured: 1.05x the time at 128 rows, 2x at 32)."""
 THIN_ON_GPU = 1024
 """The same on a GPU, by arithmetic: with fewer, products wait for the float32 weight gradient."""
 PARTS = 12
 """Chunks that a batch is cut into when the budget is ours: a twelfth of the logits."""
 TILE_BYTES = 16 * 2**20
 """Of a tile that is made twice: larger ones are no faster."""
-
-
 WORKSPACE = 128 * 2**20
 """Bytes of the chunk of logit gradients that the Triton path keeps."""
 
 
 def triton_runs(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the Triton path takes that: a GPU with triton, or its interpreter; no float64."""
-    if importlib.util.find_spec("triton") is None:
-        return False
-    from . import triton_path
-
-    return dtype in triton_path.DTYPES and triton_path.available(device)
+    return dtype in triton_tiling.DTYPES and triton_tiling.available(device)
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def plan(
     `num_rows` N >= 0, `num_classes` V >= 1, `num_features` D >= 1. `per_row`: the loss is returned
     per row or is a function of row statistics, so logits are made twice (4 products); else a scalar
     comp-sum loss, whose gradients are formed on the way (3). `memory_budget` in bytes bounds the
-    tiles; by default a twelfth of the logits, but at least 192 rows of them (1024 on a GPU).
+    tiles; by default a twelfth of the logits, but at least 208 rows of them (1024 on a GPU).
 
     Raises ValueError for sizes, an `impl` or a budget out of range, TypeError for a wrong type.
     """
@@ -97,7 +92,7 @@ def plan(
     check_budget(memory_budget)
     device = torch.device(device)
     impl = choose(impl, device, dtype)
-    wide = 8 if dtype == torch.float64 else 4
+    wide = sum_dtype(dtype).itemsize
     half = dtype.itemsize < wide
     tiling, single = tile_sizes(
         num_rows,
@@ -116,10 +111,8 @@ def plan(
     if impl == "reference":
         spent = 4 * logits
     elif impl == "triton":
-        from . import triton_path
-
         needs = Needs(input=True, weight=True, bias=False)
-        spent = triton_path.workspace_bytes(
+        spent = triton_tiling.workspace_bytes(
             num_rows, num_classes, num_features, dtype, needs, tiling
         )
     else:
@@ -160,16 +153,14 @@ def tile_sizes(
 ) -> tuple[Tiling, bool]:
     """Tiles of a walk, and whether one pass over whole rows suffices."""
     if impl == "triton":
-        from . import triton_path
-
-        return triton_path.plan_tiling(
+        return triton_tiling.plan_tiling(
             num_rows, num_classes, dtype, memory_budget or WORKSPACE
         ), False
-    wide = 8 if dtype == torch.float64 else 4
+    wide = sum_dtype(dtype).itemsize
     row_bytes = num_classes * wide * (2 if softcap else 1)
     if not per_row and impl == "chunked":
         thin = THIN if device.type == "cpu" else THIN_ON_GPU
-        rows = max(-(-num_rows // PARTS), thin)
+        rows = max(round_up(-(-num_rows // PARTS)), thin)
         if memory_budget is not None:
             rows = memory_budget // row_bytes
         if rows >= min(num_rows, thin):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .statistics import FAR, Primitives, Sums, Want, finish, finite_shift
-from .tiles import Transform
+from .tiles import Transform, sum_dtype
 
 
 def primitives(
@@ -23,7 +23,7 @@ def primitives(
     want: Want,
 ) -> Primitives:
     """`Primitives` of the rows of `input` (N, D); half precision is widened first."""
-    dtype = torch.float64 if input.dtype == torch.float64 else torch.float32
+    dtype = sum_dtype(input.dtype)
     wide_bias = None if bias is None else bias.to(dtype)
     with torch.autocast(input.device.type, enabled=False):  # it has been heeded before
         logits = transform.apply(F.linear(input.to(dtype), weight.to(dtype), wide_bias))

@@ -14,7 +14,7 @@ from .chunked import Tiling
 from .parallel import VocabularyShard
 from .row_losses import CompSum, RowLoss
 from .statistics import STATISTICS, Primitives, RowStatistics, Want, given
-from .tiles import Transform
+from .tiles import Transform, sum_dtype
 
 
 class Rows(NamedTuple):
@@ -58,7 +58,7 @@ class Rows(NamedTuple):
         """1 / V for every class."""
         classes = self.num_classes
         return torch.full(
-            (classes,), 1 / classes, dtype=_wide(self.input), device=self.input.device
+            (classes,), 1 / classes, dtype=sum_dtype(self.input.dtype), device=self.input.device
         )
 
     def primitives(self, want: Want, mean_weight: torch.Tensor | None = None) -> Primitives:
@@ -166,7 +166,7 @@ class Terms(NamedTuple):
 
     def of_probabilities(self, rows: Rows, target: torch.Tensor) -> RowValues:
         """Losses for class probabilities (N, V): their mass times lse, less their mean logit."""
-        soft = widen(target).to(_wide(rows.input))
+        soft = widen(target).to(sum_dtype(rows.input.dtype))
         if self.smoothing:
             soft = (1 - self.smoothing) * soft + self.smoothing / soft.shape[1]
         if self.class_weight is not None:
@@ -212,7 +212,7 @@ class Terms(NamedTuple):
         return total + torch.where(norm == 0, torch.nan, 0.0) if reduction == "mean" else total
 
     def _row_weights(self, rows: Rows) -> torch.Tensor:
-        kept = rows.kept.to(_wide(rows.input))
+        kept = rows.kept.to(sum_dtype(rows.input.dtype))
         if self.class_weight is None:
             return kept
         return kept * self.class_weight.to(kept.dtype)[rows.labels.clamp(min=0)]
@@ -221,10 +221,6 @@ class Terms(NamedTuple):
         """Weights of the mean logit, which sum to one, and the mean class weight."""
         if self.class_weight is None:
             return rows.equal_weights(), 1.0
-        wide = self.class_weight.to(_wide(rows.input))
+        wide = self.class_weight.to(sum_dtype(rows.input.dtype))
         total = wide.sum()
         return wide / torch.where(total == 0, 1.0, total), wide.mean()
-
-
-def _wide(tensor: torch.Tensor) -> torch.dtype:
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32

@@ -14,6 +14,11 @@ import torch
 from .statistics import FAR, Sums, Want, finite_shift, given
 
 
+def sum_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Of logits, sums and losses where the input has `dtype`: float64 for itself, else float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 class Transform(NamedTuple):
     """What turns a raw logit r = x . w + b into a logit: z = cap(scale * r) / temperature.
 
@@ -127,10 +132,20 @@ def power_of_two(values: Sequence[torch.Tensor | None]) -> torch.Tensor:
 
 
 def blocks(length: int, size: int) -> Iterator[slice]:
-    """Nearly equal slices of at most `size` that cover range(length); an empty one for none."""
+    """Nearly equal slices of at most `size` that cover range(length); an empty one for none.
+
+    But for the last, their lengths are multiples of 32 where `size` allows it: matrix products of
+    other heights take a few percent longer.
+    """
     count = max(1, -(-length // size))
-    for index in range(count):
-        yield slice(index * length // count, (index + 1) * length // count)
+    step = min(size, round_up(-(-length // count)))
+    for start in range(0, max(length, 1), step):
+        yield slice(start, min(start + step, length))
+
+
+def round_up(length: int) -> int:
+    """The next multiple of 32, at least one."""
+    return max(1, -(-length // 32)) * 32
 
 
 def locate(labels: torch.Tensor, first: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:

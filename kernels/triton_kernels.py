@@ -4,9 +4,8 @@
 
 Three building blocks say the mathematics once. `logits_of` makes a tile of logits, `fold` adds it
 to the running sums of `lossviz.kernels.statistics`, and `spread` turns it into the gradient with
-respect to it. Two pairs of kernels are made of them: `sums_kernel` and `gradient_kernel` make the
-logits themselves, `row_sums_kernel` and `row_gradient_kernel` read what a library's product left
-in memory.
+respect to it. Two pairs of kernels are made of them: `sums_kernel` and `gradient_kernel` here make
+the logits themselves, those of `triton_row_kernels` read what a library's product left in memory.
 
 Each program owns what it writes: no locks, no atomics, the same bits every time. Whatever is
 loaded becomes float32 before arithmetic, offsets in memory are 64 bits wide, and an optional
@@ -334,109 +333,3 @@ def gradient_kernel(
         column_sums = tl.sum(tl.where(kept[:, None], gradient, 0.0), 0)
         base = block.to(tl.int64) * (last - first)
         tl.store(out_bias_ptr + base + local, column_sums, mask=inside)
-
-
-@triton.jit
-def row_sums_kernel(
-    raw_ptr, bias_ptr, label_ptr, mean_weight_ptr,
-    target_ptr, shift_ptr, total_ptr, best_ptr, tilt_ptr, square_ptr, mean_ptr, mass_ptr,
-    count, classes, raw_row, bias_step, mean_row, mean_column, inner, outer,
-    CAPPED: tl.constexpr, DENSE: tl.constexpr, EXACT: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Sums of whole rows of raw logits that lie in memory: one read."""
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    kept = rows < count
-    safe_rows = tl.minimum(rows, count - 1).to(tl.int64)
-    labels = tl.load(label_ptr + safe_rows).to(tl.int32)
-    target = tl.zeros((ROWS,), tl.float32)
-    shift = target + float("-inf")
-    total = target
-    best = tl.zeros((ROWS,), tl.int32)
-    tilt = target
-    square = target
-    mean = target
-    mass = target
-    for first in range(0, classes, COLUMNS):
-        columns = first + tl.arange(0, COLUMNS)
-        inside = columns < classes
-        safe_columns = tl.minimum(columns, classes - 1).to(tl.int64)
-        place = safe_rows[:, None] * raw_row + safe_columns[None, :]
-        raw = tl.load(raw_ptr + place).to(tl.float32)
-        z = transformed(
-            raw, bias_ptr, safe_columns, bias_step, inner, outer, CAPPED, EXACT
-        )  # fmt: skip
-        if mean_weight_ptr is not None:
-            weights = mean_weights_of(
-                mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
-            )
-        else:
-            weights = tl.zeros((1, COLUMNS), tl.float32)
-        target, shift, total, best, tilt, square, mean, mass = fold(
-            z, first, columns, inside, labels, weights,
-            target, shift, total, best, tilt, square, mean, mass,
-            best_ptr is not None, tilt_ptr is not None, square_ptr is not None,
-            mean_weight_ptr is not None,
-        )  # fmt: skip
-    store_sums(
-        rows, kept, target, shift, total, best, tilt, square, mean, mass,
-        target_ptr, shift_ptr, total_ptr, best_ptr, tilt_ptr, square_ptr, mean_ptr, mass_ptr,
-    )  # fmt: skip
-
-
-@triton.jit
-def row_gradient_kernel(
-    raw_ptr, bias_ptr, label_ptr, mean_weight_ptr,
-    shift_ptr, total_ptr, entropy_ptr, square_ptr, best_ptr,
-    to_gap_ptr, to_target_ptr, to_entropy_ptr, to_square_ptr, to_mean_ptr, to_shift_ptr, out_ptr,
-    count, classes, raw_row, bias_step, mean_row, mean_column, out_row, inner, outer,
-    CAPPED: tl.constexpr, DENSE: tl.constexpr, EXACT: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Gradient with respect to whole rows of raw logits: one read, one write.
-
-    `out` may be the raw logits themselves, also seen in a narrower type: a row is walked from left
-    to right, so what is written lies where everything has been read. That holds inside the first
-    tile as well, because no thread writes before all have read.
-    """
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    kept = rows < count
-    safe_rows = tl.minimum(rows, count - 1).to(tl.int64)
-    labels = tl.load(label_ptr + safe_rows)
-    shift = load_row(shift_ptr, safe_rows)
-    total = load_row(total_ptr, safe_rows)
-    entropy = load_row(entropy_ptr, safe_rows)
-    square = load_row(square_ptr, safe_rows)
-    best = load_row(best_ptr, safe_rows)
-    to_gap = load_row(to_gap_ptr, safe_rows)
-    to_target = load_row(to_target_ptr, safe_rows)
-    to_entropy = load_row(to_entropy_ptr, safe_rows)
-    to_square = load_row(to_square_ptr, safe_rows)
-    to_mean = load_row(to_mean_ptr, safe_rows)
-    to_shift = load_row(to_shift_ptr, safe_rows)
-    for first in range(0, classes, COLUMNS):
-        columns = first + tl.arange(0, COLUMNS)
-        inside = columns < classes
-        read = kept[:, None] & inside[None, :]
-        far_columns = columns.to(tl.int64)
-        place = safe_rows[:, None] * raw_row + far_columns[None, :]
-        raw = tl.load(raw_ptr + place, mask=read, other=0.0).to(tl.float32)
-        safe_columns = tl.minimum(far_columns, classes - 1)
-        z = transformed(
-            raw, bias_ptr, safe_columns, bias_step, inner, outer, CAPPED, EXACT
-        )  # fmt: skip
-        if to_mean_ptr is not None:
-            weights = mean_weights_of(
-                mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
-            )
-        else:
-            weights = tl.zeros((1, COLUMNS), tl.float32)
-        gradient = spread(
-            z, columns, labels, weights, shift, total, entropy, square, best,
-            to_gap, to_target, to_entropy, to_square, to_mean, to_shift, outer,
-            to_target_ptr is not None, to_entropy_ptr is not None, to_square_ptr is not None,
-            to_mean_ptr is not None, to_shift_ptr is not None, CAPPED,
-        )  # fmt: skip
-        tl.debug_barrier()
-        place = safe_rows[:, None] * out_row + far_columns[None, :]
-        tl.store(out_ptr + place, gradient.to(out_ptr.dtype.element_ty), mask=read)

@@ -13,38 +13,15 @@ imports Triton.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import warnings
 from typing import Any, NamedTuple
 
 import torch
 
 from .chunked import Head, Needs, Tiling, product_
-from .statistics import Sums, Want, finite_shift, merge
+from .statistics import Sums, Want, merge
 from .tiles import Saved, Transform, Upstream, power_of_two
-
-DTYPES = (torch.float16, torch.bfloat16, torch.float32)
-MAX_SPLITS = 64
-
-
-@functools.cache
-def _interpreted() -> bool | None:
-    """Whether the kernels run in the interpreter; None without Triton."""
-    if importlib.util.find_spec("triton") is None:
-        return None
-    import triton
-
-    from . import triton_kernels
-
-    ours, theirs = triton_kernels.sums_kernel, triton.language.max
-    return not any(isinstance(function, triton.JITFunction) for function in (ours, theirs))
-
-
-def available(device: torch.device) -> bool:
-    """Whether the kernels can run on tensors of `device`: a GPU, or any with the interpreter."""
-    interpreted = _interpreted()
-    return interpreted is not None and (interpreted or device.type == "cuda")
+from .triton_tiling import DTYPES, Tiles, processors, split_count, tile_sizes
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
@@ -52,75 +29,6 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         kernel[grid](*arguments, **constants)
-
-
-class Tiles(NamedTuple):
-    """Rows, columns and depth of the tiles of a matrix product, warps and pipeline stages."""
-
-    rows: int
-    columns: int
-    depth: int
-    warps: int
-    stages: int
-
-
-def tile_sizes(dtype: torch.dtype, device: torch.device) -> Tiles:
-    """Tiles for a device: chosen by reasoning, not yet measured.
-
-    A product of half precision on Hopper is bound by what its tiles fetch through the cache, NVD
-    (1 / rows + 1 / columns) elements, so they are as large as the float32 accumulators of two
-    warpgroups allow: 128 registers a thread. Three stages of 48 KB fit its shared memory. Older
-    GPUs take half of that. float32 without tensor cores is bound by arithmetic, and small tiles
-    leave registers to it. In the interpreter a program costs more than its arithmetic.
-    """
-    if device.type == "cpu":
-        return Tiles(128, 256, 256, 4, 1)
-    if dtype == torch.float32:
-        return Tiles(64, 128, 32, 4, 3)
-    if torch.cuda.get_device_capability(device) >= (9, 0):
-        return Tiles(128, 256, 64, 8, 3)
-    return Tiles(128, 128, 32, 8, 3)
-
-
-def split_count(row_blocks: int, column_tiles: int, processors: int) -> int:
-    """The fewest splits of the vocabulary that keep 95% of the processors busy to the end."""
-
-    def busy(splits: int) -> float:
-        waves = -(-row_blocks * splits // processors)
-        return row_blocks * splits / (waves * processors)
-
-    candidates = range(1, min(column_tiles, MAX_SPLITS) + 1)
-    return next(
-        (splits for splits in candidates if busy(splits) >= 0.95), max(candidates, key=busy)
-    )
-
-
-def plan_tiling(rows: int, classes: int, dtype: torch.dtype, budget: int) -> Tiling:
-    """Rows and classes of the chunk of logit gradients that `budget` bytes hold.
-
-    All rows at once as long as a chunk keeps 2048 classes, so that the weight gradient is written
-    once; a multiple of 256 classes, so that chunks end where tiles do.
-    """
-    elements = max(budget // dtype.itemsize, 1)
-    width = min(elements // max(rows, 1), classes)
-    if width < min(2048, classes):
-        width = min(2048, classes)
-        rows = max(elements // width, 128)
-    return Tiling(max(rows, 1), max(width // 256 * 256, 256))
-
-
-def workspace_bytes(
-    rows: int, classes: int, depth: int, dtype: torch.dtype, needs: Needs, tiling: Tiling
-) -> int:
-    """Bytes at the peak beyond inputs, statistics and the gradients themselves."""
-    height, width = min(tiling.rows, rows), min(tiling.columns, classes)
-    chunk = height * width * dtype.itemsize
-    narrow = dtype != torch.float32
-    grown_input = rows * depth * 4 if needs.input and narrow else 0
-    partly = height < rows or dtype == torch.float16
-    grown_weight = classes * depth * 4 if needs.weight and narrow and partly else 0
-    bias = -(-height // 64) * width * 4 if needs.bias else 0
-    return chunk + grown_input + grown_weight + bias
 
 
 class TileSums(NamedTuple):
@@ -297,36 +205,6 @@ def _partial_sums(
 def _merged(parts: Sums) -> Sums:
     splits = range(len(parts.shift))
     return merge([Sums._make(k if k is None else k[split] for k in parts) for split in splits])
-
-
-@functools.cache
-def processors(device: torch.device) -> int:
-    """How many programs run at a time."""
-    if device.type == "cpu":
-        return 1
-    return torch.cuda.get_device_properties(device).multi_processor_count
-
-
-def skippable(
-    seen: TileSums, labels: torch.Tensor, saved: Saved, epsilon: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tiles that `gradients` may leave out, (blocks of rows, tiles), and what each row loses, (N,).
-
-    A tile goes where every probability of each of its rows is below `epsilon` and none of them has
-    its target there. It is judged by what forward saw, so its logits are not made again: that is
-    what is saved, at most one of the backward pass's three products. The other two see zeros.
-
-    What is lost is in units of `Upstream.gap`: the share of the softmax over the other classes in
-    the tiles left out, exactly the sum of the absolute logit gradients that are missing.
-    """
-    relative = (seen.shift - finite_shift(saved.shift)).exp() / saved.total
-    tiles, count = relative.shape
-    here = torch.arange(tiles, device=labels.device)[:, None] == labels // seen.columns
-    keep = ~(relative < epsilon) | here  # "not <" keeps NaN
-    by_block = torch.nn.functional.pad(keep, (0, -count % seen.rows)).view(tiles, -1, seen.rows)
-    skip = ~by_block.any(2)
-    lost = skip.repeat_interleave(seen.rows, 1)[:, :count]
-    return skip.T.contiguous(), torch.where(lost, seen.total * relative, 0.0).sum(0)
 
 
 def gradients(

@@ -75,7 +75,7 @@ class Rows(NamedTuple):
 
 def sums_of_rows(rows: Rows, want: Want, *, tile: RowTile | None = None) -> Sums:
     """The sums of every row, (n,); the raw logits stay as they are."""
-    from .triton_kernels import row_sums_kernel
+    from .triton_row_kernels import row_sums_kernel
 
     tile = tile or row_tile(rows.raw.device)
     count = len(rows.raw)
@@ -113,7 +113,7 @@ def spread_rows(
     `upstream` has been multiplied by the transform's factor. `out` may be the raw logits, or their
     memory seen through `narrow`. Rows are complete: no factor is left for later.
     """
-    from .triton_kernels import row_gradient_kernel
+    from .triton_row_kernels import row_gradient_kernel
 
     tile = tile or row_tile(rows.raw.device)
     launch(

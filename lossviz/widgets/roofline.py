@@ -159,7 +159,8 @@ def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFig
         controls,
         alt=(
             f"Two plots over the number of tokens in a step, for the sizes of {shape} in {dtype}. "
-            "Left, memory: eager and torch.compile grow in proportion, chunked and fused do not. "
+            "Left, memory: eager and torch.compile grow in proportion from the start, chunked and "
+            "fused only when tokens are many. "
             "Right, the least time relative to three matrix products at peak: it falls as tokens "
             "grow, and levels off a little above 1, for the fused method at four thirds or more."
         ),

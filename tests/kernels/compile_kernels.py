@@ -13,7 +13,8 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from lossviz.kernels import triton_kernels
+from lossviz.kernels.triton_kernels import gradient_kernel, sums_kernel
+from lossviz.kernels.triton_row_kernels import row_gradient_kernel, row_sums_kernel
 
 ALWAYS = {
     "x_ptr", "weight_ptr", "label_ptr", "raw_ptr", "out_ptr", "target_ptr", "shift_ptr",
@@ -51,6 +52,6 @@ def compile_for_gpu(kernel: triton.JITFunction, everything: bool, ones: bool) ->
     assert compiled.asm["cubin"], kernel
 
 
-for name in ("sums_kernel", "gradient_kernel", "row_sums_kernel", "row_gradient_kernel"):
+for kernel in (sums_kernel, gradient_kernel, row_sums_kernel, row_gradient_kernel):
     for everything, ones in ((False, True), (True, False)):
-        compile_for_gpu(getattr(triton_kernels, name), everything, ones)
+        compile_for_gpu(kernel, everything, ones)

@@ -120,6 +120,8 @@ def test_the_target_holds_class_indices_of_the_shape_of_the_rows(call):
         call(t=T[:, None])
     with refuses(ValueError, "target", "probabilities", "(4, 5)", "(4,)", "integers"):
         call(t=T.float())
+    with refuses(ValueError, "target", "probabilities", "floating", "(4, 5) of torch.int64"):
+        call(t=torch.ones(4, 5, dtype=torch.int64))
     for wrong in (5, -1, -101):
         with refuses(ValueError, "target", "[0, 5)", "ignore_index=-100", wrong):
             call(t=torch.tensor([0, 1, wrong, 2]))
@@ -140,7 +142,7 @@ def test_probability_targets_go_with_cross_entropy_alone():
         door(t=soft[:, :4])
     with refuses(ValueError, "ignore_index", "probabilities"):
         door(t=soft, ignore_index=1)
-    with refuses(ValueError, "probability targets", "loss", "'focal'"):
+    with refuses(ValueError, "probabilities", "loss", "'focal'"):
         door(t=soft, loss="focal")
     with refuses(ValueError, "label_smoothing", "loss", "'focal'"):
         door(loss="focal", label_smoothing=0.1)
@@ -232,6 +234,12 @@ def test_triton_where_it_cannot_run_is_refused(call, monkeypatch):
     monkeypatch.setattr(planning, "triton_runs", lambda device, dtype: False)
     with refuses(ValueError, "impl='triton'", "GPU", "'cpu'"):
         call(impl="triton")
+
+
+@each_door
+def test_a_shard_is_a_shard(call):
+    with refuses(TypeError, "shard", "VocabularyShard", "int"):
+        call(shard=3)
 
 
 @each_door

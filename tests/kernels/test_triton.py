@@ -17,13 +17,14 @@ import torch
 import triton
 import triton.language as tl
 
-from lossviz.kernels import chunked, linear_cross_entropy, triton_path
+from lossviz.kernels import chunked, linear_cross_entropy, triton_path, triton_tiling
 from lossviz.kernels.chunked import Head, Needs, Tiling
+from lossviz.kernels.filtered import skippable
 from lossviz.kernels.statistics import Primitives, Sums, Want, finish
 from lossviz.kernels.tiles import Saved, Transform, Upstream, accumulate_, row_factors, spread_
 from lossviz.kernels.triton_kernels import tanh
-from lossviz.kernels.triton_path import Tiles
 from lossviz.kernels.triton_rows import Rows, RowTile, narrow, spread_rows, sums_of_rows
+from lossviz.kernels.triton_tiling import Tiles
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 EVERYTHING = Want(argmax=True, tilt=True, square=True, mean=True)
@@ -173,8 +174,8 @@ SHAPES = [(1, 2, 3), (1, 257, 3), (7, 5, 48), (70, 257, 48), (33, 300, 300)]
 
 
 def test_the_kernels_run_here() -> None:
-    assert triton_path.available(DEVICE)
-    assert not triton_path.available(torch.device("meta")) or DEVICE.type == "cpu"
+    assert triton_tiling.available(DEVICE)
+    assert not triton_tiling.available(torch.device("meta")) or DEVICE.type == "cpu"
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -491,7 +492,7 @@ def peaked(rows: int = 40, classes: int = 320) -> Case:
 def test_without_a_threshold_no_tile_is_skipped() -> None:
     case = peaked()
     sums, seen = triton_path.accumulate_with_tiles(case.head, case.labels, EVERYTHING, tiles=NARROW)
-    skip, lost = triton_path.skippable(seen, case.labels, case.saved(), 0.0)
+    skip, lost = skippable(seen, case.labels, case.saved(), 0.0)
     assert not skip.any() and torch.equal(lost, torch.zeros_like(lost))
     for value, expected in zip(sums, case.sums(tiles=NARROW), strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=2e-4)
@@ -502,7 +503,7 @@ def test_the_filter_reports_the_gradient_it_loses(epsilon: float) -> None:
     case = peaked()
     saved = case.saved()
     _, seen = triton_path.accumulate_with_tiles(case.head, case.labels, Want(), tiles=NARROW)
-    skip, lost = triton_path.skippable(seen, case.labels, saved, epsilon)
+    skip, lost = skippable(seen, case.labels, saved, epsilon)
     assert skip.shape == (2, 10) and skip.any() and not skip.all()
     # with the identity for a weight, the input gradient is the logit gradient
     full = Head(
@@ -524,7 +525,7 @@ def test_the_filter_reports_the_gradient_it_loses(epsilon: float) -> None:
 def test_the_filter_keeps_every_target() -> None:
     case = peaked()
     _, seen = triton_path.accumulate_with_tiles(case.head, case.labels, Want(), tiles=NARROW)
-    skip, _ = triton_path.skippable(seen, case.labels, case.saved(), 2.0)
+    skip, _ = skippable(seen, case.labels, case.saved(), 2.0)
     rows = torch.nonzero(case.kept)[:, 0]
     assert not skip[rows // 32, case.labels[rows] // 32].any()
 
@@ -643,10 +644,10 @@ def test_float64_is_refused_by_name() -> None:
 @pytest.mark.parametrize("row_blocks", [1, 7, 64, 200])
 @pytest.mark.parametrize("processors", [1, 108, 132])
 def test_splits_keep_processors_busy(row_blocks: int, processors: int) -> None:
-    splits = triton_path.split_count(row_blocks, 1000, processors)
+    splits = triton_tiling.split_count(row_blocks, 1000, processors)
     waves = -(-row_blocks * splits // processors)
-    assert 1 <= splits <= triton_path.MAX_SPLITS
-    enough = row_blocks * triton_path.MAX_SPLITS >= 4 * processors
+    assert 1 <= splits <= triton_tiling.MAX_SPLITS
+    enough = row_blocks * triton_tiling.MAX_SPLITS >= 4 * processors
     assert not enough or row_blocks * splits / (waves * processors) >= 0.9
 
 
@@ -654,11 +655,11 @@ def test_splits_keep_processors_busy(row_blocks: int, processors: int) -> None:
 @pytest.mark.parametrize("classes", [2, 1000, 256_000])
 def test_a_chunk_keeps_to_its_budget(rows: int, classes: int) -> None:
     budget = 256 * 2**20
-    tiling = triton_path.plan_tiling(rows, classes, torch.bfloat16, budget)
+    tiling = triton_tiling.plan_tiling(rows, classes, torch.bfloat16, budget)
     height, width = min(tiling.rows, rows), min(tiling.columns, classes)
     assert height * width * 2 <= budget
     assert tiling.rows == rows or height * width * 2 > budget / 2
-    bare = triton_path.workspace_bytes(
+    bare = triton_tiling.workspace_bytes(
         rows, classes, 64, torch.bfloat16, Needs(False, False, False), tiling
     )
     assert bare == height * width * 2
@@ -666,8 +667,8 @@ def test_a_chunk_keeps_to_its_budget(rows: int, classes: int) -> None:
 
 def test_workspace_of_a_large_head_is_small() -> None:
     rows, classes, depth = 8192, 256_000, 2304
-    tiling = triton_path.plan_tiling(rows, classes, torch.bfloat16, 128 * 2**20)
-    spent = triton_path.workspace_bytes(rows, classes, depth, torch.bfloat16, ALL, tiling)
+    tiling = triton_tiling.plan_tiling(rows, classes, torch.bfloat16, 128 * 2**20)
+    spent = triton_tiling.workspace_bytes(rows, classes, depth, torch.bfloat16, ALL, tiling)
     assert spent < 300e6
 
 
