@@ -8,6 +8,7 @@ from pathlib import Path
 import jupytext
 import matplotlib
 import pytest
+from matplotlib import pyplot
 
 from lossviz import claims
 
@@ -23,6 +24,7 @@ def execute(chapter: Path) -> None:
     for number, cell in enumerate(jupytext.read(chapter).cells):
         if cell.cell_type == "code":
             exec(compile(cell.source, f"{chapter.name}, cell {number}", "exec"), namespace)
+            pyplot.close("all")  # as a notebook does after each cell
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
