@@ -77,7 +77,7 @@ class Method:
 
 
 def _chunked() -> Method:
-    rows = sp.Min(N, sp.Max(sp.ceiling(N / PARTS), THIN_ON_GPU))
+    rows = sp.Min(N, sp.Max(32 * sp.ceiling(N / (32 * PARTS)), THIN_ON_GPU))  # as `round_up`
     chunks = sp.ceiling(N / rows)
     # half precision: gradients grow in float32 and are handed back in half
     growing = sp.Piecewise(((INPUTS + WEIGHTS) * WIDE, B < WIDE), (0, True))
