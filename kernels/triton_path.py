@@ -48,7 +48,7 @@ class _Walk:
 
     def __init__(self, head: Head, tiles: Tiles | None) -> None:
         if head.input.dtype not in DTYPES:
-            raise NotImplementedError(
+            raise TypeError(
                 f"Triton kernels take {DTYPES}, got input of {head.input.dtype}; "
                 "impl='chunked' takes float64"
             )
