@@ -325,14 +325,21 @@ def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
     if gradients is None:  # a second backward through a graph that was kept
         gradients = reduced_loss(*ctx.saved_tensors, *ctx.settings)[1:]
     needs = ctx.settings[4]
-    in_place = type(upstream) is Tensor  # not while torch.compile traces
     dtype = ctx.saved_tensors[0].dtype
-    scaled = (
-        (gradient.mul_(upstream) if in_place else gradient * upstream).to(dtype)
-        for gradient in gradients
-    )
+    scaled = (_times(gradient, upstream).to(dtype) for gradient in gradients)
     asked = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
     return (*asked, *(None,) * 12)
+
+
+def _times(gradient: Tensor, factor: Tensor) -> Tensor:
+    """The product; in place where `factor` is a number, not something that traces or is batched."""
+    functorch = torch._C._functorch
+    watched = functorch.is_functorch_wrapped_tensor, functorch.is_legacy_batchedtensor
+    if type(factor) is not Tensor or any(watches(factor) for watches in watched):
+        return gradient * factor
+    if factor.device.type == "cpu" and factor.item() == 1:  # what loss.backward() sends
+        return gradient
+    return gradient.mul_(factor)
 
 
 reduced_loss.register_autograd(_reduced_loss_backward, setup_context=_keep_for_reduced_loss)

@@ -137,10 +137,14 @@ def blocks(length: int, size: int) -> Iterator[slice]:
     But for the last, their lengths are multiples of 32 where `size` allows it: matrix products of
     other heights take a few percent longer.
     """
-    count = max(1, -(-length // size))
-    step = min(size, round_up(-(-length // count)))
-    for start in range(0, max(length, 1), step):
-        yield slice(start, min(start + step, length))
+    unit = 32 if size >= 32 else 1
+    units = max(1, -(-length // unit))
+    count = -(-units // (size // unit))
+    start = 0
+    for part in range(1, count + 1):
+        stop = min(length, unit * (units * part // count))
+        yield slice(start, stop)
+        start = stop
 
 
 def round_up(length: int) -> int:

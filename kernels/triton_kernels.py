@@ -84,8 +84,13 @@ def logits_of(
 def mean_weights_of(
     mean_ptr, rows, columns, inside, mean_row, mean_column, DENSE: tl.constexpr
 ):  # fmt: skip
-    """Weights of the mean logit in a tile, (ROWS, COLUMNS) or (1, COLUMNS); 0 out of range."""
-    if DENSE:
+    """Weights of the mean logit in a tile, (ROWS, COLUMNS) or (1, COLUMNS).
+
+    0 out of range, and for a pointer that is None.
+    """
+    if mean_ptr is None:
+        weights = tl.zeros_like(inside).to(tl.float32)[None, :]
+    elif DENSE:
         place = rows[:, None] * mean_row + columns[None, :] * mean_column
         weights = tl.load(mean_ptr + place, mask=inside[None, :], other=0.0)
     else:
@@ -249,12 +254,9 @@ def sums_kernel(
             x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
             CAPPED, FACTOR, PRECISION, ROWS, COLUMNS, DEPTH,
         )  # fmt: skip
-        if mean_weight_ptr is not None:
-            weights = mean_weights_of(
-                mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
-            )
-        else:
-            weights = tl.zeros((1, COLUMNS), tl.float32)
+        weights = mean_weights_of(
+            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+        )
         target, shift, total, best, tilt, square, mean, mass = fold(
             z, first, columns, inside, labels, weights,
             target, shift, total, best, tilt, square, mean, mass,
@@ -309,12 +311,9 @@ def gradient_kernel(
             x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
             CAPPED, FACTOR, PRECISION, ROWS, COLUMNS, DEPTH,
         )  # fmt: skip
-        if to_mean_ptr is not None:
-            weights = mean_weights_of(
-                mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
-            )
-        else:
-            weights = tl.zeros((1, COLUMNS), tl.float32)
+        weights = mean_weights_of(
+            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+        )
         gradient = spread(
             z, columns, tl.load(label_ptr + safe_rows), weights,
             load_row(shift_ptr, safe_rows), load_row(total_ptr, safe_rows),

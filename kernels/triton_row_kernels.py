@@ -41,12 +41,9 @@ def row_sums_kernel(
         z = transformed(
             raw, bias_ptr, safe_columns, bias_step, inner, outer, CAPPED, EXACT
         )  # fmt: skip
-        if mean_weight_ptr is not None:
-            weights = mean_weights_of(
-                mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
-            )
-        else:
-            weights = tl.zeros((1, COLUMNS), tl.float32)
+        weights = mean_weights_of(
+            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+        )
         target, shift, total, best, tilt, square, mean, mass = fold(
             z, first, columns, inside, labels, weights,
             target, shift, total, best, tilt, square, mean, mass,
@@ -100,12 +97,9 @@ def row_gradient_kernel(
         z = transformed(
             raw, bias_ptr, safe_columns, bias_step, inner, outer, CAPPED, EXACT
         )  # fmt: skip
-        if to_mean_ptr is not None:
-            weights = mean_weights_of(
-                mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
-            )
-        else:
-            weights = tl.zeros((1, COLUMNS), tl.float32)
+        weights = mean_weights_of(
+            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+        )
         gradient = spread(
             z, columns, labels, weights, shift, total, entropy, square, best,
             to_gap, to_target, to_entropy, to_square, to_mean, to_shift, outer,

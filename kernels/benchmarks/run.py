@@ -24,14 +24,18 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 CPU_SHAPES = [(n, v, d) for n in (1024, 4096) for v in (32000, 128000) for d in (512, 1024)]
 GPU_SHAPES = [(8192, 256000, 2304), (8192, 128256, 4096)]
+LARGE_PAGES = ", large pages"
+"""After a method's name: torch asks the system for large pages, which is read as it starts."""
 CPU_METHODS = (
     "products",
     "products, 256 rows",
     "eager",
+    "eager" + LARGE_PAGES,
     "torch.compile",
     "torch chunked, auto",
     "torch chunked, 256 rows",
     "torch chunked, 512 rows",
+    "torch chunked, 512 rows" + LARGE_PAGES,
     "lossviz",
     "lossviz, per row",
 )
@@ -184,9 +188,12 @@ def compare(
         for method in methods:
             command = [sys.executable, "-m", "lossviz.kernels.benchmarks.run", "--one"]
             command += ["--shape", ",".join(map(str, shape)), "--dtype", dtype]
-            command += ["--method", method, "--device", options.device]
+            command += ["--method", method.removesuffix(LARGE_PAGES), "--device", options.device]
             command += ["--repeats", str(options.repeats)]
-            run = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+            large = {"THP_MEM_ALLOC_ENABLE": "1"} if method.endswith(LARGE_PAGES) else {}
+            run = subprocess.run(
+                command, capture_output=True, text=True, env={**os.environ, **large}
+            )
             if run.returncode:
                 reason = run.stderr.strip().splitlines()[-1:] or ["no message"]
                 print(f"{shape} {dtype} {method}: not run ({reason[0]})")
@@ -210,7 +217,7 @@ def compare(
         }
         records.append(record)
         print(
-            f"{shape} {dtype} {method:24s} cpu {record['cpu_seconds']['p50']:8.3f} s  wall "
+            f"{shape} {dtype} {method:36s} cpu {record['cpu_seconds']['p50']:8.3f} s  wall "
             f"{record['wall_seconds']['p50']:8.3f} s  {record['peak_bytes'] / 2**20:8.0f} MiB",
             flush=True,
         )

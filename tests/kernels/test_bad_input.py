@@ -281,6 +281,10 @@ def test_a_plan_is_made_for_sizes_that_exist():
         plan(8, 0, 8)
     with refuses(TypeError, "dtype", "torch.int64"):
         plan(8, 8, 8, torch.int64)
+    with refuses(ValueError, "device", "'gpu'"):
+        plan(8, 8, 8, device="gpu")
+    with refuses(TypeError, "device", "0"):
+        plan(8, 8, 8, device=0)
     with refuses(ValueError, "impl", "'fast'"):
         plan(8, 8, 8, impl="fast")
     with refuses(ValueError, "memory_budget", "0"):

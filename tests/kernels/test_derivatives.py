@@ -216,3 +216,25 @@ def test_operators_pass_torchs_own_check(dtype, strided):
     for mean_weight in (None, torch.full((5,), 1 / 5, dtype=wide)):
         for operator, arguments in operator_calls(head, mean_weight):
             torch.library.opcheck(operator, arguments)
+
+
+@each_path
+def test_a_batch_of_factors_arriving_at_a_mean_scales_its_gradient(impl):
+    head = small()
+    loss = of_leaves(head, impl=impl)(*head.leaves)
+    factors = torch.tensor([1.0, -2.0, 0.0], dtype=loss.dtype)
+    batched = torch.autograd.grad(loss, head.leaves, factors, is_grads_batched=True)
+    once = torch.autograd.grad(of_leaves(head, impl=impl)(*head.leaves), head.leaves)
+    for many, one in zip(batched, once, strict=True):
+        torch.testing.assert_close(many, factors.view(-1, *[1] * one.ndim) * one)
+
+
+def test_gradients_of_a_kept_graph_are_not_those_handed_out_before():
+    head = small()
+    loss = of_leaves(head)(*head.leaves)
+    first = torch.autograd.grad(loss, head.leaves, retain_graph=True)
+    kept = [gradient.clone() for gradient in first]
+    for gradient in first:
+        gradient.fill_(torch.nan)  # an optimiser may do anything with them
+    second = torch.autograd.grad(loss, head.leaves)
+    torch.testing.assert_close(list(second), kept)
