@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from . import (
+    adaptive,
     adversarial,
     binned,
     compsum,
@@ -23,6 +24,7 @@ from . import (
     robust,
     spherical,
     svm,
+    zloss,
 )
 from .adversarial import adv_comp_sum_at, trades_at, train_adv_comp_sum, train_trades
 from .bins import c51_projection, c51_target, hl_gauss_target, two_hot_target
@@ -43,8 +45,8 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "symmetric_ce": relatives.SYMMETRIC_CE,
         "adv_comp_sum": adversarial.ADV_COMP_SUM,
         "ldr_kl": robust.LDR_KL,
-        "aldr_kl": robust.ALDR_KL,
-        "spherical_z_loss": spherical.SPHERICAL_Z_LOSS,
+        "aldr_kl": adaptive.ALDR_KL,
+        "spherical_z_loss": zloss.SPHERICAL_Z_LOSS,
         "taylor_softmax": spherical.TAYLOR_SOFTMAX,
         "spherical_softmax": spherical.SPHERICAL_SOFTMAX,
         "two_hot": binned.TWO_HOT,

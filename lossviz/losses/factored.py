@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 
 from .checks import check_labels
-from .spherical import EPS, LOCATION, SHARPNESS
+from .spherical import EPS
+from .zloss import LOCATION, SHARPNESS
 
 
 class SphericalLoss(Protocol):

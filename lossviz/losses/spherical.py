@@ -1,13 +1,16 @@
-r"""The spherical family: losses that see the scores only through their sum, their squares' sum and
-the target's score.
+r"""The Taylor and the spherical softmax: log-losses with a square in the place of the exponential.
 
-For a last linear layer these three numbers, and the exact gradient step, can be had at a cost that
-does not grow with the number of classes. The functions here are the losses, not that algorithm.
+.. math:: \ell = -\log \frac{(o_y + c)^2 + \epsilon}{\sum_k \big((o_k + c)^2 + \epsilon\big)} ,
+
+with c = 0 for the spherical softmax, and c and epsilon both 1 for the Taylor softmax. Like the
+Z-loss in module `zloss` they are of the spherical family: losses that see the scores only through
+their sum, their squares' sum and the target's score. For a last linear layer these three numbers,
+and the exact gradient step, can be had at a cost that does not grow with the number of classes. The
+functions here are the losses, not that algorithm, which is in module `factored`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,86 +25,6 @@ if TYPE_CHECKING:
     import sympy as sp
 
 INFINITY = float("inf")
-
-SHARPNESS = Parameter(
-    name="a",
-    symbol="a",
-    default=1.0,
-    low=0.0,
-    high=INFINITY,
-    low_open=True,
-    slider=(0.2, 10.0, 0.1),
-    meaning="how sharply the loss bends at z = b",
-    at_low="nearly linear in the standardised score",
-    at_high="the hinge max(0, b - z)",
-)
-LOCATION = Parameter(
-    name="b",
-    symbol="b",
-    default=0.0,
-    low=-INFINITY,
-    high=INFINITY,
-    slider=(-2.0, 4.0, 0.1),
-    meaning="standardised target score from which on an example counts as right",
-    at_low="every example is right: the loss is nearly 0",
-    at_high="no example is right: the loss is nearly linear",
-)
-
-
-def spherical_z_loss(
-    logits: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    a: float = 1.0,
-    b: float = 0.0,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> torch.Tensor:
-    r"""Z-loss of the spherical family: softplus of the standardised target score.
-
-    .. math:: \ell = \frac1a \log\big(1 + e^{a (b - z)}\big), \qquad
-              z = \frac{o_y - \mu}{\sigma},
-
-    with the mean :math:`\mu` and the population standard deviation :math:`\sigma` of the K scores.
-
-    Parameters
-    ----------
-    logits : floating tensor (..., K), the scores o, classes last; computed in float64.
-    target : integer tensor (...), labels in [0, K) or `ignore_index`.
-    a : number in (0, inf), default 1: sharpness.
-    b : number, default 0: location, in standard deviations.
-    ignore_index : label of the rows left out, default -100.
-    reduction : "mean" over kept rows (default), "sum" or "none".
-
-    Returns
-    -------
-    Loss in the dtype of `logits`; scalar, or (...) for "none". Not in nats: it is no
-    log-probability. A row of equal scores has z = 0 and gradient 0 by convention.
-
-    Raises
-    ------
-    As `comp_sum`; ValueError for a <= 0 or an infinite b.
-
-    Notes
-    -----
-    Not the z-loss of language models, which is the squared log-partition function. The authors'
-    code sums over the batch. Source: de Brébisson and Vincent (2016), the Z-loss.
-    """
-    a, b = SHARPNESS.check(a), LOCATION.check(b)
-    check_reduction(reduction)
-    labels, kept = check_labels(logits, target, ignore_index)
-    scores = logits.to(row_dtype(logits))
-    # Equal scores must centre to exact zeros, and no square may overflow or vanish: shift and scale
-    # by constants that the loss does not see.
-    scores = scores - scores.detach().amax(-1, keepdim=True)
-    width = scores.detach().abs().amax(-1, keepdim=True)
-    scores = scores / torch.where(width == 0, 1.0, width)
-    centred = scores - scores.mean(-1, keepdim=True)
-    variance = centred.square().mean(-1)
-    flat = variance == 0
-    chosen = centred.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    z = torch.where(flat, 0.0, chosen / torch.where(flat, 1.0, variance).sqrt())
-    return reduce_rows(-F.logsigmoid(a * (z - b)) / a, kept, reduction, logits.dtype)
 
 
 def taylor_softmax(
@@ -135,11 +58,8 @@ def taylor_softmax(
     q >= 1/2, so every class keeps some probability, and a very negative score raises a class's
     probability again. Source: de Brébisson and Vincent (2016), an exploration of alternatives.
     """
-    check_reduction(reduction)
-    labels, kept = check_labels(logits, target, ignore_index)
-    scores, size = _scaled(logits)
-    weights = ((1 / size).square() + (1 / size + scores).square()) / 2
-    return reduce_rows(_log_loss(weights, labels), kept, reduction, logits.dtype)
+    # q is half of (o + 1)^2 + 1, and a factor of all weights cancels
+    return _log_loss_of_squares(logits, target, 1.0, 1.0, ignore_index, reduction)
 
 
 EPS = Parameter(
@@ -189,53 +109,34 @@ def spherical_softmax(
     Blind to the sign of a score: predict with the largest absolute score. The gradient vanishes at
     scores of 0. Source: de Brébisson and Vincent (2016), an exploration of alternatives.
     """
-    eps = EPS.check(eps)
+    return _log_loss_of_squares(logits, target, 0.0, EPS.check(eps), ignore_index, reduction)
+
+
+def _log_loss_of_squares(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    shift: float,
+    eps: float,
+    ignore_index: int,
+    reduction: str,
+) -> torch.Tensor:
+    """-log of the target's share of the weights (o + shift)^2 + eps, exact near a share of 1."""
     check_reduction(reduction)
     labels, kept = check_labels(logits, target, ignore_index)
-    scores, size = _scaled(logits)
-    weights = scores.square() + eps / size.square()
-    return reduce_rows(_log_loss(weights, labels), kept, reduction, logits.dtype)
-
-
-def _scaled(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores divided by max(1, largest size), and that number: their squares cannot overflow."""
-    scores = logits.to(row_dtype(logits))
+    scores = logits.to(row_dtype(logits)) + shift
+    # the share does not see a common factor, and squares of numbers up to 1 cannot overflow
     size = scores.detach().abs().amax(-1, keepdim=True).clamp_min(1.0)
-    return scores / size, size
-
-
-def _log_loss(weights: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """-log of the target's share of the weights (..., K), exact where the share is nearly 1."""
+    weights = (scores / size).square() + eps / size / size
     index = labels.unsqueeze(-1)
-    others = torch.where(
-        torch.arange(weights.shape[-1], device=weights.device) == index, 0.0, weights
-    )
-    return torch.log1p(others.sum(-1) / weights.gather(-1, index).squeeze(-1))
+    is_target = torch.arange(logits.shape[-1], device=logits.device) == index
+    others = torch.where(is_target, 0.0, weights).sum(-1)
+    rows = torch.log1p(others / weights.gather(-1, index).squeeze(-1))
+    return reduce_rows(rows, kept, reduction, logits.dtype)
 
 
 # --- declarations ---------------------------------------------------------------------------------
 
-Z_LOSS = Source(
-    "debrebisson2016zloss",
-    "definition of the Z-loss",
-    "the authors' code adds 1e-12 to the standard deviation, computes the variance as a difference "
-    "of large numbers and sums over the batch; we do none of this",
-)
 EXPLORATION = Source("debrebisson2016exploration", "definition of the Taylor and spherical softmax")
-
-
-def _z_form(scores: Sequence[sp.Expr], target: int) -> sp.Expr:
-    import sympy as sp
-
-    count = len(scores)
-    lead = sp.Add(*(scores[target] - score for score in scores)) / count
-    pairs = [(scores[i] - scores[j]) ** 2 for i in range(count) for j in range(i)]
-    spread = sp.Add(*pairs)
-
-    def softplus(z: sp.Expr) -> sp.Expr:
-        return sp.log(1 + sp.exp(SHARPNESS.sympy * (LOCATION.sympy - z))) / SHARPNESS.sympy
-
-    return sp.Piecewise((softplus(lead * count / sp.sqrt(spread)), spread > 0), (softplus(0), True))
 
 
 def _taylor_form(scores: Sequence[sp.Expr], target: int) -> sp.Expr:
@@ -252,27 +153,6 @@ def _share_form(weights: Sequence[sp.Expr], target: int) -> sp.Expr:
     return sp.log(sp.Add(*weights) / weights[target])
 
 
-def _affine() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    moved = spherical_z_loss(7.0 * logits - 30.0, target, reduction="none")
-    return moved, spherical_z_loss(logits, target, reduction="none")
-
-
-def _z_hinge() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    z = (logits - logits.mean(1, keepdim=True)) / logits.std(1, correction=0, keepdim=True)
-    hinge = (1.0 - z.gather(1, target[:, None]).squeeze(1)).clamp_min(0.0)
-    ours = spherical_z_loss(logits, target, a=1e9, b=1.0, reduction="none")
-    return 1.0 + ours, 1.0 + hinge
-
-
-def _floor() -> tuple[torch.Tensor, torch.Tensor]:
-    logits = torch.eye(5, dtype=torch.float64)
-    ours = spherical_z_loss(logits, torch.arange(5), a=2.0, b=0.5, reduction="none")
-    floor = math.log1p(math.exp(2.0 * (0.5 - math.sqrt(4)))) / 2.0
-    return ours, torch.full((5,), floor, dtype=torch.float64)
-
-
 def _small_scores() -> tuple[torch.Tensor, torch.Tensor]:
     logits, target = example_logits()
     small = 1e-4 * logits
@@ -287,63 +167,6 @@ def _sign_blind() -> tuple[torch.Tensor, torch.Tensor]:
     return ours, spherical_softmax(logits.abs(), target, reduction="none")
 
 
-SPHERICAL_Z_LOSS = Loss(
-    key="spherical_z_loss",
-    title="Z-loss of the spherical family",
-    family="spherical",
-    function=spherical_z_loss,
-    summary="Softplus of the standardised target score: blind to shift and scale.",
-    latex=r"\ell(o, y) = \frac1a \log\big(1 + e^{a (b - z_y)}\big), \qquad "
-    r"z_k = \frac{o_k - \mu}{\sigma}",
-    gradient=r"\frac{\partial \ell}{\partial o_k} = -\frac{\mathrm{sigmoid}(a (b - z_y))}{\sigma} "
-    r"\Big([k = y] - \frac1K - \frac{z_y z_k}{K}\Big)",
-    inputs=CLASS_LOGITS,
-    parameters=(SHARPNESS, LOCATION),
-    form=SymbolicForm(_z_form, over="logits"),
-    source=Z_LOSS,
-    properties=(
-        Property(
-            "invariant",
-            r"Unchanged by $o \to s\, o + t$ for $s > 0$; so the gradient sums to zero, is "
-            r"orthogonal to $o$ and is divided by $s$ when the scores are multiplied by $s$.",
-            source=Z_LOSS,
-        ),
-        Property(
-            "positive floor",
-            r"$z_y \le \sqrt{K - 1}$, so the loss never falls below "
-            r"$\frac1a \log(1 + e^{a (b - \sqrt{K - 1})})$.",
-        ),
-        Property(
-            "two classes",
-            r"With K = 2 the standardised score is $\pm 1$: the loss only says right or wrong, and "
-            "its gradient is zero.",
-        ),
-        Property(
-            "not convex",
-            "A function of direction alone that is not constant cannot be convex.",
-        ),
-        Property(
-            "cheap",
-            "A function of the sum, the sum of squares and the target's score: an exact gradient "
-            "step of the last layer at a cost independent of K exists.",
-            "quoted",
-            Source("vincent2015efficient", "the spherical family"),
-        ),
-    ),
-    limits=(
-        Limit("invariant to shift and positive scale", _affine),
-        Limit("a to infinity is the hinge (both sides plus 1)", _z_hinge, rtol=1e-8),
-        Limit("a one-hot row of scores attains the floor", _floor),
-    ),
-    stability="Shift by the largest score, scale, then a two-pass variance: the one-pass variance "
-    "of the authors' code loses all digits for scores far from 0 (unit variance around 10,000 in "
-    "float32 can come out negative). The gradient grows like 1/sigma for nearly equal scores.",
-    notes="The name is taken twice: in language models z-loss means the squared log-partition "
-    "function, another thing. At equal scores the loss is discontinuous; we return its value at "
-    "z = 0 and gradient 0 there, so do not start from a last layer of zeros.",
-    related=("taylor_softmax", "spherical_softmax", "cross_entropy"),
-)
-
 TAYLOR_SOFTMAX = Loss(
     key="taylor_softmax",
     title="Taylor softmax loss",
@@ -357,6 +180,10 @@ TAYLOR_SOFTMAX = Loss(
     form=SymbolicForm(_taylor_form, over="logits"),
     source=EXPLORATION,
     properties=(
+        Property(
+            "a spherical softmax",
+            r"$2\, q(o) = (o + 1)^2 + 1$: the spherical softmax of $o + 1$ with $\epsilon = 1$.",
+        ),
         Property(
             "full support",
             r"$q \ge \frac12$, with equality at $o = -1$: no class has probability 0.",
@@ -375,8 +202,8 @@ TAYLOR_SOFTMAX = Loss(
         ),
     ),
     limits=(Limit("small scores: close to cross-entropy", _small_scores, rtol=1e-10),),
-    stability="q is computed as half of 1 + (1 + o)^2, a sum of positive terms, on scores scaled "
-    "to at most 1; -log p as log1p of the odds against the target.",
+    stability="2 q is computed as (o + 1)^2 + 1, a sum of positive terms, scaled so that no square "
+    "overflows; -log p as log1p of the odds against the target.",
     related=("spherical_softmax", "spherical_z_loss", "cross_entropy"),
 )
 

@@ -13,10 +13,10 @@ from typing import Any
 import sympy as sp
 import torch
 
-from . import palette
 from .ball_picture import EXTENT, GRID, NORMS, bars, layout_signals, plane, plane_x, plane_y
+from .dragging import HANDLE, contour_spec, drag_signals
 from .flow import formula, signal
-from .live import WIDTH, Choice, Handle, LiveFigure, Slider
+from .live import Choice, LiveFigure, Slider
 from .subject import Subject
 from .vega_expression import vega_expression
 from .views import LEFT, TOP, colour_key, contour_data
@@ -103,7 +103,7 @@ def ball(
             "beyond the dashed line the network is wrong. The grey part of the last bar is ν "
             "times the farthest that the ball moves the differences of the logits."
         ),
-        handles=(Handle("at", "drag"),),
+        handles=(HANDLE,),
         renderer="canvas",
     )
 
@@ -156,25 +156,16 @@ def _spec(
     ]
     # circles are for the target, whatever its number
     classes = [target, *(k for k in range(others + 1) if k != target)]
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            {"name": "container", "value": WIDTH},
-            *palette.colour_signals(),
+    return contour_spec(
+        signals=[
             *layout_signals(),
-            {
-                "name": "drag",
-                "value": [0, 0],
-                "on": [{"events": "@plane_surface:click", "update": "[x(), y()]"}],
-            },
-            *({"name": c.signal, "value": c.value, "on": _moves(c.signal)} for c in controls),
+            *drag_signals("plane", controls, _moves()),
             {"name": "networks", "value": leads},
             signal("leads", f"networks[indexof({list(_options(controls))!r}, network)]"),
             {"name": "levels", "value": LEVELS},
             *_reading_signals(),
         ],
-        "data": [
+        data=[
             *contour_data(
                 "plane",
                 (GRID, GRID),
@@ -191,20 +182,10 @@ def _spec(
             {"name": "dots", "values": dots},
             *_ball_data(subject, others),
         ],
-        "scales": [
-            {
-                "name": "level",
-                "type": "log",
-                "domain": [LEVELS[0], LEVELS[-1]],
-                "range": palette.colour("ramp"),
-                "interpolate": "lab",
-                "clamp": True,
-            },
-            {"name": "shape", "type": "ordinal", "domain": classes, "range": list(SHAPES)},
-        ],
-        "marks": [plane(target), *bars(), colour_key(LEVELS, "loss of the point, were it there")],
-        "config": palette.vega_config(),
-    }
+        level={"type": "log", "domain": [LEVELS[0], LEVELS[-1]]},
+        scales=[{"name": "shape", "type": "ordinal", "domain": classes, "range": list(SHAPES)}],
+        marks=[plane(target), *bars(), colour_key(LEVELS, "loss of the point, were it there")],
+    )
 
 
 def _options(controls: tuple[Slider | Choice, ...]) -> tuple[str, ...]:
@@ -212,17 +193,13 @@ def _options(controls: tuple[Slider | Choice, ...]) -> tuple[str, ...]:
     return options
 
 
-def _moves(name: str) -> list[dict[str, Any]]:
-    """How dragging sets a coordinate of the point; nothing for other signals."""
-    pixel = {
-        "x": f"(drag[0] - {LEFT}) / side - 0.5",
-        "y": f"0.5 - (drag[1] - {TOP}) / side",
-    }
-    if name not in pixel:
-        return []
+def _moves() -> dict[str, str]:
+    """How dragging sets the coordinates of the point."""
+    share = {"x": f"(drag[0] - {LEFT}) / side - 0.5", "y": f"0.5 - (drag[1] - {TOP}) / side"}
     free = EXTENT - REACH
-    update = f"clamp({2 * EXTENT} * ({pixel[name]}), {-free}, {free})"
-    return [{"events": {"signal": "drag"}, "update": update}]
+    return {
+        name: f"clamp({2 * EXTENT} * ({place}), {-free}, {free})" for name, place in share.items()
+    }
 
 
 def _reading_signals() -> list[dict[str, Any]]:

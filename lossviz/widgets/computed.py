@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import palette
+from .dragging import HANDLE, contour_spec, drag_signals
 from .flow import formula, signal
-from .live import WIDTH, Choice, Handle, LiveFigure, Slider
+from .live import Choice, LiveFigure, Slider
 from .panels import axis, dot, line
 from .views import FOOT, LOWEST, TOP, click_area, colour_key, contour_data, contour_mark, ring
 
@@ -75,7 +76,7 @@ def surface(
             f"show the {value} along either axis through the point at {where}."
         ),
         caption=caption or f"{drawn}: drag the ringed point. The curves are the cuts through it.",
-        handles=(Handle("at", "drag"),),
+        handles=(HANDLE,),
         renderer="canvas",
     )
 
@@ -167,45 +168,28 @@ def _spec(
         "surface", (count, count), "side", [formula("value", "shown[datum.index]")]
     )
     up = axis(value, f"[{room[0]!r}, {room[1]!r}]", type="log" if log else "linear")
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            {"name": "container", "value": WIDTH},
-            *palette.colour_signals(),
+    return contour_spec(
+        signals=[
             *_layout_signals(),
-            {
-                "name": "drag",
-                "value": [0, 0],
-                "on": [{"events": "@surface_surface:click", "update": "[x(), y()]"}],
-            },
-            *({"name": c.signal, "value": c.value, "on": _moves(c, x, y)} for c in controls),
+            *drag_signals("surface", controls, _moves(x, y)),
             {"name": "stack", "value": stack},
             {"name": "levels", "value": levels},
             *_reading_signals(x, y, frames, count, value),
         ],
-        "data": [
+        data=[
             *cells,
-            *(_cut(*cut, count) for cut in (("across", x, "row", 1), ("upwards", y, "column", 0))),
+            _cut("across", x, f"row * {count} + datum.k", count),
+            _cut("upwards", y, f"({count - 1} - datum.k) * {count} + column", count),
             {"name": "path", "values": [{"x": p, "y": q} for p, q in way.round(6).tolist()]},
         ],
-        "scales": [
-            {
-                "name": "level",
-                "domain": sorted(anchors),
-                "range": palette.colour("ramp"),
-                "interpolate": "lab",
-                "clamp": True,
-            }
-        ],
-        "marks": [
+        level={"domain": sorted(anchors)},
+        marks=[
             _picture(x, y, count),
             _panel("across", x, "0", up, levels),
             _panel("upwards", y, "below", up, levels),
             colour_key(levels, value, LEFT),
         ],
-        "config": palette.vega_config(),
-    }
+    )
 
 
 def _layout_signals() -> list[dict[str, Any]]:
@@ -229,15 +213,14 @@ def _layout_signals() -> list[dict[str, Any]]:
     ]
 
 
-def _moves(control: Slider | Choice, x: Slider, y: Slider) -> list[dict[str, Any]]:
-    """How dragging sets a coordinate of the point: to the nearest stop."""
-    pixel = {x.signal: f"drag[0] - {LEFT}", y.signal: f"{TOP} + side - drag[1]"}
-    if not isinstance(control, Slider) or control.signal not in pixel:
-        return []
-    steps = _count(control) - 1
-    place = f"clamp(round(({pixel[control.signal]}) / side * {steps}), 0, {steps})"
-    update = f"{control.start!r} + {control.step!r} * {place}"
-    return [{"events": {"signal": "drag"}, "update": update}]
+def _moves(x: Slider, y: Slider) -> dict[str, str]:
+    """How dragging sets the coordinates of the point: to the nearest stops."""
+    moves = {}
+    for control, pixel in ((x, f"drag[0] - {LEFT}"), (y, f"{TOP} + side - drag[1]")):
+        steps = _count(control) - 1
+        stop = f"clamp(round(({pixel}) / side * {steps}), 0, {steps})"
+        moves[control.signal] = f"{control.start!r} + {control.step!r} * {stop}"
+    return moves
 
 
 def _reading_signals(
@@ -273,13 +256,8 @@ def _along(slider: Slider, place: str) -> str:
     return f"side * ({place} - {slider.start!r}) / {slider.stop - slider.start!r}"
 
 
-def _cut(name: str, slider: Slider, fixed: str, axis: int, count: int) -> dict[str, Any]:
-    """The rows of a curve through the point: along the row, or along the column."""
-    index = (
-        f"row * {count} + datum.k"
-        if fixed == "row"
-        else f"({count - 1} - datum.k) * {count} + column"
-    )
+def _cut(name: str, slider: Slider, index: str, count: int) -> dict[str, Any]:
+    """The rows of a curve through the point, where `index` is the place of value ``datum.k``."""
     return {
         "name": name,
         "transform": [

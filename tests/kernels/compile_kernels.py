@@ -1,9 +1,12 @@
 """Compiles every kernel for a GPU that need not be there; run as a program, by test_triton.py.
 
-Its own process, because Triton either interprets or compiles for as long as a process lives.
+Its own process, because Triton either interprets or compiles for as long as a process lives. With
+the tiles planned for a GPU, the kernels of a plain loss must keep everything in registers.
 """
 
 import os
+import subprocess
+import tempfile
 
 os.environ.pop("TRITON_INTERPRET", None)
 os.environ["TRITON_DEFAULT_FP_FUSION"] = "1"  # else Triton warns
@@ -15,6 +18,7 @@ from triton.compiler import ASTSource
 
 from lossviz.kernels.triton_kernels import gradient_kernel, sums_kernel
 from lossviz.kernels.triton_row_kernels import row_gradient_kernel, row_sums_kernel
+from lossviz.kernels.triton_tiling import AMPERE, HOPPER, SINGLE, Tiles
 
 ALWAYS = {
     "x_ptr", "weight_ptr", "label_ptr", "raw_ptr", "out_ptr", "target_ptr", "shift_ptr",
@@ -24,34 +28,71 @@ POINTED = {
     "x_ptr": "bf16", "weight_ptr": "bf16", "bias_ptr": "bf16", "out_ptr": "bf16",
     "label_ptr": "i64", "best_ptr": "i64", "skip_ptr": "i1",
 }  # fmt: skip
-CONSTANTS = {
-    "EXACT": False, "FACTOR": tl.bfloat16, "PRECISION": "ieee", "ROWS": 64, "COLUMNS": 64,
-    "DEPTH": 32,
-}  # fmt: skip
+SMALL = Tiles(64, 64, 32, 4, 3)
 
 
-def compile_for_gpu(kernel: triton.JITFunction, everything: bool, ones: bool) -> None:
-    """With every option or none; Triton makes constants of integers that are 1."""
-    constants = {**CONSTANTS, "CAPPED": everything, "DENSE": everything}
-    signature, values = {}, {}
+def compile_for_gpu(
+    kernel: triton.JITFunction,
+    *,
+    everything: bool = False,
+    ones: tuple[str, ...] = (),
+    tiles: Tiles = SMALL,
+    capability: int = 90,
+    dtype: str = "bf16",
+) -> bytes:
+    """The machine code with every option or none; Triton makes constants of integers that are 1."""
+    constants = {
+        "EXACT": False, "FACTOR": {"bf16": tl.bfloat16, "fp32": tl.float32}[dtype],
+        "PRECISION": "ieee", "CAPPED": everything, "DENSE": everything,
+        "ROWS": tiles.rows, "COLUMNS": tiles.columns, "DEPTH": tiles.depth,
+    }  # fmt: skip
+    signature, values, hints = {}, {}, {}
     for index, name in enumerate(kernel.arg_names):
+        place = (index,)
         if name in constants:
-            signature[name], values[(index,)] = "constexpr", constants[name]
+            signature[name], values[place] = "constexpr", constants[name]
         elif name.endswith("_ptr") and (everything or name in ALWAYS):
-            signature[name] = "*" + POINTED.get(name, "fp32")
+            signature[name] = "*" + POINTED.get(name, "fp32").replace("bf16", dtype)
+            hints[place] = [["tt.divisibility", 16]]
         elif name.endswith("_ptr"):
-            signature[name], values[(index,)] = "constexpr", None
+            signature[name], values[place] = "constexpr", None
         elif name in ("inner", "outer"):
             signature[name] = "fp32"
-        elif ones:
-            signature[name], values[(index,)] = "constexpr", 1
+        elif name in ones:
+            signature[name], values[place] = "constexpr", 1
         else:
             signature[name] = "i32"
-    source = ASTSource(kernel, signature, values)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
-    assert compiled.asm["cubin"], kernel
+            hints[place] = [["tt.divisibility", 16]]
+    compiled = triton.compile(
+        ASTSource(kernel, signature, values, hints),
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": tiles.warps, "num_stages": tiles.stages},
+    )
+    return compiled.asm["cubin"]
 
 
+def spilled(code: bytes) -> int:
+    """Bytes of a thread's stack, where registers go that do not fit."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+        command = [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(told.split("STACK:")[1].split()[0])
+
+
+LAID_OUT = ("x_depth", "weight_depth", "mean_column", "bias_step")  # 1 where rows are contiguous
 for kernel in (sums_kernel, gradient_kernel, row_sums_kernel, row_gradient_kernel):
-    for everything, ones in ((False, True), (True, False)):
-        compile_for_gpu(kernel, everything, ones)
+    integers = tuple(name for name in kernel.arg_names if not name.endswith("_ptr"))
+    assert compile_for_gpu(kernel, everything=True), kernel
+    assert compile_for_gpu(kernel, ones=integers), kernel
+for kernel in (sums_kernel, gradient_kernel):
+    for tiles, capability, dtype in (
+        (HOPPER, 90, "bf16"),
+        (AMPERE, 80, "bf16"),
+        (SINGLE, 90, "fp32"),
+    ):
+        code = compile_for_gpu(
+            kernel, ones=LAID_OUT, tiles=tiles, capability=capability, dtype=dtype
+        )
+        assert spilled(code) == 0, (kernel, tiles)
