@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..losses import Loss
-from . import palette
+from .dragging import contour_spec
 from .flow import (
     Q,
     arguments,
@@ -24,7 +24,7 @@ from .flow import (
     softmax,
     written,
 )
-from .live import WIDTH, Handle, LiveFigure, Slider
+from .live import Handle, LiveFigure, Slider
 from .sampled import sampled
 from .subject import Subject, declaration
 from .vega_expression import vega_expression
@@ -109,32 +109,18 @@ def landscape(
 
 
 def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            {"name": "container", "value": WIDTH},
-            *palette.colour_signals(),
+    return contour_spec(
+        signals=[
             *_layout_signals(),
             *_drag_signals(),
             *({"name": c.signal, "value": c.value, "on": _moves(c.signal)} for c in controls),
             *flow_signals(subject),
             *_reading_signals(subject),
         ],
-        "data": [*_grid_data(subject), *flow_data()],
-        "scales": [
-            {
-                "name": "level",
-                "type": "log",
-                "domain": [LEVELS[0], LEVELS[-1]],
-                "range": palette.colour("ramp"),
-                "interpolate": "lab",
-                "clamp": True,
-            }
-        ],
-        "marks": [plane(), simplex(), colour_key()],
-        "config": palette.vega_config(),
-    }
+        data=[*_grid_data(subject), *flow_data()],
+        level={"type": "log", "domain": [LEVELS[0], LEVELS[-1]]},
+        marks=[plane(), simplex(), colour_key()],
+    )
 
 
 def _layout_signals() -> list[dict[str, Any]]:
