@@ -76,15 +76,21 @@ def under_autocast(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """What autocast would make of a linear layer's arguments."""
     device = input.device.type
-    if not torch.is_autocast_enabled(device) or input.dtype == torch.float64:
+    if not _autocasts(input) or input.dtype == torch.float64:
         return input, weight, bias
     dtype = torch.get_autocast_dtype(device)
     return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
+def _autocasts(tensor: torch.Tensor) -> bool:
+    device = tensor.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def _same_dtype(name: str, tensor: torch.Tensor, input: torch.Tensor) -> None:
-    # autocast brings them together
-    if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+    # autocast brings them together, but leaves float64 alone
+    brought = _autocasts(input) and torch.float64 not in (tensor.dtype, input.dtype)
+    if tensor.dtype != input.dtype and not brought:
         raise TypeError(
             f"{name} must have the dtype of input, {input.dtype}, got {tensor.dtype}; cast one, "
             "or use torch.autocast"
@@ -137,6 +143,8 @@ def split_target(
     if target.device.type == "cuda" or torch.compiler.is_compiling():
         if torch._C._functorch.get_dynamic_layer_stack_depth() == 0:  # vmap cannot map this
             torch._assert_async(~outside.any(), "a target lies outside [0, V)")
+    elif is_transformed(target):
+        target = torch.where(outside, num_classes, target)  # which indexing refuses, mapped or not
     elif seen(outside):
         raise ValueError(
             f"target must lie in [0, {num_classes}) or equal ignore_index={ignore_index}, "
@@ -145,13 +153,26 @@ def split_target(
     return torch.where(kept, target, -1), kept
 
 
+def is_transformed(tensor: torch.Tensor) -> bool:
+    """Whether forward mode, vmap or another transform of torch.func looks at a tensor."""
+    functorch = torch._C._functorch
+    if torch.compiler.is_compiling():  # tensors tell nothing then, the transforms around them do
+        return functorch.get_dynamic_layer_stack_depth() > 0
+    if functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(tensor):
+        return True
+    return torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
+
+
 def check_number(
     name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False
 ) -> float:
     """Return `value` as a float in [low, high] (or (low, high]); raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     inside = low < number if open_low else low <= number
     if not (inside and number <= high) or abs(number) == math.inf:
         left = "(" if open_low or math.isinf(low) else "["

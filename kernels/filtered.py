@@ -23,6 +23,7 @@ from .checks import (
     under_autocast,
 )
 from .chunked import Head, Needs
+from .ops import refuse_second_derivatives
 from .statistics import Want, finish, finite_shift, softplus
 from .tiles import Saved, Transform, Upstream
 
@@ -139,8 +140,8 @@ class _FilteredGap(torch.autograd.Function):
         return gap, skipped
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gap: torch.Tensor, _: torch.Tensor) -> Any:
+        refuse_second_derivatives()
         input, weight, bias, labels, shift, total, skip = ctx.saved_tensors
         grown = triton_path.gradients(
             Head(input, weight, bias, ctx.transform),

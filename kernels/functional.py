@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,10 +17,11 @@ from .checks import (
     check_shift,
     check_transform,
     holds_probabilities,
+    is_transformed,
     split_target,
     under_autocast,
 )
-from .parallel import VocabularyShard, unwrap
+from .parallel import VocabularyShard, replicated, unwrap
 from .row_losses import RowLoss, row_loss
 from .statistics import STATISTICS, Primitives, RowStatistics, Want
 from .terms import Rows, Terms, stack
@@ -100,6 +102,7 @@ def linear_cross_entropy(
     transform = check_transform(logit_scale, softcap, temperature)
     check_budget(memory_budget)
     function = row_loss(loss)
+    weight, target = replicated("weight", weight), replicated("target", target)
     input, linear_weight, linear_bias, shard = _check_head(
         input, linear_weight, linear_bias, weight, shard
     )
@@ -121,8 +124,8 @@ def linear_cross_entropy(
         if given and not terms.is_cross_entropy:
             raise ValueError(f"{name} needs loss='cross_entropy', got loss={loss!r}")
     chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
-    heads, features = inner.numel(), input.shape[-1]
-    flat = input.reshape(batch.numel(), features)
+    heads, features = math.prod(inner), input.shape[-1]
+    flat = input.reshape(math.prod(batch), features)
     weights: list[torch.Tensor] = [linear_weight]
     biases: list[torch.Tensor | None] = [linear_bias]
     if inner:  # but a lone head is not selected: that would copy its gradient
@@ -191,6 +194,7 @@ def row_statistics(
     transform = check_transform(logit_scale, softcap, temperature)
     check_budget(memory_budget)
     names = _check_names(statistics, target is not None)
+    target = replicated("target", target)
     input, linear_weight, linear_bias, shard = _check_head(
         input, linear_weight, linear_bias, None, shard
     )
@@ -201,15 +205,15 @@ def row_statistics(
     batch = input.shape[:-1]
     classes = linear_weight.shape[0] if shard is None else shard.num_classes
     if target is None:
-        labels = torch.full((batch.numel(),), -1, device=input.device)
+        labels = torch.full((math.prod(batch),), -1, device=input.device)
         kept = labels == 0
     else:
         shapes = (batch, torch.Size((*batch, classes)))
         if holds_probabilities(target, *shapes, input):
             raise TypeError(f"target must hold class indices, got dtype {target.dtype}")
         labels, kept = split_target(target.reshape(-1), ignore_index, classes)
-    chosen = _choose(impl, (input, linear_weight, linear_bias), shard)
-    flat = input.reshape(batch.numel(), input.shape[-1])
+    chosen = _choose(impl, (input, linear_weight, linear_bias, target), shard)
+    flat = input.reshape(math.prod(batch), input.shape[-1])
     rows = Rows(
         flat, linear_weight, linear_bias, labels, kept, transform, chosen, memory_budget, shard
     )
@@ -233,6 +237,8 @@ def _check_head(
     check_head(
         input, linear_weight, linear_bias, weight, None if shard is None else shard.num_classes
     )
+    if shard is not None:
+        shard.check(linear_weight)
     return *under_autocast(input, linear_weight, linear_bias), shard
 
 
@@ -240,14 +246,13 @@ def _check_names(statistics: Sequence[str] | None, has_target: bool) -> tuple[st
     known = tuple(name for name in STATISTICS if has_target or name not in NEED_TARGET)
     if statistics is None:
         return known
-    if isinstance(statistics, str):
-        statistics = (statistics,)
+    statistics = (statistics,) if isinstance(statistics, str) else tuple(statistics)
     for name in statistics:
         if name not in STATISTICS:
             raise ValueError(f"statistics must be among {STATISTICS}, got {name!r}")
         if name not in known:
             raise ValueError(f"the statistic {name!r} needs a target")
-    return tuple(statistics)
+    return statistics
 
 
 def _choose(
@@ -256,7 +261,7 @@ def _choose(
     """The path for these tensors: only the reference is differentiable in every way."""
     given = [tensor for tensor in tensors if tensor is not None]
     chosen = planning.choose(impl, given[0].device, given[0].dtype)
-    if any(map(_is_transformed, given)):
+    if any(map(is_transformed, given)):
         if impl not in ("auto", "reference"):
             raise ValueError(
                 "forward-mode derivatives and torch.func transforms need impl='reference' or "
@@ -268,11 +273,3 @@ def _choose(
             "a sharded vocabulary has no reference path: it has first derivatives only"
         )
     return chosen
-
-
-def _is_transformed(tensor: torch.Tensor) -> bool:
-    if torch.compiler.is_compiling():  # tensors tell nothing then, the transforms around them do
-        return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
-    return torch.autograd.forward_ad.unpack_dual(
-        tensor
-    ).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(tensor)

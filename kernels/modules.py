@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from lossviz.losses.checks import DTYPES
+
 from .functional import linear_cross_entropy
 
 OPTIONS = {
@@ -43,6 +45,13 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         unknown = sorted(set(options) - OPTIONS)
         if unknown:
             raise TypeError(f"options must be among {sorted(OPTIONS)}, got {unknown}")
+        for name, size, least in (("in_features", in_features, 0), ("num_classes", num_classes, 1)):
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise TypeError(f"{name} must be an int, got {size!r}")
+            if size < least:
+                raise ValueError(f"{name} must be at least {least}, got {size}")
+        if dtype not in (None, *DTYPES):
+            raise TypeError(f"dtype must be None or one of {DTYPES}, got {dtype}")
         super().__init__()
         self.linear = torch.nn.Linear(in_features, num_classes, bias, device, dtype)
         self.register_buffer("weight", weight)

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from . import chunked, planning
+from .checks import is_transformed
 from .chunked import Head, Needs, Tiling, waiting_dtype
 from .row_losses import CompSum
 from .statistics import Primitives, Sums, Want, finish, given, relative_lse, softplus
@@ -156,7 +158,12 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
-    _refuse_second_derivatives()
+    refuse_second_derivatives()
+    if any(value is not None and is_transformed(value) for value in upstream):
+        raise RuntimeError(
+            "forward-mode derivatives and vmap of the gradient of a loss per row need "
+            "impl='reference'"
+        )
     input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
     shift, target, gap, rest, entropy, square, mean, _, _ = upstream
     # what was not wanted is empty, and so is the gradient that may still arrive there
@@ -182,9 +189,34 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
     )
     of_mean_weight = None
     if ctx.needs_input_grad[4] and mean is not None:
-        head = Head(input, weight, bias, Transform(*ctx.transform), mean_weight)
-        of_mean_weight = chunked.mean_weight_gradient(head, saved[0], mean, Tiling(*ctx.walk[1:]))
+        of_mean_weight = mean_weight_gradient(
+            input, weight, bias, mean_weight, saved[0], mean, *ctx.transform, *ctx.walk[1:]
+        )
     return (*asked, None, of_mean_weight, *(None,) * 10)
+
+
+@torch.library.custom_op("lossviz::mean_weight_gradient", mutates_args=())
+def mean_weight_gradient(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mean_weight: Tensor,
+    shift: Tensor,
+    upstream: Tensor,
+    scale: float,
+    softcap: float | None,
+    temperature: float,
+    rows: int,
+    columns: int,
+) -> Tensor:
+    """Gradient of the weights of the mean logit from that of the mean logit."""
+    head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
+    return chunked.mean_weight_gradient(head, shift, upstream, Tiling(rows, columns))
+
+
+@mean_weight_gradient.register_fake
+def _(input: Tensor, weight: Tensor, bias: Tensor | None, mean_weight: Tensor, *rest: Any) -> Any:
+    return torch.empty_like(mean_weight)
 
 
 row_sums.register_autograd(_row_sums_backward, setup_context=_keep_for_row_sums)
@@ -318,7 +350,7 @@ def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
-    _refuse_second_derivatives()
+    refuse_second_derivatives()
     if upstream is None:
         return (None,) * 15
     gradients, ctx.gradients = ctx.gradients, None
@@ -332,10 +364,9 @@ def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
 
 
 def _times(gradient: Tensor, factor: Tensor) -> Tensor:
-    """The product; in place where `factor` is a number, not something that traces or is batched."""
-    functorch = torch._C._functorch
-    watched = functorch.is_functorch_wrapped_tensor, functorch.is_legacy_batchedtensor
-    if type(factor) is not Tensor or any(watches(factor) for watches in watched):
+    """The product; in place where `factor` is a plain number that nobody traces or transforms."""
+    plain = type(factor) is Tensor and not is_transformed(factor)
+    if not plain or _get_current_dispatch_mode() is not None:
         return gradient * factor
     if factor.device.type == "cpu" and factor.item() == 1:  # what loss.backward() sends
         return gradient
@@ -345,9 +376,10 @@ def _times(gradient: Tensor, factor: Tensor) -> Tensor:
 reduced_loss.register_autograd(_reduced_loss_backward, setup_context=_keep_for_reduced_loss)
 
 
-def _refuse_second_derivatives() -> None:
+def refuse_second_derivatives() -> None:
+    """Raise in a backward pass that is itself to be differentiated."""
     if torch.is_grad_enabled():
         raise RuntimeError(
             "linear_cross_entropy has first derivatives only on this path; second derivatives "
-            "(create_graph=True) need impl='reference'"
+            "(create_graph=True) need impl='reference' and the whole vocabulary in one process"
         )

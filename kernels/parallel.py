@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from .chunked import Head, Needs, Tiling
-from .ops import path
+from .ops import path, refuse_second_derivatives
 from .statistics import Primitives, Sums, Want, finish, merge
 from .tiles import Saved, Transform, Upstream
 
@@ -25,12 +25,36 @@ from .tiles import Saved, Transform, Upstream
 class VocabularyShard:
     """The classes of this process: `start` to `start` + rows of its weight, of `num_classes`.
 
-    Shards follow each other in the order of the ranks of `group`.
+    Shards follow each other in the order of the ranks of `group`, None for all processes. Raises
+    ValueError for a start outside of the vocabulary.
     """
 
-    group: dist.ProcessGroup
+    group: dist.ProcessGroup | None
     start: int
     num_classes: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.num_classes:
+            raise ValueError(
+                f"start must lie in [0, num_classes={self.num_classes}], got {self.start}"
+            )
+
+    @property
+    def processes(self) -> dist.ProcessGroup:
+        """The group; raises ValueError where there is none."""
+        group = dist.group.WORLD if self.group is None else self.group
+        if group is None:
+            raise ValueError("group must be a process group, got None and no default group")
+        return group
+
+    def check(self, linear_weight: torch.Tensor) -> None:
+        """Raise unless the rows of `linear_weight` fit into the vocabulary from `start` on."""
+        rows = linear_weight.shape[0]
+        if self.start + rows > self.num_classes:
+            raise ValueError(
+                f"linear_weight must end within the shard's num_classes={self.num_classes}, got "
+                f"{rows} rows from start={self.start} on"
+            )
 
     @classmethod
     def of(cls, linear_weight: torch.Tensor, group: dist.ProcessGroup) -> VocabularyShard:
@@ -52,12 +76,9 @@ def unwrap(
     """
     if not dist.is_available():
         return input, weight, bias, None
-    from torch.distributed.tensor import DTensor, Replicate, Shard
+    from torch.distributed.tensor import DTensor, Shard
 
-    if isinstance(input, DTensor):
-        if any(not isinstance(place, Replicate) for place in input.placements):
-            raise ValueError(f"input must be replicated, got placements {input.placements}")
-        input = input.to_local()
+    input = replicated("input", input)
     if not isinstance(weight, DTensor):
         return input, weight, bias, None
     mesh = weight.device_mesh
@@ -73,6 +94,22 @@ def unwrap(
     rows = -(-classes // mesh.size())  # as torch.chunk cuts
     start = min(rows * mesh.get_local_rank(), classes)
     return input, weight.to_local(), bias, VocabularyShard(mesh.get_group(), start, classes)
+
+
+def replicated(name: str, tensor: Any) -> Any:
+    """The local tensor of a DTensor that every process holds whole; anything else as it is.
+
+    Raises ValueError for one that is spread over processes.
+    """
+    if not dist.is_available():
+        return tensor
+    from torch.distributed.tensor import DTensor, Replicate
+
+    if not isinstance(tensor, DTensor):
+        return tensor
+    if any(not isinstance(place, Replicate) for place in tensor.placements):
+        raise ValueError(f"{name} must be replicated, got placements {tensor.placements}")
+    return tensor.to_local()
 
 
 def primitives(
@@ -115,7 +152,7 @@ class _Primitives(torch.autograd.Function):
         head = Head(input, weight, bias, transform, mean_weight)
         own = labels - shard.start
         own = torch.where((own >= 0) & (own < weight.shape[0]), own, -1)
-        sums = _exchange(_local_sums(head, own, want, impl, tiling, shard.start), shard.group)
+        sums = _exchange(_local_sums(head, own, want, impl, tiling, shard.start), shard.processes)
         row = finish(sums, labels >= 0)
         ctx.save_for_backward(
             input, weight, bias, own, mean_weight, sums.shift, sums.total, row.entropy, row.square,
@@ -130,8 +167,8 @@ class _Primitives(torch.autograd.Function):
         return (*outputs, argmax)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: torch.Tensor | None) -> Any:
+        refuse_second_derivatives()
         input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
         transform, impl, tiling, shard = ctx.settings
         known = Saved._make(saved)
@@ -144,7 +181,7 @@ class _Primitives(torch.autograd.Function):
             head, labels, known, arriving, needs, impl, tiling
         )
         if of_input is not None:
-            dist.all_reduce(of_input, group=shard.group)
+            dist.all_reduce(of_input, group=shard.processes)
             of_input = of_input.to(input.dtype)
         return of_input, of_weight, of_bias, *(None,) * 7
 

@@ -41,7 +41,9 @@ def primitives(
     if want.square:
         square = exponentials.square().sum(1)
     if want.mean and mean_weight is not None:
-        mean = torch.where(mean_weight == 0, 0.0, (logits - offset) * mean_weight).sum(1)
+        # a class of weight 0 may have a logit of -inf
+        finite = torch.where(mean_weight == 0, FAR, -torch.inf)
+        mean = ((logits - offset).clamp(min=finite) * mean_weight).sum(1)
         mass = mean_weight.sum(-1).expand_as(mean)
     target = torch.where(kept, own[:, 0], 0.0)
     return finish(Sums(target, shift, exponentials.sum(1), argmax, tilt, square, mean, mass), kept)

@@ -8,6 +8,7 @@ are differentiable. `needs` names the statistics that a loss reads. Ask for one 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +18,7 @@ import torch
 from lossviz.losses import LOSSES
 from lossviz.losses.compsum import box_cox
 
+from .checks import check_number
 from .statistics import STATISTICS, RowStatistics, softplus
 
 
@@ -126,10 +128,13 @@ class SphericalScore:
 
 @dataclass(frozen=True)
 class EntropyBonus:
-    """-log p_y - beta H(p): rewards an undecided softmax. `beta`, default 0.01."""
+    """-log p_y - beta H(p): rewards an undecided softmax. `beta`, any number, default 0.01."""
 
     beta: float = 0.01
     needs: ClassVar[tuple[str, ...]] = ("nll", "entropy")
+
+    def __post_init__(self) -> None:
+        check_number("beta", self.beta, -math.inf)
 
     def __call__(self, row: RowStatistics) -> torch.Tensor:
         return row.nll - self.beta * row.entropy
@@ -141,6 +146,9 @@ class Renyi2Bonus:
 
     beta: float = 0.01
     needs: ClassVar[tuple[str, ...]] = ("nll", "log_sum_square")
+
+    def __post_init__(self) -> None:
+        check_number("beta", self.beta, -math.inf)
 
     def __call__(self, row: RowStatistics) -> torch.Tensor:
         return row.nll + self.beta * row.log_sum_square

@@ -103,7 +103,7 @@ def merge(parts: Sequence[Sums]) -> Sums:
         largest,
         (total * factor).sum(0),
         None if argmax is None else argmax.gather(0, first)[0],
-        None if tilt is None else ((tilt + behind * total) * factor).sum(0),
+        None if tilt is None else ((tilt + behind.clamp(min=FAR) * total) * factor).sum(0),
         None if square is None else (square * factor.square()).sum(0),
         None if mean is None else (mean + given(mass) * moved).sum(0),
         None if mass is None else mass.sum(0),

@@ -102,8 +102,21 @@ class RowValues(NamedTuple):
             return values if squares is None else values + squares
         if reduction == "sum":
             return values.sum() if squares is None else values.sum() + squares.sum()
-        mean = values.sum() / self.weights.sum()
-        return mean if squares is None else mean + squares.sum() / self.kept.sum()
+        norm = self.weights.sum()
+        mean = values.sum() / divisor(norm)
+        if squares is not None:
+            mean = mean + squares.sum() / self.kept.sum().clamp(min=1)
+        return mean + nothing_kept(norm)
+
+
+def divisor(norm: torch.Tensor) -> torch.Tensor:
+    """What rows are divided by: where none is kept there is no gradient, rather than 0 / 0."""
+    return torch.where(norm == 0, 1.0, norm)
+
+
+def nothing_kept(norm: torch.Tensor) -> torch.Tensor:
+    """NaN, the mean where none is kept; else 0."""
+    return torch.zeros_like(norm).masked_fill(norm == 0, torch.nan)
 
 
 def stack(parts: Sequence[RowValues]) -> RowValues:
@@ -154,6 +167,8 @@ class Terms(NamedTuple):
             raise ValueError(
                 f"loss must return a tensor of shape {tuple(rows.labels.shape)}, got {got}"
             )
+        if not values.is_floating_point():
+            raise TypeError(f"loss must return a tensor of real numbers, got {values.dtype}")
         weights = self._row_weights(rows)
         values = torch.where(rows.kept, weights * (1 - self.smoothing) * values, 0.0)
         if self.smoothing:
@@ -185,12 +200,10 @@ class Terms(NamedTuple):
         norm = count = weights.new_ones(())
         if reduction == "mean":
             norm, count = weights.sum(), kept.sum()
-        # rows are divided by what the mean divides by, but not by 0: no kept row, no gradient
-        safe_norm = torch.where(norm == 0, 1.0, norm)
         mean_weight = smooth = squares = None
         if self.smoothing:
             mean_weight, mass = self._uniform(rows)
-            smooth = kept * (self.smoothing * mass / safe_norm)
+            smooth = kept * (self.smoothing * mass / divisor(norm))
         if self.square:
             squares = kept * (self.square / count.clamp(min=1))
         needs = [
@@ -200,7 +213,7 @@ class Terms(NamedTuple):
         total = ops.reduced_loss(
             *rows[:4],
             mean_weight,
-            weights * ((1 - self.smoothing) / safe_norm),
+            weights * ((1 - self.smoothing) / divisor(norm)),
             smooth,
             squares,
             self.function.tau,
@@ -208,8 +221,7 @@ class Terms(NamedTuple):
             needs,
             *tiling,
         )[0]
-        # the loss, not its gradient, is 0 / 0 where nothing is kept
-        return total + torch.where(norm == 0, torch.nan, 0.0) if reduction == "mean" else total
+        return total + nothing_kept(norm) if reduction == "mean" else total
 
     def _row_weights(self, rows: Rows) -> torch.Tensor:
         kept = rows.kept.to(sum_dtype(rows.input.dtype))

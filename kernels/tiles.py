@@ -139,7 +139,7 @@ def blocks(length: int, size: int) -> Iterator[slice]:
     """
     unit = 32 if size >= 32 else 1
     units = max(1, -(-length // unit))
-    count = -(-units // (size // unit))
+    count = 1 if length <= size else -(-units // (size // unit))
     start = 0
     for part in range(1, count + 1):
         stop = min(length, unit * (units * part // count))

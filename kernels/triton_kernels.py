@@ -129,7 +129,8 @@ def fold(
     if TILT:
         # exp(-inf) (-inf) is 0, its limit
         tilted = exponentials * tl.where(exponentials == 0.0, 0.0, below)
-        tilt = (tilt + behind * total) * factor + tl.sum(tilted, 1)
+        # so far behind that the factor is 0; -3e38 times the total may be -inf, and NaN then
+        tilt = (tilt + tl.maximum(behind, -1e4) * total) * factor + tl.sum(tilted, 1)
     if SQUARE:
         square = square * factor * factor + tl.sum(exponentials * exponentials, 1)
     if MEAN:

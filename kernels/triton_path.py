@@ -118,9 +118,9 @@ def empty_sums(shape: tuple[int, ...], want: Want, mean: bool, device: torch.dev
 
     averaged = want.mean and mean
     return Sums(
-        torch.empty(shape, device=device),
-        torch.empty(shape, device=device),
-        torch.empty(shape, device=device),
+        torch.empty(shape, dtype=torch.float32, device=device),
+        torch.empty(shape, dtype=torch.float32, device=device),
+        torch.empty(shape, dtype=torch.float32, device=device),
         room(want.argmax, torch.int64),
         room(want.tilt),
         room(want.square),
@@ -159,9 +159,11 @@ def trace(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The running maximum and sum after each tile, both (tiles, N): the online log-sum-exp."""
     walk = _Walk(head, tiles)
-    running = [torch.empty(walk.column_tiles, len(head.input), device=labels.device) for _ in "mt"]
-    _partial_sums(walk, labels, Want(), 1, (running[0], running[1]))
-    return running[0], running[1]
+    shape = walk.column_tiles, len(head.input)
+    shift = torch.empty(shape, dtype=torch.float32, device=labels.device)
+    total = torch.empty_like(shift)
+    _partial_sums(walk, labels, Want(), 1, (shift, total))
+    return shift, total
 
 
 def _partial_sums(
@@ -285,7 +287,7 @@ def dense_upstream(upstream: Upstream, saved: Saved, mean_weight: torch.Tensor |
 
 def _in_range(upstream: Upstream, dtype: torch.dtype) -> tuple[Upstream, torch.Tensor | None]:
     """Upstream gradients over a power of two near the largest, and that power, for float16."""
-    if dtype != torch.float16:
+    if dtype != torch.float16 or not len(upstream.gap):
         return upstream, None
     unit = power_of_two(upstream)
     return Upstream._make(v if v is None else v / unit for v in upstream), unit
