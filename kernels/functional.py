@@ -76,7 +76,8 @@ def linear_cross_entropy(
     over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
     `target` with the input k places earlier. Rows whose target is `ignore_index` count nothing;
     "mean" divides by the (weight of the) others and is NaN where there are none, "sum" is then 0;
-    gradients are 0 in both cases. N = 0 counts as no row left; D = 0 leaves the bias alone, log V
+    gradients are 0 in both cases. An ignored row must hold numbers all the same: as in torch, NaN
+    or inf there can make the weight's gradient NaN. N = 0 counts as no row left; D = 0 leaves the bias alone, log V
     without one; V = 1 gives 0.
 
     Exactness far out is that of class indices: class probabilities enter as a sum over all classes,
