@@ -19,7 +19,17 @@ import torch
 
 from . import memory
 from .statistics import Sums, Want, finite_shift, merge
-from .tiles import Saved, Transform, Upstream, accumulate_, blocks, row_factors, spread_, sum_dtype
+from .tiles import (
+    Saved,
+    Transform,
+    Upstream,
+    accumulate_,
+    blocks,
+    row_factors,
+    spread_,
+    sum_dtype,
+    without_autocast,
+)
 
 Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
@@ -157,8 +167,7 @@ def _as_typed(
 ) -> Callable[Concatenate[Head, Rest], Result]:
     @functools.wraps(walk)
     def walk_as_typed(head: Head, /, *rest: Rest.args, **options: Rest.kwargs) -> Result:
-        # autocast, which has been heeded before, would take half precision for sums of products
-        with torch.autocast(head.input.device.type, enabled=False):
+        with without_autocast(head.input.device):  # it would take half precision for sums
             return walk(head, *rest, **options)
 
     return walk_as_typed

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .statistics import FAR, Primitives, Sums, Want, finish, finite_shift
-from .tiles import Transform, sum_dtype
+from .tiles import Transform, sum_dtype, without_autocast
 
 
 def primitives(
@@ -25,7 +25,7 @@ def primitives(
     """`Primitives` of the rows of `input` (N, D); half precision is widened first."""
     dtype = sum_dtype(input.dtype)
     wide_bias = None if bias is None else bias.to(dtype)
-    with torch.autocast(input.device.type, enabled=False):  # it has been heeded before
+    with without_autocast(input.device):
         logits = transform.apply(F.linear(input.to(dtype), weight.to(dtype), wide_bias))
     kept = labels >= 0
     place = torch.where(kept, labels, 0)[:, None]

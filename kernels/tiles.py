@@ -7,6 +7,7 @@ registers; these are the functions they are tested against.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,13 @@ from .statistics import FAR, Sums, Want, finite_shift, given
 def sum_dtype(dtype: torch.dtype) -> torch.dtype:
     """Of logits, sums and losses where the input has `dtype`: float64 for itself, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Arithmetic in the dtypes that tensors have: autocast has been heeded before."""
+    if not torch.amp.is_autocast_available(device.type):  # meta
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class Transform(NamedTuple):
