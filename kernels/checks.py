@@ -134,22 +134,21 @@ def split_target(
     """Labels (-1 where ignored) and a mask of the rows that are kept.
 
     Raises ValueError for an index outside [0, V); on a GPU a device assertion says so, in compiled
-    code a RuntimeError.
+    code and under vmap a RuntimeError.
     """
     ignore_index = check_ignore_index(-100 if ignore_index is None else ignore_index)
     target = target.long()
     kept = target != ignore_index
     outside = kept & ((target < 0) | (target >= num_classes))
-    if target.device.type == "cuda" or torch.compiler.is_compiling():
-        if torch._C._functorch.get_dynamic_layer_stack_depth() == 0:  # vmap cannot map this
-            torch._assert_async(~outside.any(), "a target lies outside [0, V)")
-    elif is_transformed(target):
-        target = torch.where(outside, num_classes, target)  # which indexing refuses, mapped or not
-    elif seen(outside):
+    if seen(outside):
         raise ValueError(
             f"target must lie in [0, {num_classes}) or equal ignore_index={ignore_index}, "
             f"got {int(target[outside][0])}"
         )
+    if torch._C._functorch.get_dynamic_layer_stack_depth() > 0:
+        target = torch.where(outside, num_classes, target)  # which indexing refuses
+    elif target.device.type == "cuda" or torch.compiler.is_compiling():
+        torch._assert_async(~outside.any(), "a target lies outside [0, V)")  # vmap cannot map this
     return torch.where(kept, target, -1), kept
 
 

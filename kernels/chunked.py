@@ -18,7 +18,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 import torch
 
 from . import memory
-from .statistics import Sums, Want, finite_shift, merge
+from .statistics import FAR, Sums, Want, finite_shift, given, merge
 from .tiles import (
     Saved,
     Transform,
@@ -246,6 +246,9 @@ def mean_weight_gradient(
             weight = head.weight[columns].to(head.factor_dtype)
             tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
             tile.sub_(finite_shift(shift[rows])[:, None])
+            # a class of weight 0 may have a logit of -inf
+            here = head.mean_of(rows, columns)
+            tile.clamp_(min=torch.where(given(here) == 0, FAR, -torch.inf))
             if dense:
                 grown[rows, columns] = tile.mul_(upstream[rows, None])
             else:
@@ -273,7 +276,7 @@ def one_pass(
     losses = []
     for rows in blocks(len(head.input), tiling.rows):
         x = head.input[rows].to(head.factor_dtype)
-        logits = _shaped(room, len(x), every)
+        logits = _shaped_in_blocks(room, len(x), every)
         for columns in blocks(every, tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
             head.logits_(x, weight, columns, logits[:, columns])
@@ -316,8 +319,11 @@ def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | Non
 
 
 def _shaped(room: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    part = room[: rows * columns]
-    if part.device.type == "cpu":
-        # products write a block of classes faster where it lies in one piece
-        return part.view(columns, rows).T
-    return part.view(rows, columns)
+    return room[: rows * columns].view(rows, columns)
+
+
+def _shaped_in_blocks(room: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """Room of which a block of columns lies in one piece: on a CPU products write it faster."""
+    if room.device.type == "cpu":
+        return room[: rows * columns].view(columns, rows).T
+    return _shaped(room, rows, columns)

@@ -23,7 +23,7 @@ from .checks import (
     under_autocast,
 )
 from .chunked import Head, Needs
-from .ops import refuse_second_derivatives
+from .ops import refuse_derivatives
 from .statistics import Want, finish, finite_shift, softplus
 from .tiles import Saved, Transform, Upstream
 
@@ -141,7 +141,7 @@ class _FilteredGap(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gap: torch.Tensor, _: torch.Tensor) -> Any:
-        refuse_second_derivatives()
+        refuse_derivatives((gap,))
         input, weight, bias, labels, shift, total, skip = ctx.saved_tensors
         grown = triton_path.gradients(
             Head(input, weight, bias, ctx.transform),

@@ -21,9 +21,10 @@ LARGE = 4 * 2**20
 def empty(size: int | tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """`torch.empty`; on the CPU of a Linux machine large ones ask for large pages."""
     tensor = torch.empty(size, dtype=dtype, device=device)
-    if device.type == "cpu" and tensor.nbytes >= LARGE:
-        first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-        _ask_for_large_pages()(first, tensor.data_ptr() + tensor.nbytes - first)
+    if device.type == "cpu" and type(tensor) is torch.Tensor and tensor.nbytes >= LARGE:
+        start, page = tensor.data_ptr(), mmap.PAGESIZE
+        first, last = -(-start // page) * page, (start + tensor.nbytes) // page * page
+        _ask_for_large_pages()(first, last - first)
     return tensor
 
 

@@ -27,6 +27,9 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     an embedding, assign it: ``head.linear.weight = embedding.weight``.
 
     Shapes: `input` (..., D), `target` (...) of class indices or (..., V) of probabilities.
+
+    Raises TypeError for an unknown option, a size that is no int or a dtype that is not floating,
+    ValueError for no class; options are checked when the module is called.
     """
 
     weight: torch.Tensor | None

@@ -6,7 +6,7 @@ comp-sum losses, whose gradients are formed while the logits are there. Both hav
 only, and say so when asked for more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -158,12 +158,7 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
-    refuse_second_derivatives()
-    if any(value is not None and is_transformed(value) for value in upstream):
-        raise RuntimeError(
-            "forward-mode derivatives and vmap of the gradient of a loss per row need "
-            "impl='reference'"
-        )
+    refuse_derivatives(upstream)
     input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
     shift, target, gap, rest, entropy, square, mean, _, _ = upstream
     # what was not wanted is empty, and so is the gradient that may still arrive there
@@ -350,7 +345,7 @@ def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
-    refuse_second_derivatives()
+    refuse_derivatives(())
     if upstream is None:
         return (None,) * 15
     gradients, ctx.gradients = ctx.gradients, None
@@ -376,10 +371,16 @@ def _times(gradient: Tensor, factor: Tensor) -> Tensor:
 reduced_loss.register_autograd(_reduced_loss_backward, setup_context=_keep_for_reduced_loss)
 
 
-def refuse_second_derivatives() -> None:
-    """Raise in a backward pass that is itself to be differentiated."""
-    if torch.is_grad_enabled():
+def refuse_derivatives(upstream: Sequence[Tensor | None]) -> None:
+    """Raise in a backward pass that is itself differentiated or mapped over what arrives."""
+    mapped = any(value is not None and is_transformed(value) for value in upstream)
+    if mapped or torch.is_grad_enabled():
+        what = (
+            "forward-mode derivatives and vmap of a gradient"
+            if mapped
+            else ("second derivatives (create_graph=True)")
+        )
         raise RuntimeError(
-            "linear_cross_entropy has first derivatives only on this path; second derivatives "
-            "(create_graph=True) need impl='reference' and the whole vocabulary in one process"
+            f"this path has first derivatives only; {what} need linear_cross_entropy or "
+            "row_statistics with impl='reference' and the whole vocabulary in one process"
         )

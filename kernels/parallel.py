@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from .chunked import Head, Needs, Tiling
-from .ops import path, refuse_second_derivatives
+from .ops import path, refuse_derivatives
 from .statistics import Primitives, Sums, Want, finish, merge
 from .tiles import Saved, Transform, Upstream
 
@@ -42,13 +42,10 @@ class VocabularyShard:
     @property
     def processes(self) -> dist.ProcessGroup:
         """The group; raises ValueError where there is none."""
-        group = dist.group.WORLD if self.group is None else self.group
-        if group is None:
-            raise ValueError("group must be a process group, got None and no default group")
-        return group
+        return _known(self.group)
 
     def check(self, linear_weight: torch.Tensor) -> None:
-        """Raise unless the rows of `linear_weight` fit into the vocabulary from `start` on."""
+        """Raise ValueError for more rows than the vocabulary has from here."""
         rows = linear_weight.shape[0]
         if self.start + rows > self.num_classes:
             raise ValueError(
@@ -57,13 +54,23 @@ class VocabularyShard:
             )
 
     @classmethod
-    def of(cls, linear_weight: torch.Tensor, group: dist.ProcessGroup) -> VocabularyShard:
+    def of(
+        cls, linear_weight: torch.Tensor, group: dist.ProcessGroup | None = None
+    ) -> VocabularyShard:
         """The shard of `linear_weight` (rows of this process, D); all processes must call this."""
+        group = _known(group)
         rows = torch.tensor([linear_weight.shape[0]], device=linear_weight.device)
         sizes = [torch.empty_like(rows) for _ in range(group.size())]
         dist.all_gather(sizes, rows, group=group)
         counts = [int(size) for size in sizes]
         return cls(group, sum(counts[: group.rank()]), sum(counts))
+
+
+def _known(group: dist.ProcessGroup | None) -> dist.ProcessGroup:
+    group = dist.group.WORLD if group is None else group
+    if group is None:
+        raise ValueError("group must be a process group, got None and no default group")
+    return group
 
 
 def unwrap(
@@ -125,6 +132,7 @@ def primitives(
     shard: VocabularyShard,
 ) -> Primitives:
     """`Primitives` over the whole vocabulary, which `labels` and `mean_weight` (V,) speak of."""
+    assert shard.processes  # raises where there are none, before anything is computed
     stop = shard.start + weight.shape[0]
     if mean_weight is not None:
         mean_weight = mean_weight[shard.start : stop]
@@ -168,7 +176,7 @@ class _Primitives(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor | None) -> Any:
-        refuse_second_derivatives()
+        refuse_derivatives(upstream)
         input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
         transform, impl, tiling, shard = ctx.settings
         known = Saved._make(saved)

@@ -178,7 +178,10 @@ def tile_sizes(
             rows = max(1, min(rows, num_rows))
             columns = num_classes
             if device.type == "cpu":
-                columns = min(num_classes, max(1024, BLOCK_BYTES // (rows * wide)))
+                columns = max(1024, BLOCK_BYTES // (rows * wide))
+                if dtype.itemsize < wide:  # weights of as many classes are widened
+                    columns = min(columns, max(1024, TILE_BYTES // (max(1, num_features) * wide)))
+                columns = min(num_classes, columns)
             return Tiling(rows, columns), True
     cells = (memory_budget or TILE_BYTES) // (wide * (2 if softcap else 1))
     rows = max(1, min(num_rows, 1024))

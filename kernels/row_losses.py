@@ -142,7 +142,10 @@ class EntropyBonus:
 
 @dataclass(frozen=True)
 class Renyi2Bonus:
-    """-log p_y + beta log sum_j p_j^2: the same with Renyi's entropy of order 2."""
+    """-log p_y + beta log sum_j p_j^2: the same with Renyi's entropy of order 2.
+
+    `beta`, any number, default 0.01.
+    """
 
     beta: float = 0.01
     needs: ClassVar[tuple[str, ...]] = ("nll", "log_sum_square")

@@ -68,6 +68,22 @@ def test_a_class_weight_of_0_can_learn_under_label_smoothing(impl):
     torch.testing.assert_close(found, true)
 
 
+def test_class_weights_learn_beside_a_class_that_is_masked_and_weighs_0():
+    head = make(6, 5, 3)
+    bias = head.bias.detach().clone()
+    bias[4] = -torch.inf
+    weight = torch.tensor([1.0, 1.0, 0.5, 2.0, 0.0], dtype=torch.float64, requires_grad=True)
+    found = []
+    for impl in ("chunked", "reference"):
+        loss = linear_cross_entropy(
+            *head[:2], head.target % 4, linear_bias=bias, weight=weight, label_smoothing=0.2,
+            impl=impl,
+        )  # fmt: skip
+        found.append(torch.autograd.grad(loss, weight)[0])
+    assert found[1].isfinite().all()
+    torch.testing.assert_close(*found)
+
+
 @every_path
 @pytest.mark.parametrize("mask", [torch.finfo(torch.float32).min, -1e38, -1e9, -torch.inf])
 def test_masked_classes_leave_the_entropy_of_the_others(mask, impl):
@@ -90,16 +106,16 @@ def test_masked_classes_leave_the_entropy_of_the_others(mask, impl):
 @each_path
 @pytest.mark.parametrize("budget", [None, 5 * 8 * 8])
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"z_loss": 0.1}], ids=str)
-def test_where_no_weight_is_left_the_mean_is_nan_and_has_no_gradient_of_its_own(
-    options, budget, impl
-):
+def test_where_no_weight_is_left_the_mean_is_nan_and_its_gradient_is_not(options, budget, impl):
     head = make(40, 5, 3)
     weight = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
     loss = linear_cross_entropy(
         *head[:2], head.target % 3, weight=weight, impl=impl, memory_budget=budget, **options
     )
     assert loss.isnan()
-    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, head[:2]))
+    for gradient in torch.autograd.grad(loss, head[:2]):
+        assert gradient.isfinite().all()
+        assert options or not gradient.any()
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
@@ -138,6 +154,10 @@ def test_a_tangent_of_the_gradients_of_rows_is_refused_not_0():
         arriving = forward_ad.make_dual(torch.ones_like(loss), torch.ones_like(loss))
         with refuses(RuntimeError, "forward-mode", "impl='reference'"):
             torch.autograd.grad(loss, head.input, arriving)
+        single = head.to(torch.float32)
+        filtered = filtered_linear_cross_entropy(*single[:2], head.target, filter_eps=0.0)
+        with refuses(RuntimeError, "forward-mode", "linear_cross_entropy"):
+            torch.autograd.grad(filtered.loss * arriving[0].float(), single.input)
 
 
 def test_a_gradient_can_be_traced_into_a_graph():
@@ -206,6 +226,8 @@ def test_a_shard_lies_within_its_vocabulary():
         linear_cross_entropy(*head[:2], head.target, shard=VocabularyShard(None, 3, 11))
     with refuses(ValueError, "group"):
         linear_cross_entropy(*head[:2], head.target, shard=VocabularyShard(None, 0, 11))
+    with refuses(ValueError, "group"):
+        VocabularyShard.of(head.weight)
 
 
 def test_what_is_no_number_or_no_name_is_refused():

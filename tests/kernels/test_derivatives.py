@@ -203,6 +203,11 @@ def operator_calls(head: Head, mean_weight: torch.Tensor | None):
         x, w.detach(), None, labels, None, kept, None, None,
         0.5, 1.0, 2.0, 1.0, [True, False, False], 3, 5,
     )  # fmt: skip
+    if mean_weight is not None:
+        for weights in (mean_weight, mean_weight.repeat(rows, 1)):
+            yield ops.mean_weight_gradient, (
+                x.detach(), w.detach(), b.detach(), weights, saved[0], ones, 1.0, 2.0, 1.0, 3, 4,
+            )  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -36,13 +36,15 @@ def test_only_large_tensors_ask_and_only_for_whole_pages_of_their_own(asked):
     ((start, length),) = asked
     assert start % mmap.PAGESIZE == 0
     assert large.data_ptr() <= start < large.data_ptr() + mmap.PAGESIZE
-    assert start + length == large.data_ptr() + large.nbytes
+    assert length % mmap.PAGESIZE == 0
+    end = large.data_ptr() + large.nbytes
+    assert end - mmap.PAGESIZE < start + length <= end
 
 
 def test_a_tensor_in_large_pages_is_as_torch_would_give_it():
-    given_ = memory.empty((5, memory.LARGE), torch.float64, CPU)
-    assert (given_.shape, given_.dtype) == ((5, memory.LARGE), torch.float64)
-    assert given_.is_contiguous() and given_.device == CPU and not given_.requires_grad
+    tensor = memory.empty((5, memory.LARGE), torch.float64, CPU)
+    assert (tensor.shape, tensor.dtype) == ((5, memory.LARGE), torch.float64)
+    assert tensor.is_contiguous() and tensor.device == CPU and not tensor.requires_grad
 
 
 def test_where_the_system_knows_no_large_pages_tensors_come_all_the_same(monkeypatch):
@@ -73,7 +75,7 @@ def test_the_large_results_of_a_call_are_asked_for_in_large_pages(asked):
     linear_cross_entropy(*head[:2], head.target).backward()
     lengths = {length for _, length in asked}
     weight = head[1].nbytes
-    assert any(weight - mmap.PAGESIZE <= length <= weight for length in lengths)
+    assert any(weight - 2 * mmap.PAGESIZE <= length <= weight for length in lengths)
 
 
 @given(length=st.integers(0, 5000), size=st.integers(1, 600))

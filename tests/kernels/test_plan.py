@@ -105,6 +105,13 @@ def test_plans_of_any_size_have_tiles_within_the_matrix(rows, classes, per_row):
         assert str(told).startswith("chunked: tiles of")
 
 
+@pytest.mark.parametrize("rows", [1, 8, 224])
+def test_few_rows_of_half_precision_widen_few_weights_at_a_time(rows):
+    told = plan(rows, 256_000, 2304, torch.bfloat16)
+    gradients = 4 * (256_000 + rows) * 2304  # in float32 until they are handed back
+    assert told.bytes - gradients < rows * 256_000 * 4 + 40 * 2**20
+
+
 def test_the_promised_share_of_the_logits_is_kept():
     # at most 10 % of the logits at N = 4096 and 25 % at N = 1024
     for rows, share in ((4096, 0.10), (1024, 0.25)):
