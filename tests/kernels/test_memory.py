@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.kernels import linear_cross_entropy, memory
-from lossviz.kernels.tiles import blocks
+from lossviz.kernels.tiles import UNIT, blocks
 
 from .cases import make
 
@@ -84,7 +84,7 @@ def test_blocks_cover_a_range_in_nearly_equal_parts(length, size):
     assert parts[0].start == 0 and parts[-1].stop == length
     assert all(left.stop == right.start for left, right in itertools.pairwise(parts))
     sizes = [part.stop - part.start for part in parts]
-    unit = 32 if size >= 32 else 1
+    unit = UNIT if size >= UNIT else 1
     assert max(sizes) <= size and (min(sizes) > 0 or length == 0)
     assert all(size % unit == 0 for size in sizes[:-1])
     assert max(sizes) - min(sizes[:-1] or sizes) <= unit
