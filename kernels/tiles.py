@@ -214,7 +214,7 @@ def _largest(logits: torch.Tensor) -> torch.Tensor:
     if columns < 2 or not logits.T.is_contiguous():
         return logits.amax(1)
     # torch looks down 32 rows at a time, the rest one by one: two columns as one leave less of it
-    pairs = logits.T[: columns // 2 * 2].reshape(-1, 2 * rows).amax(0).view(2, rows)
+    pairs = logits.T[: columns // 2 * 2].reshape(columns // 2, 2 * rows).amax(0).view(2, rows)
     return torch.maximum(pairs.amax(0), logits[:, -1])
 
 

@@ -271,6 +271,6 @@ ALDR_KL = Loss(
     notes="Not what the authors' code computes: there one temperature per training example is "
     "moved once a step from its previous value, the weights that move it ignore the margin, the "
     "scores are first divided by their mean absolute value, and a row of zero scores gives 0/0. "
-    "`lossviz.losses.adaptive.RememberedTemperature` is that procedure, with zero rows kept zero.",
+    "`RememberedTemperature` in `lossviz.losses.adaptive` is that procedure, zero rows kept zero.",
     related=("ldr_kl", "cross_entropy"),
 )
