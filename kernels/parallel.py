@@ -45,7 +45,8 @@ class VocabularyShard:
         return _known(self.group)
 
     def check(self, linear_weight: torch.Tensor) -> None:
-        """Raise ValueError for more rows than the vocabulary has from here."""
+        """Raise ValueError for no group, or for more rows than the vocabulary has from here."""
+        _known(self.group)
         rows = linear_weight.shape[0]
         if self.start + rows > self.num_classes:
             raise ValueError(
@@ -132,7 +133,6 @@ def primitives(
     shard: VocabularyShard,
 ) -> Primitives:
     """`Primitives` over the whole vocabulary, which `labels` and `mean_weight` (V,) speak of."""
-    assert shard.processes  # raises where there are none, before anything is computed
     stop = shard.start + weight.shape[0]
     if mean_weight is not None:
         mean_weight = mean_weight[shard.start : stop]

@@ -7,6 +7,7 @@ computed in float64. Source: Tyurin (2025).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -172,6 +173,6 @@ def _signed(features: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
 def _check_step_size(step_size: Any) -> float:
     if isinstance(step_size, bool) or not isinstance(step_size, Real):
         raise TypeError(f"step_size must be a number, got {type(step_size).__name__}")
-    if not 0 < float(step_size) < float("inf"):
+    if not 0 < float(step_size) < math.inf:
         raise ValueError(f"step_size must lie in (0, ∞), got {step_size!r}")
     return float(step_size)

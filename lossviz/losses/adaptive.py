@@ -19,14 +19,12 @@ from .compsum import CLASS_LOGITS, example_logits
 from .declaration import Limit, Loss, Parameter, Property, Source
 from .robust import MARGIN, ZHU, ldr_kl, normalise_scores, score_differences, smooth_maximum
 
-INFINITY = float("inf")
-
 LAM0 = Parameter(
     name="lam0",
     symbol=r"\lambda_0",
     default=1.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(0.2, 5.0, 0.1),
     meaning="temperature of the most uncertain examples",
@@ -38,7 +36,7 @@ ADAPTIVITY = Parameter(
     symbol=r"\alpha",
     default=2.0,
     low=1.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(1.1, 10.0, 0.1),
     meaning="price of a temperature that differs from lam0",

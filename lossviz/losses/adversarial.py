@@ -7,6 +7,7 @@ predicted probabilities can be moved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,7 +20,6 @@ from .compsum import TAU, comp_sum, example_logits
 from .crossentropy import cross_entropy
 from .declaration import Limit, Loss, Parameter, Property, Source
 
-INFINITY = float("inf")
 CLEAN_AND_ADVERSARIAL = "clean and adversarial class logits"
 
 RHO = Parameter(
@@ -27,7 +27,7 @@ RHO = Parameter(
     symbol=r"\rho",
     default=1.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(0.5, 3.0, 0.1),
     meaning="lead, in units of the scores, that counts as safe",
@@ -39,7 +39,7 @@ NU = Parameter(
     symbol=r"\nu",
     default=1.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     slider=(0.0, 5.0, 0.1),
     meaning="weight of how far the adversary moves the score differences",
     at_low="plain comp-sum loss of the scores divided by rho",
@@ -50,7 +50,7 @@ BETA = Parameter(
     symbol=r"\beta",
     default=6.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     slider=(0.0, 12.0, 0.5),
     meaning="weight of how far the adversary moves the probabilities",
     at_low="cross-entropy",

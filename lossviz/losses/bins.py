@@ -11,14 +11,12 @@ import torch
 from .checks import check_logits, row_dtype, seen
 from .declaration import Parameter
 
-INFINITY = float("inf")
-
 V_MIN = Parameter(
     name="v_min",
     symbol=r"v_{\min}",
     default=-10.0,
-    low=-INFINITY,
-    high=INFINITY,
+    low=-math.inf,
+    high=math.inf,
     slider=(-10.0, -5.0, 0.5),
     meaning="lower end of the range of values, in their units",
     at_low="wide bins",
@@ -28,8 +26,8 @@ V_MAX = Parameter(
     name="v_max",
     symbol=r"v_{\max}",
     default=10.0,
-    low=-INFINITY,
-    high=INFINITY,
+    low=-math.inf,
+    high=math.inf,
     slider=(5.0, 10.0, 0.5),
     meaning="upper end of the range of values, above v_min",
     at_low="values above it are out of range",
@@ -40,7 +38,7 @@ RELATIVE_SIGMA = Parameter(
     symbol=r"\sigma / w",
     default=0.75,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(0.1, 3.0, 0.05),
     meaning="standard deviation of the target's bell, in bin widths",
@@ -148,7 +146,7 @@ def hl_gauss_target(
 def _check_sigma(sigma: Any) -> float:
     if isinstance(sigma, bool) or not isinstance(sigma, Real):
         raise TypeError(f"sigma must be a number, got {type(sigma).__name__}: {sigma!r}")
-    if not 0 < float(sigma) < INFINITY:
+    if not 0 < float(sigma) < math.inf:
         raise ValueError(f"sigma must lie in (0, ∞), got {sigma!r}")
     return float(sigma)
 

@@ -7,6 +7,7 @@ that falls like 1/z beyond margin 1.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,15 +15,14 @@ import torch
 from .checks import check_reduction, reduce_rows, row_dtype, seen
 from .declaration import Limit, Loss, Parameter, Property, Source
 
-INFINITY = float("inf")
 BINARY_SCORES = "binary scores with random draws"
 
 LAM = Parameter(
     name="lam",
     symbol=r"\lambda",
     default=0.0,
-    low=-INFINITY,
-    high=INFINITY,
+    low=-math.inf,
+    high=math.inf,
     slider=(-1.0, 1.0, 0.1),
     meaning="power of the inverse Box-Cox transform that turns normal draws into magnitudes",
     at_low="heavy tails: most magnitudes are clipped to 1",
@@ -32,7 +32,7 @@ CLIP = Parameter(
     name="clip",
     symbol="m",
     default=-1.0,
-    low=-INFINITY,
+    low=-math.inf,
     high=0.0,
     high_open=True,
     slider=(-2.0, -0.2, 0.1),
@@ -45,7 +45,7 @@ EPS = Parameter(
     symbol=r"\epsilon",
     default=1e-6,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(1e-6, 1e-3, 1e-6),
     meaning="distance by which every derivative stays below 0",

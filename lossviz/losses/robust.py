@@ -24,14 +24,13 @@ from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 if TYPE_CHECKING:
     import sympy as sp
 
-INFINITY = float("inf")
 
 LAM = Parameter(
     name="lam",
     symbol=r"\lambda",
     default=1.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(0.1, 5.0, 0.1),
     meaning="temperature: the price of weights that differ from uniform",
@@ -43,7 +42,7 @@ MARGIN = Parameter(
     symbol="c",
     default=0.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     slider=(0.0, 2.0, 0.1),
     meaning="lead over each other class that is asked of the target's logit",
     at_low="no margin: at lam = 1 cross-entropy minus log K",

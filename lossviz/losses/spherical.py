@@ -11,6 +11,7 @@ functions here are the losses, not that algorithm, which is in module `factored`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,6 @@ from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 
 if TYPE_CHECKING:
     import sympy as sp
-
-INFINITY = float("inf")
 
 
 def taylor_softmax(
@@ -67,7 +66,7 @@ EPS = Parameter(
     symbol=r"\epsilon",
     default=1e-4,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(0.0001, 1.0, 0.0001),
     meaning="weight of a class whose score is 0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ TRADE_OFF = Parameter(
     symbol="C",
     default=0.5,
     low=0.0,
-    high=float("inf"),
+    high=math.inf,
     low_open=True,
     slider=(0.1, 2.0, 0.1),
     meaning="weight of the data against the regulariser of the last layer",

@@ -21,14 +21,13 @@ from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
 if TYPE_CHECKING:
     import sympy as sp
 
-INFINITY = float("inf")
 
 SHARPNESS = Parameter(
     name="a",
     symbol="a",
     default=1.0,
     low=0.0,
-    high=INFINITY,
+    high=math.inf,
     low_open=True,
     slider=(0.2, 10.0, 0.1),
     meaning="how sharply the loss bends at z = b",
@@ -39,8 +38,8 @@ LOCATION = Parameter(
     name="b",
     symbol="b",
     default=0.0,
-    low=-INFINITY,
-    high=INFINITY,
+    low=-math.inf,
+    high=math.inf,
     slider=(-2.0, 4.0, 0.1),
     meaning="standardised target score from which on an example counts as right",
     at_low="every example is right: the loss is nearly 0",

@@ -7,6 +7,7 @@ zero for the set of all functions, and at most the approximation error.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def zero_one_minimizability_gap(
     return max(best - hypotheses.pointwise_zero_one_risk(distribution), 0.0)
 
 
-def minimizability_gap_constant_h(pi: Array, *, tau: float, Lambda: float = float("inf")) -> Any:
+def minimizability_gap_constant_h(pi: Array, *, tau: float, Lambda: float = math.inf) -> Any:
     r"""Closed form for deterministic labels and scores that do not depend on the input.
 
     The best constant scores pay :math:`C^*_\tau(\pi)`, the best scores at each input nothing, so
@@ -67,7 +68,7 @@ def minimizability_gap_constant_h(pi: Array, *, tau: float, Lambda: float = floa
     Array (...). Raises ValueError if `pi` is no distribution, tau < 0 or Lambda < 0.
     """
     tau, prior = TAU.check(tau), check_conditional("pi", pi)
-    if Lambda == float("inf"):
+    if Lambda == math.inf:
         return like(conditional_min(prior, tau), pi)
     best = comp_sum_conditional_min_bounded(prior, Lambda, tau=tau)
     certain = torch.eye(prior.shape[-1], dtype=prior.dtype, device=prior.device)[0]
@@ -92,8 +93,8 @@ def minimizability_gap_constant_margin(best: Array, pointwise: Array, *, tau: fl
     ValueError for negative risks, a pointwise risk above the best one, or tau < 0.
     """
     tau = TAU.check(tau)
-    upper = check_range("best", best, 0.0, float("inf"), "[0, inf]")
-    lower = check_range("pointwise", pointwise, 0.0, float("inf"), "[0, inf]")
+    upper = check_range("best", best, 0.0, math.inf, "[0, inf]")
+    lower = check_range("pointwise", pointwise, 0.0, math.inf, "[0, inf]")
     if (lower > upper).any():
         raise ValueError(f"pointwise must not exceed best, got {pointwise!r} and {best!r}")
     phi = [box_cox(torch.log1p(u), tau - 1) for u in (upper, lower)]

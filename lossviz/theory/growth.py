@@ -11,6 +11,7 @@ Mohri and Zhong, 2024). The hinge loss, which has a kink, is linear.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -77,5 +78,5 @@ def growth_exponent(beta: Array, transform: Array) -> Any:
     """
     smallest = torch.finfo(torch.float64).tiny
     x = check_range("beta", beta, smallest, 1.0, "(0, 1]").log()
-    y = check_range("transform", transform, smallest, float("inf"), "(0, inf]").log()
+    y = check_range("transform", transform, smallest, math.inf, "(0, inf]").log()
     return like(y.diff() / x.diff(), transform)

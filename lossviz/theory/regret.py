@@ -10,6 +10,7 @@ our own derivation; `brute_force_conditional_min` checks them without using them
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -113,7 +114,7 @@ def comp_sum_conditional_min_bounded(p: Array, reach: Array, *, tau: float) -> A
     Array (...). Raises ValueError if `p` is no distribution, a reach is negative or tau < 0.
     """
     tau, q = TAU.check(tau), check_conditional("p", p)
-    half = check_range("reach", reach, 0.0, float("inf"), "[0, inf]").to(q.device)
+    half = check_range("reach", reach, 0.0, math.inf, "[0, inf]").to(q.device)
     half = half.expand(q.shape[:-1])
     boxed = conditional_risk(q, bounded_scores(q, half.clamp(max=300.0), tau), tau)
     return like(torch.where(torch.isinf(half), conditional_min(q, tau), boxed), p)
@@ -144,7 +145,7 @@ def brute_force_conditional_min(p: Array, predicted: Array, *, tau: float, round
         list(itertools.product((-1, 0, 1), repeat=q.shape[-1] - 1)), dtype=q.dtype
     ).to(q.device)
     centre, width = torch.full_like(others, 0.5, dtype=q.dtype), 0.5
-    best = torch.full(q.shape[:-1], float("inf"), dtype=q.dtype, device=q.device)
+    best = torch.full(q.shape[:-1], math.inf, dtype=q.dtype, device=q.device)
     for _ in range(rounds):
         ratio = (centre.unsqueeze(-2) + width * steps).clamp(0, 1)
         softmax = torch.cat([torch.ones_like(ratio[..., :1]), ratio], -1)
@@ -200,7 +201,7 @@ def conditional_min(p: torch.Tensor, tau: float) -> torch.Tensor:
 def conditional_regret(p: torch.Tensor, predicted: torch.Tensor, tau: float) -> torch.Tensor:
     """`comp_sum_conditional_regret` of checked arguments."""
     k = predicted.unsqueeze(-1)
-    ranked = p.scatter(-1, k, float("inf")).sort(-1, descending=True).values
+    ranked = p.scatter(-1, k, math.inf).sort(-1, descending=True).values
     ranked[..., :1] = p.gather(-1, k)
     size = torch.arange(1, p.shape[-1] + 1, dtype=p.dtype, device=p.device)
     if tau >= 2:
@@ -225,7 +226,7 @@ def bounded_scores(p: torch.Tensor, reach: torch.Tensor, tau: float) -> torch.Te
     a = 1 / (2 - tau)
     free = a * (p / p.amax(-1, keepdim=True)).log()
     low = -reach
-    high = reach - torch.where(p > 0, free, float("inf")).amin(-1, keepdim=True)
+    high = reach - torch.where(p > 0, free, math.inf).amin(-1, keepdim=True)
     for _ in range(100):
         shift = (low + high) / 2
         scores = (free + shift).clamp(-reach, reach)

@@ -21,8 +21,6 @@ import torch.nn.functional as F
 from ..losses.compsum import TAU, box_cox
 from .checks import Array, check_beta, check_classes, check_range, like
 
-INFINITY = float("inf")
-
 
 def comp_sum_transform(beta: Array, *, tau: float, n: int) -> Any:
     r"""The theorem's transform: the least surrogate regret it grants to a zero-one regret beta.
@@ -71,7 +69,7 @@ def comp_sum_gamma(t: Array, *, tau: float, n: int) -> Any:
     TypeError for arguments of a wrong kind; ValueError for t < 0, tau < 0 or n < 2.
     """
     tau, n = TAU.check(tau), check_classes(n)
-    surrogate = check_range("t", t, 0.0, INFINITY, "[0, inf]").detach()
+    surrogate = check_range("t", t, 0.0, math.inf, "[0, inf]").detach()
     return like(inverse(surrogate, tau, n), t)
 
 
@@ -84,7 +82,7 @@ def comp_sum_gamma_tilde(t: Array, *, tau: float, n: int) -> Any:
     Arguments, returned kind and errors are those of `comp_sum_gamma`.
     """
     tau, n = TAU.check(tau), check_classes(n)
-    return like(majorant(check_range("t", t, 0.0, INFINITY, "[0, inf]"), tau, n), t)
+    return like(majorant(check_range("t", t, 0.0, math.inf, "[0, inf]"), tau, n), t)
 
 
 def comp_sum_growth_coefficient(tau: Array, *, n: int) -> Any:
@@ -96,10 +94,10 @@ def comp_sum_growth_coefficient(tau: Array, *, n: int) -> Any:
     Our own expansion of the theorem's transform. `tau` may be an array, >= 0. Raises ValueError for
     tau < 0 or n < 2.
     """
-    n, power = check_classes(n), check_range("tau", tau, 0.0, INFINITY, "[0, inf)")
+    n, power = check_classes(n), check_range("tau", tau, 0.0, math.inf, "[0, inf)")
     base = torch.where(power < 1, 2.0, float(n)).to(power)
     below = base ** (1 - power) / (2 * (2 - power).clamp(min=torch.finfo(power.dtype).tiny))
-    return like(torch.where(power < 2, below, INFINITY), tau)
+    return like(torch.where(power < 2, below, math.inf), tau)
 
 
 def hcons_bounded_ce_binary(t: Array, *, Lambda: float, n: int = 2) -> Any:
@@ -132,7 +130,7 @@ def hcons_bounded_ce_binary_gamma(t: Array, *, Lambda: float, n: int = 2) -> Any
     `t` is a surrogate regret in nats, >= 0. Errors as there.
     """
     bound = check_score_bound(Lambda, n)
-    surrogate = check_range("t", t, 0.0, INFINITY, "[0, inf]").detach()
+    surrogate = check_range("t", t, 0.0, math.inf, "[0, inf]").detach()
     line = (surrogate + _log_cosh(surrogate.new_tensor(bound))) / bound
     curve = inverse(surrogate, 1.0, 2)
     return like(torch.where(curve <= math.tanh(bound), curve, line.clamp(max=1.0)), t)

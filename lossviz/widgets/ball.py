@@ -14,12 +14,12 @@ import sympy as sp
 import torch
 
 from .ball_picture import EXTENT, GRID, NORMS, bars, layout_signals, plane, plane_x, plane_y
+from .contours import LEFT, TOP, colour_key, contour_data
 from .dragging import HANDLE, contour_spec, drag_signals
 from .flow import formula, signal
 from .live import Choice, LiveFigure, Slider
 from .subject import Subject
 from .vega_expression import vega_expression
-from .views import LEFT, TOP, colour_key, contour_data
 
 REACH = 1  # largest radius; the point keeps so far from the edge that the ball stays in sight
 NET = 41

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import palette
+from .contours import FOOT, LEFT, TOP, contour_mark, square
 from .flow import signal
-from .views import FOOT, LEFT, LOWEST, TOP, click_area, contour_mark, ring
 
 EXTENT = 3  # the picture shows both features from -EXTENT to EXTENT
 GRID = 49
@@ -39,39 +39,20 @@ def plane_y(y: str) -> str:
 
 
 def plane(target: int) -> dict[str, Any]:
-    size = {"width": {"signal": "side"}, "height": {"signal": "side"}}
-    scale = {"type": "linear", "domain": [-EXTENT, EXTENT]}
+    domain = [-EXTENT, EXTENT]
+    axes = (
+        {"title": "first feature", "domain": domain},
+        {"title": "second feature", "domain": domain},
+    )
     cell = f"side / {GRID - 1}"
-    return {
-        "type": "group",
-        "encode": {"update": {"x": {"value": LEFT}, "y": {"value": TOP}} | size},
-        "signals": [signal("width", "side"), signal("height", "side")],
-        "scales": [
-            {"name": "x", "range": "width", **scale},
-            {"name": "y", "range": "height", **scale},
-        ],
-        "axes": [
-            {"orient": "bottom", "scale": "x", "title": "first feature", "tickCount": 7},
-            {"orient": "left", "scale": "y", "title": "second feature", "tickCount": 7},
-        ],
-        "marks": [
-            {
-                "type": "group",
-                "interactive": False,
-                "clip": True,
-                "encode": {"update": size | LOWEST},
-                "marks": [
-                    contour_mark("plane", cell, "datum.contour.value"),
-                    _boundary(cell),
-                    _dots(target),
-                    _outline(),
-                    _cross(),
-                ],
-            },
-            click_area("plane", "'M0 0H' + side + 'V' + side + 'H0Z'"),
-            ring(plane_x("x"), plane_y("y")),
-        ],
-    }
+    marks = [
+        contour_mark("plane", cell, "datum.contour.value"),
+        _boundary(cell),
+        _dots(target),
+        _outline(),
+        _cross(),
+    ]
+    return square("plane", axes, marks, (plane_x("x"), plane_y("y")))
 
 
 def _boundary(cell: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import palette
+from .contours import FOOT, TOP, colour_key, contour_data, contour_mark, square
 from .dragging import HANDLE, contour_spec, drag_signals
 from .flow import formula, signal
 from .live import Choice, LiveFigure, Slider
 from .panels import axis, dot, line
-from .views import FOOT, LOWEST, TOP, click_area, colour_key, contour_data, contour_mark, ring
 
 RESOLUTION = 4  # digits kept: of the range of the values, or of each value on a log scale
 MOST_LEVELS = 12
@@ -269,39 +269,18 @@ def _cut(name: str, slider: Slider, index: str, count: int) -> dict[str, Any]:
 
 
 def _picture(x: Slider, y: Slider, count: int) -> dict[str, Any]:
-    size = {"width": {"signal": "side"}, "height": {"signal": "side"}}
     place = {
         "x": {"signal": _along(x, "datum.x")},
         "y": {"signal": f"side - {_along(y, 'datum.y')}"},
     }
-    return {
-        "type": "group",
-        "encode": {"update": {"x": {"value": LEFT}, "y": {"value": TOP}, **size}},
-        "signals": [signal("width", "side"), signal("height", "side")],
-        "scales": [
-            {"name": "x", "range": "width", "domain": [x.start, x.stop], "zero": False},
-            {"name": "y", "range": "height", "domain": [y.start, y.stop], "zero": False},
-        ],
-        "axes": [
-            {"orient": "bottom", "scale": "x", "title": x.label, "tickCount": 5},
-            {"orient": "left", "scale": "y", "title": y.label, "tickCount": 5},
-        ],
-        "marks": [
-            {
-                "type": "group",
-                "interactive": False,
-                "clip": True,
-                "encode": {"update": size | LOWEST},
-                "marks": [
-                    contour_mark("surface", f"side / {count - 1}", "datum.contour.value"),
-                    _way("line", place | {"strokeWidth": {"value": 2}}),
-                    _way("symbol", place | {"size": {"value": 14}, "fill": palette.colour("path")}),
-                ],
-            },
-            click_area("surface", "'M0 0H' + side + 'V' + side + 'H0Z'"),
-            ring(_along(x, x.signal), f"side - {_along(y, y.signal)}"),
-        ],
-    }
+    across, up = ({"title": c.label, "domain": [c.start, c.stop]} for c in (x, y))
+    marks = [
+        contour_mark("surface", f"side / {count - 1}", "datum.contour.value"),
+        _way("line", place | {"strokeWidth": {"value": 2}}),
+        _way("symbol", place | {"size": {"value": 14}, "fill": palette.colour("path")}),
+    ]
+    point = _along(x, x.signal), f"side - {_along(y, y.signal)}"
+    return square("surface", (across, up), marks, point, left=LEFT, ticks=5)
 
 
 def _way(mark: str, look: dict[str, Any]) -> dict[str, Any]:

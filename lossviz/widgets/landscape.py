@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..losses import Loss
+from .contours import FOOT, LEFT, LEVELS, TOP, colour_key, contour_data
 from .dragging import contour_spec
 from .flow import (
     Q,
@@ -30,15 +31,9 @@ from .subject import Subject, declaration
 from .vega_expression import vega_expression
 from .views import (
     EXTENT,
-    FOOT,
     GRID,
-    LEFT,
-    LEVELS,
     SIMPLEX_GRID,
-    TOP,
     barycentric,
-    colour_key,
-    contour_data,
     on_simplex,
     plane,
     plane_x,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -80,7 +81,7 @@ def _name(length: int, run: Sequence[ConsistencyBound]) -> str:
 
 def _digits(value: float) -> float:
     """Six significant digits, which no eye and no readout tells from more."""
-    if not abs(value) < float("inf"):
+    if not abs(value) < math.inf:
         raise ValueError(f"bounds must be finite, got {value!r}")
     return float(f"{value:.6g}")
 
