@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 
@@ -30,6 +30,8 @@ def check_head(
             raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
         if tensor.dtype not in DTYPES:
             raise TypeError(f"{name} must have one of the dtypes {DTYPES}, got {tensor.dtype}")
+        if tensor.layout != torch.strided:
+            raise TypeError(f"{name} must be dense, got the layout {tensor.layout}")
     assert isinstance(input, torch.Tensor) and isinstance(linear_weight, torch.Tensor)
     if input.ndim < 1:
         raise ValueError("input must have shape (..., D), got a tensor without axes")
@@ -180,12 +182,17 @@ def check_number(
     return number
 
 
-def check_transform(scale: object, softcap: object, temperature: object) -> Transform:
-    """The transform of raw logits; raise for an argument out of range."""
+FLOAT32 = torch.finfo(torch.float32)
+
+
+def check_transform(
+    logit_scale: object = 1.0, softcap: object = None, temperature: object = 1.0
+) -> Transform:
+    """The transform of raw logits; raise for an argument out of range: float32 must have it."""
     return Transform(
-        check_number("logit_scale", scale, -math.inf),
-        None if softcap is None else check_number("softcap", softcap, 0.0, open_low=True),
-        check_number("temperature", temperature, 0.0, open_low=True),
+        check_number("logit_scale", logit_scale, -FLOAT32.max, FLOAT32.max),
+        None if softcap is None else check_number("softcap", softcap, FLOAT32.tiny, FLOAT32.max),
+        check_number("temperature", temperature, FLOAT32.tiny, FLOAT32.max),
     )
 
 
@@ -193,7 +200,7 @@ def check_budget(memory_budget: object) -> None:
     """Raise unless `memory_budget` is None or a positive number of bytes."""
     if memory_budget is None:
         return
-    if isinstance(memory_budget, bool) or not isinstance(memory_budget, int):
+    if isinstance(memory_budget, bool) or not isinstance(memory_budget, Integral):
         raise TypeError(f"memory_budget must be an int or None, got {memory_budget!r}")
     if memory_budget <= 0:
         raise ValueError(f"memory_budget must be a positive number of bytes, got {memory_budget}")
@@ -203,8 +210,9 @@ def check_shift(shift: object, target: torch.Tensor, input: torch.Tensor) -> int
     """Return how many places later the target of a position stands."""
     if isinstance(shift, bool):
         shift = int(shift)
-    if not isinstance(shift, int):
+    if not isinstance(shift, Integral):
         raise TypeError(f"shift must be an int or a bool, got {shift!r}")
+    shift = int(shift)
     if shift < 0:
         raise ValueError(f"shift must be at least 0, got {shift}")
     if not shift:

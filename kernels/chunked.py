@@ -12,7 +12,7 @@ gradients are float32 (float64 for float64) on either.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
@@ -20,16 +20,21 @@ import torch
 from . import memory
 from .statistics import FAR, Sums, Want, finite_shift, given, merge
 from .tiles import (
+    UNIT,
     Saved,
     Transform,
     Upstream,
     accumulate_,
     blocks,
+    in_range,
     row_factors,
     spread_,
     sum_dtype,
     without_autocast,
 )
+
+LEAST_COLUMNS = 1024
+"""Columns below which the products of a block take longer."""
 
 Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
@@ -132,7 +137,8 @@ class Gradients:
         `x` has been multiplied by them; `self.input` waits for `scale_input`.
         """
         if self.bias is not None:
-            part = tile.sum(0) if factors is None else (factors.T @ tile)[0]
+            wide = self.head.dtype
+            part = tile.sum(0, dtype=wide) if factors is None else (factors.T @ tile)[0]
             _grow_(self.bias[columns], part, first=rows.start == 0)
         tile = tile.to(x.dtype)
         if self.input is not None:
@@ -145,10 +151,12 @@ class Gradients:
         if self.input is not None and factors is not None:
             self.input[rows].mul_(factors)
 
-    def cast(self, dtype: torch.dtype) -> tuple[torch.Tensor | None, ...]:
-        """The gradients in `dtype`."""
+    def cast(
+        self, dtype: torch.dtype, unit: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor | None, ...]:
+        """The gradients, times what was divided out of them, in `dtype`."""
         return tuple(
-            None if grown is None else grown.to(dtype)
+            None if grown is None else (grown if unit is None else grown.mul_(unit)).to(dtype)
             for grown in (self.input, self.weight, self.bias)
         )
 
@@ -202,7 +210,7 @@ def gradients(
     tiling: Tiling,
 ) -> tuple[torch.Tensor | None, ...]:
     """Gradients of input, weight and bias from those of the rows' statistics."""
-    upstream = upstream.times(head.transform.factor)
+    upstream, unit = in_range(upstream.times(head.transform.factor), head.factor_dtype)
     grown = Gradients(head, needs)
     room = head.tile(tiling)
     for rows in blocks(len(head.input), tiling.rows):
@@ -228,7 +236,7 @@ def gradients(
             slope = None  # makes room for the next
             grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
-    return grown.cast(head.input.dtype)
+    return grown.cast(head.input.dtype, unit)
 
 
 @_as_typed
@@ -271,13 +279,21 @@ def one_pass(
     of those losses.
     """
     grown = Gradients(head, needs)
-    every = len(head.weight)
-    room = head.tile(Tiling(tiling.rows, every))
+    count, every = len(head.input), len(head.weight)
+    lent = Tiling(0, 0)
+    if grown.weight is not None and head.input.device.type == "cpu":
+        capped = head.transform.softcap is not None
+        lent = lent_tiling(count, head.input.shape[1], every, tiling, softcap=capped)
+    room = head.tile(lent if lent.rows == count else Tiling(tiling.rows, every))
     losses = []
-    for rows in blocks(len(head.input), tiling.rows):
+    for rows in _chunks(count, lent.rows, tiling.rows):
         x = head.input[rows].to(head.factor_dtype)
-        logits = _shaped_in_blocks(room, len(x), every)
-        for columns in blocks(every, tiling.columns):
+        is_lent = rows.stop <= lent.rows
+        if is_lent:
+            logits, width = given(grown.weight)[:, : len(x)].T, lent.columns
+        else:
+            logits, width = _shaped_in_blocks(room, len(x), every), tiling.columns
+        for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
             head.logits_(x, weight, columns, logits[:, columns])
         slope = head.transform.cap_slope(logits) if any(needs) else None
@@ -303,11 +319,43 @@ def one_pass(
             scaled_later=factors is not None,
         )
         slope = None  # makes room for the next
-        for columns in blocks(every, tiling.columns):
+        for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
-            grown.add(rows, columns, scaled, weight, logits[:, columns], factors)
+            tile = logits[:, columns]
+            if is_lent:  # the product writes where the tile lies
+                tile = _shaped_in_blocks(room, *tile.shape).copy_(tile)
+            grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
     return torch.cat(losses), grown.cast(waiting_dtype(head.input.dtype))
+
+
+def lent_tiling(
+    num_rows: int, num_features: int, num_classes: int, tiling: Tiling, *, softcap: bool
+) -> Tiling:
+    """The first chunk of `one_pass` on a CPU, and the width of its blocks; (0, 0) for none such.
+
+    Until the first product writes the weight gradient, its memory (V, D) holds the logits of up to
+    D rows. A block of them is copied before the gradient of its classes takes its place, to room
+    that is at most what other chunks of `tiling` need.
+    """
+    if softcap:  # whose slopes would need as much again
+        return Tiling(0, 0)
+    rows = min(num_rows, num_features // UNIT * UNIT)
+    columns = max(LEAST_COLUMNS, tiling.rows * tiling.columns // max(1, rows))
+    if columns >= num_classes:
+        return Tiling(0, 0)
+    if rows < num_rows:
+        rows = min(rows, tiling.rows * num_classes // columns // UNIT * UNIT)
+    return Tiling(rows, columns) if rows == num_rows or rows > tiling.rows else Tiling(0, 0)
+
+
+def _chunks(count: int, first: int, size: int) -> Iterator[slice]:
+    """The rows of the first chunk, if that has any, and of the others."""
+    if first:
+        yield slice(0, first)
+    if first < count or not first:
+        for rows in blocks(count - first, size):
+            yield slice(first + rows.start, first + rows.stop)
 
 
 def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | None:

@@ -9,6 +9,7 @@ import torch
 
 from lossviz.losses.checks import DTYPES
 
+from .checks import check_transform
 from .functional import linear_cross_entropy
 
 OPTIONS = {
@@ -28,8 +29,11 @@ class LinearCrossEntropyLoss(torch.nn.Module):
 
     Shapes: `input` (..., D), `target` (...) of class indices or (..., V) of probabilities.
 
+    A `loss` that is a module becomes a part of this one: its parameters train, move and are saved.
+
     Raises TypeError for an unknown option, a size that is no int or a dtype that is not floating,
-    ValueError for no class; options are checked when the module is called.
+    ValueError for no class; options are checked when the module is called, which raises TypeError
+    where `linear` was replaced by something that is more than its weight and bias.
     """
 
     weight: torch.Tensor | None
@@ -58,19 +62,36 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         super().__init__()
         self.linear = torch.nn.Linear(in_features, num_classes, bias, device, dtype)
         self.register_buffer("weight", weight)
+        self.loss = options.pop("loss", "cross_entropy")
         self.options = options
+
+    def logits(self, input: torch.Tensor) -> torch.Tensor:
+        """The logits (..., V) of `input` as the loss sees them: scaled, capped, tempered."""
+        names = ("logit_scale", "softcap", "temperature")
+        given = {name: self.options[name] for name in names if name in self.options}
+        return check_transform(**given).apply(self.linear(input))
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss in nats."""
+        if not isinstance(self.linear, torch.nn.Linear):
+            raise TypeError(
+                "linear must be a torch.nn.Linear, of which the weight and the bias are read, got "
+                f"{type(self.linear).__name__}; for one that adds to these call "
+                "linear_cross_entropy with the sum"
+            )
         return linear_cross_entropy(
             input,
             self.linear.weight,
             target,
             linear_bias=self.linear.bias,
             weight=self.weight,
+            loss=self.loss,
             **self.options,
         )
 
     def extra_repr(self) -> str:
         """The options that were given."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        options = dict(self.options)
+        if self.loss != "cross_entropy" and not isinstance(self.loss, torch.nn.Module):
+            options["loss"] = self.loss
+        return ", ".join(f"{name}={value!r}" for name, value in options.items())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from . import chunked, planning
+from . import chunked, triton_tiling
 from .checks import is_transformed
 from .chunked import Head, Needs, Tiling, waiting_dtype
 from .row_losses import CompSum
@@ -33,7 +33,7 @@ def path(impl: str) -> ModuleType:
 
 def _walk_of_whole_rows(input: Tensor) -> Callable[..., Any]:
     """`one_pass` in plain torch, or with Triton's row kernels on a GPU that has them."""
-    if input.device.type == "cuda" and planning.triton_runs(input.device, input.dtype):
+    if input.dtype != torch.float64 and triton_tiling.compiled_for(input.device):
         from . import triton_rows
 
         return triton_rows.one_pass
@@ -257,7 +257,8 @@ def reduced_loss(
     loss = CompSum(tau)
     unit = None
     if head.factor_dtype == torch.float16:
-        unit = power_of_two((nll_weight, mean_loss_weight, lse_weight))
+        slope = torch.full((), transform.factor, device=input.device)
+        unit = power_of_two((nll_weight, mean_loss_weight, lse_weight)) * power_of_two((slope,))
         nll_weight = nll_weight / unit
         mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight / unit
         lse_weight = None if lse_weight is None else lse_weight / unit

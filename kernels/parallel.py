@@ -3,7 +3,7 @@
 Every process makes the sums of its own columns; a few numbers a row are exchanged and merged, and
 all processes know the loss of the whole vocabulary. On the way back each forms the gradient of its
 own rows of the weight, and the parts of the input's gradient are added up. The input, the target
-and what becomes of the loss must be the same on all processes.
+and what becomes of the loss must be the same on all processes; of these the target is compared.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from lossviz.losses.checks import seen
+
 from .chunked import Head, Needs, Tiling
 from .ops import path, refuse_derivatives
 from .statistics import Primitives, Sums, Want, finish, merge
@@ -25,8 +27,11 @@ from .tiles import Saved, Transform, Upstream
 class VocabularyShard:
     """The classes of this process: `start` to `start` + rows of its weight, of `num_classes`.
 
-    Shards follow each other in the order of the ranks of `group`, None for all processes. Raises
-    ValueError for a start outside of the vocabulary.
+    The shards of all processes of `group` (None: of all there are) make up the vocabulary, and all
+    processes have the same input and target, as in tensor parallelism: where each has a batch of
+    its own, as in data parallelism, this is not for them. Raises TypeError for a start or a number
+    that is no int, ValueError for a start outside of the vocabulary; in use ValueError, on a GPU a
+    device assertion, for shards with gaps or overlaps and for targets that differ.
     """
 
     group: dist.ProcessGroup | None
@@ -34,6 +39,12 @@ class VocabularyShard:
     num_classes: int
 
     def __post_init__(self) -> None:
+        for name in ("start", "num_classes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be an int, got {value!r}")
+        if not (self.group is None or isinstance(self.group, dist.ProcessGroup)):
+            raise TypeError(f"group must be a process group or None, got {self.group!r}")
         if not 0 <= self.start <= self.num_classes:
             raise ValueError(
                 f"start must lie in [0, num_classes={self.num_classes}], got {self.start}"
@@ -45,8 +56,7 @@ class VocabularyShard:
         return _known(self.group)
 
     def check(self, linear_weight: torch.Tensor) -> None:
-        """Raise ValueError for no group, or for more rows than the vocabulary has from here."""
-        _known(self.group)
+        """Raise ValueError for more rows than the vocabulary has from here."""
         rows = linear_weight.shape[0]
         if self.start + rows > self.num_classes:
             raise ValueError(
@@ -133,6 +143,7 @@ def primitives(
     shard: VocabularyShard,
 ) -> Primitives:
     """`Primitives` over the whole vocabulary, which `labels` and `mean_weight` (V,) speak of."""
+    _agree(shard, weight.shape[0], labels)
     stop = shard.start + weight.shape[0]
     if mean_weight is not None:
         mean_weight = mean_weight[shard.start : stop]
@@ -140,6 +151,38 @@ def primitives(
         input, weight, bias, labels, mean_weight, transform, want, impl, tiling, shard
     )
     return Primitives._make(value if value.numel() or not len(input) else None for value in found)
+
+
+def _agree(shard: VocabularyShard, rows: int, labels: torch.Tensor) -> None:
+    """Raise ValueError unless shards make up the vocabulary and all processes have one target.
+
+    On a GPU a device assertion says so, before anything that depends on it is exchanged.
+    """
+    places = torch.arange(1, len(labels) + 1, device=labels.device)
+    checksum = ((labels + 2) * places).sum()
+    mine = (shard.start, shard.start + rows, shard.num_classes, len(labels))
+    fills = [torch.full((), value, device=labels.device) for value in mine]  # copies would wait
+    table = torch.stack(_gather(torch.stack([*fills, checksum]), shard.processes))
+    starts, stops = (column.sort().values for column in table.T[:2])
+    # as many shards have begun as have ended, but for one, before every class
+    apart = (starts[1:] != stops[:-1]).any() | (starts[0] != 0) | (stops[-1] != shard.num_classes)
+    apart = apart | (table[:, 2] != shard.num_classes).any()
+    differ = (table[:, 3:] != table[:1, 3:]).any()
+    for wrong, message in (
+        (apart, "the shards of all processes must make up the vocabulary, each class once"),
+        (
+            differ,
+            "target must be the same on all processes of a sharded vocabulary; a weight that is "
+            "sharded for data parallelism (FSDP) is for the forward of the module that it wraps, "
+            "where it is whole",
+        ),
+    ):
+        if seen(wrong):
+            raise ValueError(
+                f"{message}; got (start, stop, num_classes, N): {table[:, :4].tolist()}"
+            )
+        if wrong.device.type == "cuda":
+            torch._assert_async(~wrong, message)
 
 
 class _Primitives(torch.autograd.Function):

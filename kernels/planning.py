@@ -10,7 +10,7 @@ from lossviz.losses.checks import DTYPES
 
 from . import triton_tiling
 from .checks import check_budget
-from .chunked import Needs, Tiling
+from .chunked import LEAST_COLUMNS, Needs, Tiling, lent_tiling
 from .tiles import UNIT, sum_dtype
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
@@ -23,9 +23,12 @@ PARTS = 12
 BLOCK_BYTES = 4 * 2**20
 """Of the logits that one product writes on the CPU: as much as its cache takes."""
 TILE_BYTES = 16 * 2**20
-"""Of a tile that is made twice: larger ones are no faster."""
+"""Of a tile that is made twice on the CPU: larger ones are no faster."""
+MOST_CELLS = 2**18
+"""Logits for each byte of a budget, beyond which tiles are so many that walking them never ends."""
 WORKSPACE = 128 * 2**20
-"""Bytes of the chunk of logit gradients that the Triton path keeps."""
+"""Bytes of a tile that is made twice on a GPU, where launches cost: logits or, on the Triton path,
+their gradients."""
 
 
 def triton_runs(device: torch.device, dtype: torch.dtype) -> bool:
@@ -118,11 +121,17 @@ def plan(
             num_rows, num_classes, num_features, dtype, needs, tiling
         )
     else:
-        columns = num_classes if single else tiling.columns
-        spent = tiling.rows * columns * wide * (2 if softcap else 1)
+        lent = Tiling(0, 0)
+        if single and device.type == "cpu":
+            lent = lent_tiling(num_rows, num_features, num_classes, tiling, softcap=softcap)
+        if lent.rows == num_rows > 0:
+            rows, columns = tiling = lent
+        else:
+            rows, columns = tiling.rows, num_classes if single else tiling.columns
+        spent = rows * columns * wide * (2 if softcap else 1)
         # gradients grow in float32 and are handed back in half
         spent += (num_classes + num_rows) * num_features * wide if half else 0
-        spent += tiling.rows * num_features * wide
+        spent += rows * num_features * wide
         if half and device.type == "cpu":  # widened weights of this tile and the last
             spent += min(num_classes, 2 * tiling.columns) * num_features * wide
     return Plan(impl, tiling, products, spent, products * product, 3 * product, logits)
@@ -163,6 +172,11 @@ def tile_sizes(
     memory_budget: int | None,
 ) -> tuple[Tiling, bool]:
     """Tiles of a walk, and whether one pass over whole rows suffices."""
+    if memory_budget is not None and num_rows * num_classes > MOST_CELLS * memory_budget:
+        raise ValueError(
+            f"memory_budget is in bytes: {memory_budget} would cut logits of {num_rows} x "
+            f"{num_classes} into millions of tiles"
+        )
     if impl == "triton":
         return triton_tiling.plan_tiling(
             num_rows, num_classes, dtype, memory_budget or WORKSPACE
@@ -178,12 +192,15 @@ def tile_sizes(
             rows = max(1, min(rows, num_rows))
             columns = num_classes
             if device.type == "cpu":
-                columns = max(1024, BLOCK_BYTES // (rows * wide))
+                columns = max(LEAST_COLUMNS, BLOCK_BYTES // (rows * wide))
                 if dtype.itemsize < wide:  # weights of as many classes are widened
-                    columns = min(columns, max(1024, TILE_BYTES // (max(1, num_features) * wide)))
+                    columns = min(
+                        columns, max(LEAST_COLUMNS, TILE_BYTES // (max(1, num_features) * wide))
+                    )
                 columns = min(num_classes, columns)
             return Tiling(rows, columns), True
-    cells = (memory_budget or TILE_BYTES) // (wide * (2 if softcap else 1))
+    usual = TILE_BYTES if device.type == "cpu" else WORKSPACE
+    cells = (memory_budget or usual) // (wide * (2 if softcap else 1))
     rows = max(1, min(num_rows, 1024))
     columns = max(1, min(num_classes, cells // rows))
     if columns < 1024:

@@ -161,7 +161,7 @@ class Renyi2Bonus:
 class SymmetricCrossEntropy(_Declared):
     """alpha (-log p_y) + beta (-log_zero) (1 - p_y), the loss against noisy labels.
 
-    `alpha` and `beta` in [0, inf), default 0.1 and 1; `log_zero` <= 0, default -4, stands for the
+    `alpha` and `beta` in [0, inf), default 0.1 and 1; `log_zero` < 0, default -4, stands for the
     logarithm of the zeros of a one-hot target.
     """
 
@@ -207,6 +207,13 @@ def row_loss(loss: str | RowLoss) -> RowLoss:
         return ROW_LOSSES[loss]()
     if not callable(loss):
         raise TypeError(f"loss must be a name or a function of row statistics, got {loss!r}")
+    if isinstance(loss, type):
+        raise TypeError(f"loss must be an instance, as {loss.__name__}(), got the class itself")
+    if isinstance(loss, torch.nn.Module) and type(loss).__module__ == "lossviz.losses":
+        raise TypeError(
+            f"loss must be a function of row statistics, got {loss!r}, which takes logits: give "
+            "the name, or a class of lossviz.kernels.row_losses with its parameters"
+        )
     unknown = set(getattr(loss, "needs", ())) - set(STATISTICS)
     if unknown:
         raise ValueError(f"loss.needs must be among {STATISTICS}, got {sorted(unknown)}")

@@ -11,17 +11,18 @@ target it carries
 and beside them z_y - m. Everything public is a short formula in these: with q the softmax over the
 other classes alone, the log odds against the target are ``gap = log s - (z_y - m)``, the loss is
 softplus(gap), and p_j = sigmoid(gap) q_j. Nothing is ever subtracted from 1 and every logit is used
-relative to m, so neither a margin of 100 nats nor an offset of 1e4 on every logit costs a digit.
-Passes over disjoint columns merge.
+relative to m, so neither a margin of 87 nats (where float32 itself ends) nor an offset of 1e4 on
+every logit costs a digit. Passes over disjoint columns merge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+import torch.utils._pytree as pytree
 
 STATISTICS = (
     "target_logit",
@@ -162,24 +163,34 @@ class RowStatistics:
     """Statistics of every row of logits, differentiable where they are real numbers.
 
     Each attribute has the shape of the target: `target_logit`; `lse`, the log-sum-exp of all
-    logits; `lse_others`, of all but the target's; `log_odds` = log p_y / (1 - p_y), their
-    difference; `nll`, the negative log-likelihood in nats;
+    logits; `lse_others`, of all but the target's; `log_odds` = log(p_y / (1 - p_y)) = target_logit
+    - lse_others; `nll`, the negative log-likelihood in nats;
     `max`, `argmax` (the first of equals) and `correct` (argmax is the target); `entropy` of the
     softmax in nats; `mean_logit`; `uniform_nll` = lse - mean_logit, the cross-entropy against the
     uniform distribution; `log_sum_square` = log sum_j p_j^2, and `log_sum_square_others` that over
     all but the target. Where the target is ignored (`kept` is False), `target_logit`, `log_odds`
-    and `nll` are 0, `correct` is False, and what is of the others is of all.
+    and `nll` are 0, `correct` is False, and what is of the others is of all: averages are of
+    ``row.nll[row.kept]``.
 
-    An attribute that was not asked for raises AttributeError.
+    An attribute that was not asked for raises AttributeError. Wrappers that look for the tensors
+    in what a module returns (DDP, FSDP, reentrant checkpoints) do not look into this class: return
+    `as_dict()` there.
     """
 
     def __init__(
         self, row: Primitives, labels: torch.Tensor, kept: torch.Tensor, names: Sequence[str]
     ) -> None:
-        self.names = tuple(names)
+        self._hold({name: _DERIVED[name](row, labels, kept) for name in names}, kept)
+
+    def _hold(self, values: dict[str, Any], kept: Any) -> RowStatistics:
+        self.names = tuple(values)
         self.kept = kept
-        for name in names:
-            setattr(self, name, _DERIVED[name](row, labels, kept))
+        vars(self).update(values)
+        return self
+
+    def as_dict(self) -> dict[str, torch.Tensor]:
+        """The statistics that were asked for, by name."""
+        return {name: getattr(self, name) for name in self.names}
 
     def __getattr__(self, name: str) -> torch.Tensor:
         if name in STATISTICS:
@@ -188,6 +199,19 @@ class RowStatistics:
 
     def __repr__(self) -> str:
         return f"RowStatistics({', '.join(self.names)}; shape {tuple(self.kept.shape)})"
+
+
+def _from_leaves(leaves: list[Any], names: Sequence[str]) -> RowStatistics:
+    *values, kept = leaves
+    return RowStatistics.__new__(RowStatistics)._hold(dict(zip(names, values, strict=True)), kept)
+
+
+pytree.register_pytree_node(
+    RowStatistics,
+    lambda row: ([*row.as_dict().values(), row.kept], row.names),
+    lambda leaves, names: _from_leaves(list(leaves), names),
+    serialized_type_name="lossviz.kernels.RowStatistics",
+)
 
 
 def given(value: torch.Tensor | None) -> torch.Tensor:

@@ -13,7 +13,7 @@ from . import ops, parallel, planning, reference
 from .chunked import Tiling
 from .parallel import VocabularyShard
 from .row_losses import CompSum, RowLoss
-from .statistics import STATISTICS, Primitives, RowStatistics, Want, given
+from .statistics import STATISTICS, Primitives, RowStatistics, Want, given, relative_lse
 from .tiles import Transform, sum_dtype
 
 
@@ -152,14 +152,12 @@ class Terms(NamedTuple):
     def of_labels(self, rows: Rows) -> RowValues:
         """Losses for class indices, from row statistics."""
         names = set(getattr(self.function, "needs", STATISTICS))
-        mean_weight: torch.Tensor | None = None
-        mass: torch.Tensor | float = 1.0
-        if self.smoothing:
-            names.add("uniform_nll")
-            mean_weight, mass = self._uniform(rows)
         if self.square:
             names.add("lse")
-        row = rows.primitives(Want.of(tuple(names)), mean_weight)
+        want, mean_weight = Want.of(tuple(names)), None
+        if self.smoothing:
+            want, mean_weight = want._replace(mean=True), self._uniform(rows)
+        row = rows.primitives(want, mean_weight)
         found = RowStatistics(row, rows.labels, rows.kept, sorted(names))
         values = self.function(found)
         if not isinstance(values, torch.Tensor) or values.shape != rows.labels.shape:
@@ -171,8 +169,9 @@ class Terms(NamedTuple):
             raise TypeError(f"loss must return a tensor of real numbers, got {values.dtype}")
         weights = self._row_weights(rows)
         values = torch.where(rows.kept, weights * (1 - self.smoothing) * values, 0.0)
-        if self.smoothing:
-            extra = self.smoothing * mass * found.uniform_nll
+        if mean_weight is not None:
+            extra = mean_weight.sum() * relative_lse(row, rows.kept) - given(row.mean)
+            extra = self.smoothing * extra
             values = values + torch.where(rows.kept, extra, 0.0)
         squares = None
         if self.square:
@@ -202,8 +201,8 @@ class Terms(NamedTuple):
             norm, count = weights.sum(), kept.sum()
         mean_weight = smooth = squares = None
         if self.smoothing:
-            mean_weight, mass = self._uniform(rows)
-            smooth = kept * (self.smoothing * mass / divisor(norm))
+            mean_weight = self._uniform(rows)
+            smooth = kept * (self.smoothing / divisor(norm))
         if self.square:
             squares = kept * (self.square / count.clamp(min=1))
         needs = [
@@ -229,10 +228,9 @@ class Terms(NamedTuple):
             return kept
         return kept * self.class_weight.to(kept.dtype)[rows.labels.clamp(min=0)]
 
-    def _uniform(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor | float]:
-        """Weights of the mean logit, which sum to one, and the mean class weight."""
+    def _uniform(self, rows: Rows) -> torch.Tensor:
+        """Weights of the mean logit: what smoothing makes of a label, times the class weights."""
         if self.class_weight is None:
-            return rows.equal_weights(), 1.0
+            return rows.equal_weights()
         wide = self.class_weight.to(sum_dtype(rows.input.dtype))
-        total = wide.sum()
-        return wide / torch.where(total == 0, 1.0, total), wide.mean()
+        return wide / len(wide)

@@ -139,6 +139,17 @@ def power_of_two(values: Sequence[torch.Tensor | None]) -> torch.Tensor:
     return torch.where(sound, power, 1.0)
 
 
+def in_range(upstream: Upstream, dtype: torch.dtype) -> tuple[Upstream, torch.Tensor | None]:
+    """Upstream gradients over a power of two near the largest, and that power, for float16.
+
+    That is for factors of matrix products in `dtype`; others have the range for them as they are.
+    """
+    if dtype != torch.float16 or not len(upstream.gap):
+        return upstream, None
+    unit = power_of_two(upstream)
+    return Upstream._make(v if v is None else v / unit for v in upstream), unit
+
+
 UNIT = 16
 """Rows that heights of chunks are multiples of: matrix products of others take longer."""
 

@@ -39,11 +39,13 @@ def tanh(x, EXACT: tl.constexpr):
 
 @triton.jit
 def transformed(
-    raw, bias_ptr, columns, bias_step, inner, outer, CAPPED: tl.constexpr, EXACT: tl.constexpr
+    raw, bias_ptr, columns, inside, bias_step, inner, outer,
+    CAPPED: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """z = outer tanh(inner (raw + b)), or inner (raw + b) without a cap."""
+    """z = outer tanh(inner (raw + b)), or inner (raw + b) without a cap; b is 0 out of range."""
     if bias_ptr is not None:
-        raw += tl.load(bias_ptr + columns * bias_step).to(tl.float32)[None, :]
+        bias = tl.load(bias_ptr + columns * bias_step, mask=inside, other=0.0)
+        raw += bias.to(tl.float32)[None, :]
     z = raw * inner
     if CAPPED:
         z = outer * tanh(z, EXACT)
@@ -52,15 +54,16 @@ def transformed(
 
 @triton.jit
 def logits_of(
-    x_ptr, weight_ptr, bias_ptr, rows, columns, depth,
+    x_ptr, weight_ptr, bias_ptr, rows, columns, inside, depth,
     x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
     CAPPED: tl.constexpr, FACTOR: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Logits (ROWS, COLUMNS) of `rows` and `columns`, int64 and all of them in range.
+    """Logits (ROWS, COLUMNS) of `rows` and `columns`, int64 and clamped to what is `inside`.
 
     Forward and backward both come here with the same tiles, so p = exp(z - lse) sees in both the
-    same rounding of z.
+    same rounding of z. (Both select from z before they take anything from it: the compiler would
+    contract a product and a difference to one rounding.)
     """
     steps = tl.arange(0, DEPTH)
     far = steps.to(tl.int64)
@@ -68,15 +71,15 @@ def logits_of(
     weight_tile = weight_ptr + columns[None, :] * weight_row + far[:, None] * weight_depth
     raw = tl.zeros((ROWS, COLUMNS), tl.float32)
     for start in range(0, depth, DEPTH):
-        inside = steps < depth - start
-        x = tl.load(x_tile, mask=inside[None, :], other=0.0).to(FACTOR)
-        weight = tl.load(weight_tile, mask=inside[:, None], other=0.0).to(FACTOR)
+        there = steps < depth - start
+        x = tl.load(x_tile, mask=there[None, :], other=0.0).to(FACTOR)
+        weight = tl.load(weight_tile, mask=there[:, None], other=0.0).to(FACTOR)
         raw = tl.dot(x, weight, raw, input_precision=PRECISION)
         x_tile += DEPTH * x_depth
         weight_tile += DEPTH * weight_depth
     # half precision has rounded x and w by more than the quick cap loses
     return transformed(
-        raw, bias_ptr, columns, bias_step, inner, outer, CAPPED, FACTOR == tl.float32
+        raw, bias_ptr, columns, inside, bias_step, inner, outer, CAPPED, FACTOR == tl.float32
     )
 
 
@@ -233,8 +236,8 @@ def sums_kernel(
     safe_rows = tl.minimum(rows, count - 1).to(tl.int64)
     labels = tl.load(label_ptr + safe_rows).to(tl.int32)
     tiles = tl.cdiv(classes, COLUMNS)
-    begin = split * tiles // splits
-    end = (split + 1) * tiles // splits
+    begin = (split.to(tl.int64) * tiles // splits).to(tl.int32)
+    end = ((split.to(tl.int64) + 1) * tiles // splits).to(tl.int32)
     moment = begin.to(tl.int64) * count + safe_rows
 
     target = tl.zeros((ROWS,), tl.float32)
@@ -249,14 +252,15 @@ def sums_kernel(
         first = tile * COLUMNS
         columns = first + tl.arange(0, COLUMNS)
         inside = columns < classes
-        safe_columns = tl.minimum(columns, classes - 1).to(tl.int64)
+        far_columns = columns.to(tl.int64)
+        safe_columns = tl.minimum(far_columns, classes - 1)
         z = logits_of(
-            x_ptr, weight_ptr, bias_ptr, safe_rows, safe_columns, depth,
+            x_ptr, weight_ptr, bias_ptr, safe_rows, safe_columns, inside, depth,
             x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
             CAPPED, FACTOR, PRECISION, ROWS, COLUMNS, DEPTH,
         )  # fmt: skip
         weights = mean_weights_of(
-            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+            mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         target, shift, total, best, tilt, square, mean, mass = fold(
             z, first, columns, inside, labels, weights,
@@ -306,17 +310,18 @@ def gradient_kernel(
     if skip_ptr is not None:
         skipped = tl.load(skip_ptr + block * tl.num_programs(1) + tile).to(tl.int32)
     if skipped == 0:
-        safe_columns = tl.minimum(columns, classes - 1).to(tl.int64)
+        far_columns = columns.to(tl.int64)
+        safe_columns = tl.minimum(far_columns, classes - 1)
         z = logits_of(
-            x_ptr, weight_ptr, bias_ptr, safe_rows, safe_columns, depth,
+            x_ptr, weight_ptr, bias_ptr, safe_rows, safe_columns, inside, depth,
             x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
             CAPPED, FACTOR, PRECISION, ROWS, COLUMNS, DEPTH,
         )  # fmt: skip
         weights = mean_weights_of(
-            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+            mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         gradient = spread(
-            z, columns, tl.load(label_ptr + safe_rows), weights,
+            tl.where(inside[None, :], z, 0.0), columns, tl.load(label_ptr + safe_rows), weights,
             load_row(shift_ptr, safe_rows), load_row(total_ptr, safe_rows),
             load_row(entropy_ptr, safe_rows), load_row(square_ptr, safe_rows),
             load_row(best_ptr, safe_rows), load_row(to_gap_ptr, safe_rows),

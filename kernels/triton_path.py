@@ -20,15 +20,21 @@ import torch
 
 from .chunked import Head, Needs, Tiling, product_
 from .statistics import Sums, Want, merge
-from .tiles import Saved, Transform, Upstream, power_of_two
+from .tiles import Saved, Transform, Upstream, in_range
 from .triton_tiling import DTYPES, Tiles, processors, split_count, tile_sizes
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Run a kernel; the interpreter's numpy is as quiet about inf and NaN as a GPU is."""
-    with warnings.catch_warnings():
+def launch(
+    kernel: Any, grid: tuple[int, ...], first: torch.Tensor, *others: Any, **constants: Any
+) -> None:
+    """Run a kernel on the device of its `first` argument, which need not be the current one."""
+    if first.device.type == "cuda":
+        with torch.cuda.device(first.device):
+            kernel[grid](first, *others, **constants)
+        return
+    with warnings.catch_warnings():  # the interpreter's numpy speaks of inf and NaN
         warnings.simplefilter("ignore", RuntimeWarning)
-        kernel[grid](*arguments, **constants)
+        kernel[grid](first, *others, **constants)
 
 
 class TileSums(NamedTuple):
@@ -53,7 +59,7 @@ class _Walk:
                 "impl='chunked' takes float64"
             )
         self.head = head
-        self.tiles = tiles or tile_sizes(head.input.dtype, head.input.device)
+        self.tiles = tiles or tile_sizes(head.input.dtype, head.input.device, plain=_is_plain(head))
         self.column_tiles = -(-len(head.weight) // self.tiles.columns)
 
     def row_blocks(self, rows: int) -> int:
@@ -63,7 +69,7 @@ class _Walk:
         import triton.language as tl
 
         names = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
-        exact = torch.get_float32_matmul_precision() == "highest"
+        exact = torch.backends.cuda.matmul.fp32_precision != "tf32"
         return {
             **transform_constants(self.head.transform, self.head.mean_weight),
             "FACTOR": names[self.head.factor_dtype],
@@ -85,6 +91,13 @@ class _Walk:
             bias_step,
             *mean_strides(head.mean_weight),
         )
+
+
+def _is_plain(head: Head) -> bool:
+    """Whether rows of input and weight begin where wide loads do, and classes weigh alike."""
+    starts = (head.input.shape[1], head.input.stride(0), head.weight.stride(0))
+    dense = head.mean_weight is not None and head.mean_weight.ndim == 2
+    return not dense and all(start % 16 == 0 for start in starts)
 
 
 def mean_strides(mean_weight: torch.Tensor | None) -> tuple[int, int]:
@@ -233,7 +246,7 @@ def gradients(
     walk = _Walk(head, tiles)
     height = _whole(tiling.rows, walk.tiles.rows)
     width = _whole(tiling.columns, walk.tiles.columns)
-    upstream, unit = _in_range(upstream.times(head.transform.factor), head.input.dtype)
+    upstream, unit = in_range(upstream.times(head.transform.factor), head.input.dtype)
     upstream = dense_upstream(upstream, saved, head.mean_weight)
     count, classes = len(head.input), len(head.weight)
     wide, narrow = head.dtype, head.factor_dtype
@@ -283,14 +296,6 @@ def dense_upstream(upstream: Upstream, saved: Saved, mean_weight: torch.Tensor |
     if saved.argmax is None:
         upstream = upstream._replace(shift=None)
     return Upstream._make(v if v is None else v.contiguous() for v in upstream)
-
-
-def _in_range(upstream: Upstream, dtype: torch.dtype) -> tuple[Upstream, torch.Tensor | None]:
-    """Upstream gradients over a power of two near the largest, and that power, for float16."""
-    if dtype != torch.float16 or not len(upstream.gap):
-        return upstream, None
-    unit = power_of_two(upstream)
-    return Upstream._make(v if v is None else v / unit for v in upstream), unit
 
 
 def _write_chunk(

@@ -35,14 +35,14 @@ def row_sums_kernel(
     for first in range(0, classes, COLUMNS):
         columns = first + tl.arange(0, COLUMNS)
         inside = columns < classes
-        safe_columns = tl.minimum(columns, classes - 1).to(tl.int64)
-        place = safe_rows[:, None] * raw_row + safe_columns[None, :]
-        raw = tl.load(raw_ptr + place).to(tl.float32)
+        far_columns = columns.to(tl.int64)
+        place = safe_rows[:, None] * raw_row + far_columns[None, :]
+        raw = tl.load(raw_ptr + place, mask=inside[None, :], other=0.0).to(tl.float32)
         z = transformed(
-            raw, bias_ptr, safe_columns, bias_step, inner, outer, CAPPED, EXACT
+            raw, bias_ptr, far_columns, inside, bias_step, inner, outer, CAPPED, EXACT
         )  # fmt: skip
         weights = mean_weights_of(
-            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+            mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         target, shift, total, best, tilt, square, mean, mass = fold(
             z, first, columns, inside, labels, weights,
@@ -93,12 +93,11 @@ def row_gradient_kernel(
         far_columns = columns.to(tl.int64)
         place = safe_rows[:, None] * raw_row + far_columns[None, :]
         raw = tl.load(raw_ptr + place, mask=read, other=0.0).to(tl.float32)
-        safe_columns = tl.minimum(far_columns, classes - 1)
         z = transformed(
-            raw, bias_ptr, safe_columns, bias_step, inner, outer, CAPPED, EXACT
+            raw, bias_ptr, far_columns, inside, bias_step, inner, outer, CAPPED, EXACT
         )  # fmt: skip
         weights = mean_weights_of(
-            mean_weight_ptr, safe_rows, safe_columns, inside, mean_row, mean_column, DENSE
+            mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         gradient = spread(
             z, columns, labels, weights, shift, total, entropy, square, best,

@@ -25,6 +25,9 @@ from .triton_path import (
     transform_scalars,
 )
 
+ALIGNED = 64
+"""Elements that rows of raw logits are multiples of: products and wide loads want even places."""
+
 
 class RowTile(NamedTuple):
     """Rows and columns of what a program holds at a time, and its warps."""
@@ -34,12 +37,16 @@ class RowTile(NamedTuple):
     warps: int
 
 
-def row_tile(device: torch.device) -> RowTile:
+def row_tile(device: torch.device, classes: int) -> RowTile:
     """One row a program on a GPU, where programs are many; many rows in the interpreter.
 
-    32 elements a thread, chosen by reasoning: enough loads in flight for the memory's latency.
+    32 elements a thread, chosen by reasoning: enough loads in flight for the memory's latency. Of
+    few classes a program takes several rows.
     """
-    return RowTile(64, 512, 8) if device.type == "cpu" else RowTile(1, 8192, 8)
+    if device.type == "cpu":
+        return RowTile(64, 512, 8)
+    columns = min(8192, max(16, 1 << (classes - 1).bit_length()))
+    return RowTile(8192 // columns, columns, 8) if columns > 256 else RowTile(16, columns, 4)
 
 
 class Rows(NamedTuple):
@@ -69,7 +76,7 @@ class Rows(NamedTuple):
             "ROWS": tile.rows,
             "COLUMNS": tile.columns,
             "num_warps": tile.warps,
-            "enable_fp_fusion": True,
+            "enable_fp_fusion": False,  # z is rounded before anything is taken from it
         }
 
 
@@ -77,7 +84,7 @@ def sums_of_rows(rows: Rows, want: Want, *, tile: RowTile | None = None) -> Sums
     """The sums of every row, (n,); the raw logits stay as they are."""
     from .triton_row_kernels import row_sums_kernel
 
-    tile = tile or row_tile(rows.raw.device)
+    tile = tile or row_tile(rows.raw.device, rows.raw.shape[1])
     count = len(rows.raw)
     sums = empty_sums((count,), want, rows.mean_weight is not None, rows.raw.device)
     launch(
@@ -115,7 +122,7 @@ def spread_rows(
     """
     from .triton_row_kernels import row_gradient_kernel
 
-    tile = tile or row_tile(rows.raw.device)
+    tile = tile or row_tile(rows.raw.device, rows.raw.shape[1])
     launch(
         row_gradient_kernel,
         (-(-len(rows.raw) // tile.rows),),
@@ -144,9 +151,9 @@ def one_pass(
     """Loss of every row (N,) and the gradients of their sum: see `chunked.one_pass`."""
     grown = Gradients(head, needs)
     every = slice(0, len(head.weight))
-    room = torch.empty(
-        min(tiling.rows, len(head.input)), every.stop, dtype=head.dtype, device=labels.device
-    )
+    width = -(-every.stop // ALIGNED) * ALIGNED
+    size = min(tiling.rows, len(head.input)), width
+    room = torch.empty(size, dtype=head.dtype, device=labels.device)[:, : every.stop]
     weight = head.weight.to(head.factor_dtype)
     losses = []
     for block in blocks(len(head.input), tiling.rows):

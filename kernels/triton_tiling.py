@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -27,10 +28,30 @@ def _interpreted() -> bool | None:
     return not any(isinstance(function, triton.JITFunction) for function in (ours, theirs))
 
 
+@functools.cache
+def _compiles() -> bool:
+    """Whether Triton finds what it needs to launch kernels; it says so once where it does not."""
+    import triton
+
+    try:
+        triton.runtime.driver.active.get_current_target()
+    except Exception as error:  # a compiler, headers or a cache may be missing: it has no one type
+        warnings.warn(f"Triton kernels cannot be launched here: {error}", stacklevel=2)
+        return False
+    return True
+
+
 def available(device: torch.device) -> bool:
     """Whether the kernels can run on tensors of `device`: a GPU, or any with the interpreter."""
     interpreted = _interpreted()
-    return interpreted is not None and (interpreted or device.type == "cuda")
+    return interpreted is not None and (interpreted or compiled_for(device))
+
+
+def compiled_for(device: torch.device) -> bool:
+    """Whether the kernels run on `device` as machine code, not in the interpreter."""
+    if device.type != "cuda" or _interpreted() is not False:
+        return False
+    return not torch.cuda.is_available() or _compiles()  # a plan is made for GPUs elsewhere
 
 
 class Tiles(NamedTuple):
@@ -58,14 +79,19 @@ AMPERE = Tiles(128, 128, 32, 8, 3)
 """Half precision elsewhere: three stages of 16 KB."""
 
 
-def tile_sizes(dtype: torch.dtype, device: torch.device) -> Tiles:
-    """Tiles for a device: chosen by reasoning and by what the compiler says, not yet measured."""
+def tile_sizes(dtype: torch.dtype, device: torch.device, *, plain: bool = True) -> Tiles:
+    """Tiles for a device: chosen by reasoning and by what the compiler says, not yet measured.
+
+    Not `plain` are rows that begin at odd places in memory and weights of the mean in every row:
+    these take registers that the largest tiles have not got.
+    """
     if device.type == "cpu":
         return INTERPRETED
     if dtype == torch.float32:
         return SINGLE
     major, _ = torch.cuda.get_device_capability(device)
-    return HOPPER if major in (9, 10) else AMPERE  # 12, a desktop, has the memory of the latter
+    large = major in (9, 10) and torch.version.hip is None  # 12, a desktop, has less memory
+    return HOPPER if large and plain else AMPERE
 
 
 def split_count(row_blocks: int, column_tiles: int, processors: int) -> int:

@@ -22,8 +22,15 @@ from lossviz.losses.checks import check_logits
 LANES = 256
 """Sums that grow side by side, as the lanes of vector registers do."""
 
-# ln 2 = high + low, high of so few bits that n * high is exact for exponents |n| < 2^14 (float32)
-_HIGH_BITS = {torch.float32: 10, torch.float64: 26}
+
+def _split_log_2(bits: int) -> tuple[float, float]:
+    """High and low part of ln 2; n times the high one, of so few bits, is exact for whole n."""
+    high = round(math.log(2) * 2**bits) / 2**bits
+    return high, float(Decimal(2).ln() - Decimal(high))
+
+
+# exact for |n| < 2^14 in float32 and 2^27 in float64
+_LOG_2 = {torch.float32: _split_log_2(10), torch.float64: _split_log_2(26)}
 
 
 class Scaled(NamedTuple):
@@ -47,15 +54,17 @@ def scaled_exp(x: torch.Tensor) -> Scaled:
     """exp(x) = m 2^n with n = round(x / ln 2), so m lies in [sqrt(1/2), sqrt(2)].
 
     The remainder x - n ln 2 is taken in two steps, because n ln 2 rounded at once would cost the
-    digits of m. Good to a few ulp for |x| up to 1e4 in float32 and beyond 1e7 in float64.
+    digits of m. Good to a few ulp for |x| up to 1e4 in float32 and beyond 1e7 in float64; farther
+    out x itself is not known to a nat, and n is what it can be.
     """
-    bits = _HIGH_BITS[x.dtype]
-    high = round(math.log(2) * 2**bits) / 2**bits
-    low = float(Decimal(2).ln() - Decimal(high))
+    high, low = _LOG_2[x.dtype]
     zero = x == -torch.inf
     finite = torch.where(zero, 0.0, x)
-    exponent = torch.round(finite.detach() / math.log(2))
-    mantissa = torch.exp((finite - exponent * high) - exponent * low)
+    largest = torch.finfo(x.dtype).max
+    exponent = torch.round(finite.detach() / math.log(2)).clamp(-largest, largest)
+    remainder = (finite - exponent * high) - exponent * low
+    # half of ln 2, but where digits have run out
+    mantissa = torch.where(x == torch.inf, torch.inf, torch.exp(remainder.clamp(-0.36, 0.36)))
     return Scaled(torch.where(zero, 0.0, mantissa), torch.where(zero, -torch.inf, exponent))
 
 
@@ -85,8 +94,8 @@ def sum_of_exp(x: torch.Tensor) -> Scaled:
 
 def _checked(logits: torch.Tensor) -> torch.Tensor:
     check_logits(logits)
-    if logits.dtype not in _HIGH_BITS:
-        raise TypeError(f"logits must have one of {tuple(_HIGH_BITS)}, got {logits.dtype}")
+    if logits.dtype not in _LOG_2:
+        raise TypeError(f"logits must have one of {tuple(_LOG_2)}, got {logits.dtype}")
     return logits
 
 
@@ -94,9 +103,9 @@ def two_pass_log_sum_exp(logits: torch.Tensor) -> torch.Tensor:
     """log sum_j exp(z_j) in one reading and without a maximum.
 
     `logits` (..., V), float32 or float64, V >= 1; returns (...), in nats. Equal to
-    `torch.logsumexp` over the last dimension, also for -inf entries and rows of them. Good for
-    magnitudes up to 1e4 in float32; beyond, the remainder of `scaled_exp` loses digits.
-    Differentiable where entries are finite.
+    `torch.logsumexp` over the last dimension, also for -inf and inf entries and rows of -inf. Good
+    for magnitudes up to 1e4 in float32; beyond, the remainder of `scaled_exp` loses digits (masks
+    as far down as `torch.finfo.min` count as 0). Differentiable where entries are finite.
 
     Raises TypeError for another dtype and ValueError for a shape without classes.
     """
@@ -107,7 +116,8 @@ def two_pass_softmax(logits: torch.Tensor) -> torch.Tensor:
     """The softmax in two readings and one writing, without a maximum.
 
     `logits` (..., V), float32 or float64, V >= 1; returns probabilities of the same shape. Equal to
-    `torch.softmax` over the last dimension; a row of -inf gives NaN as there. Range, derivatives
+    `torch.softmax` over the last dimension; a row of -inf gives NaN as there, an entry of inf NaN
+    in its own place. Range, derivatives
     and errors as `two_pass_log_sum_exp`. Dukhan and Ablavatski (2020).
     """
     total = sum_of_exp(_checked(logits))

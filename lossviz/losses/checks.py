@@ -35,10 +35,13 @@ def check_logits(logits: torch.Tensor, name: str = "logits") -> None:
 
 
 def check_ignore_index(ignore_index: object) -> int:
-    """Return `ignore_index` as an int; raise TypeError if it is none."""
+    """Return `ignore_index` as an int; raise TypeError if it is none, ValueError beyond int64."""
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, Integral):
         raise TypeError(f"ignore_index must be an int, got {ignore_index!r}")
-    return int(ignore_index)
+    index = int(ignore_index)
+    if not -(2**63) <= index < 2**63:
+        raise ValueError(f"ignore_index must lie in [-2^63, 2^63), got {index}")
+    return index
 
 
 def check_labels(

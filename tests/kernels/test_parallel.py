@@ -102,6 +102,34 @@ def as_dtensor(rank: int, port: int, classes: int) -> None:
     dist.destroy_process_group()
 
 
+def disagree(rank: int, port: int) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+    c = case()
+
+    def loss(own: slice, target: torch.Tensor, rows: int = ROWS) -> torch.Tensor:
+        shard = VocabularyShard(None, own.start, CLASSES)
+        return linear_cross_entropy(c["input"][:rows], c["weight"][own], target[:rows], shard=shard)
+
+    true = linear_cross_entropy(c["input"], c["weight"], c["target"])
+    backwards = (slice(7, CLASSES), slice(0, 7))
+    torch.testing.assert_close(loss(backwards[rank], c["target"]), true)
+    for stop, start in ((5, 7), (7, 5)):  # a gap, an overlap
+        with pytest.raises(ValueError, match="make up the vocabulary"):
+            loss((slice(0, stop), slice(start, CLASSES))[rank], c["target"])
+    own = (slice(0, 7), slice(7, CLASSES))[rank]
+    with pytest.raises(ValueError, match="the same on all processes"):
+        loss(own, (c["target"].clamp(min=0) + rank) % CLASSES)
+    with pytest.raises(ValueError, match="the same on all processes"):
+        loss(own, c["target"], ROWS - rank)
+    dist.destroy_process_group()
+
+
+def test_shards_that_are_no_partition_and_batches_that_differ_are_refused():
+    mp.spawn(disagree, (free_port(),), nprocs=WORLD)
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

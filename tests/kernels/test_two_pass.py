@@ -89,6 +89,27 @@ def test_nan_comes_through() -> None:
     assert two_pass_softmax(logits).isnan().all() and two_pass_log_sum_exp(logits).isnan()
 
 
+@pytest.mark.parametrize("mask", [-1e30, torch.finfo(torch.float32).min, -torch.inf])
+def test_masked_entries_count_as_0(mask: float) -> None:
+    logits = torch.tensor([1.0, 2.0, mask])
+    torch.testing.assert_close(two_pass_softmax(logits), torch.softmax(logits, -1))
+    torch.testing.assert_close(two_pass_log_sum_exp(logits), torch.logsumexp(logits, -1))
+    if mask > -torch.inf:
+        torch.testing.assert_close(two_pass_softmax(torch.full((2,), mask)), torch.full((2,), 0.5))
+
+
+def test_an_infinite_entry_is_the_whole_sum() -> None:
+    logits = torch.tensor([torch.inf, 1.0])
+    assert two_pass_log_sum_exp(logits) == torch.inf
+    assert two_pass_softmax(logits)[0].isnan()
+
+
+def test_it_compiles_in_one_graph() -> None:
+    logits = torch.randn(3, 700)
+    compiled = torch.compile(two_pass_softmax, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(logits), two_pass_softmax(logits))
+
+
 def test_gradients_are_those_of_the_softmax() -> None:
     logits = torch.randn(3, 300, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(3, 300, dtype=torch.float64)
