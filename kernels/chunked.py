@@ -1,7 +1,8 @@
-"""The path of plain torch: tiles of logits from the library's matrix product, spent at once.
+"""The path of library products: tiles of logits from torch's matrix product, spent at once.
 
 Two walks. `one_pass` takes whole rows, so it knows their statistics at once and forms the gradients
-of a scalar loss on the way: three matrix products. `accumulate` and `gradients` take any tile and
+of a scalar loss on the way: three matrix products. (On a GPU `triton_rows` has its own, with
+kernels between the products.) `accumulate` and `gradients` take any tile and
 make each logit a second time for the backward pass: four products, for losses per row.
 
 Half precision on the CPU is widened tile by tile, because emulated half products are several times

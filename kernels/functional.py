@@ -70,11 +70,14 @@ def linear_cross_entropy(
     dtypes of what they belong to and are computed for what requires them.
 
     A logit is softcap * tanh(logit_scale (x w + b) / softcap) / temperature; `softcap` None is no
-    cap. `logit_scale` is any number, `softcap` and `temperature` are positive.
+    cap (which would bring a bias of -inf, a masked class, up to -softcap). `logit_scale` is any
+    number that float32 holds, `softcap` and `temperature` are positive ones. To learn one of them,
+    multiply `input` by it.
 
     `label_smoothing` in [0, 1]. `z_loss` in [0, inf) adds z_loss * lse^2 to each row, in the mean
     over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
-    `target` with the input k places earlier. Rows whose target is `ignore_index` count nothing;
+    `target` with the input k places earlier, so that a loss per row has k positions less.
+    Rows whose target is `ignore_index` (None is -100) count nothing;
     "mean" divides by the (weight of the) others and is NaN where that is 0, "sum" is 0 where there
     are none; without a row left gradients are 0 in both cases. An ignored row must hold numbers all
     the same: as in torch, NaN or inf there can make the weight's gradient NaN. N = 0 counts as no
@@ -83,19 +86,25 @@ def linear_cross_entropy(
     Exactness far out is that of class indices: class probabilities enter as a sum over all classes,
     so beyond a margin of 17 nats (float32) a one-hot row of them gives 0, as in torch.
 
-    `loss` replaces -log p_y by any name in `lossviz.kernels.ROW_LOSSES` or a function of
-    `RowStatistics` that returns (N,).
+    `loss` replaces -log p_y by any name in `lossviz.kernels.ROW_LOSSES`, by one of the classes in
+    `lossviz.kernels.row_losses` with parameters of its own, ``loss=Focal(gamma=3.0)``, or by a
+    function of `RowStatistics` that returns (N,). A function may name what it reads in an attribute
+    `needs`, a tuple; without it all statistics are made.
 
-    `impl`: "chunked" (plain torch), "triton" (one kernel; needs a GPU), "reference" (makes the
-    logits; any order of derivative, forward mode, vmap), "auto". `memory_budget` in bytes bounds
-    the tiles of logits; see `plan`. Derivatives of second order or in forward mode raise on all but
-    "reference"; "auto" takes it by itself under torch.func transforms.
+    `impl`: "chunked" (the library's matrix products, between them plain torch, or Triton's row
+    kernels on a GPU that has them), "triton" (logits are made in kernels, twice; a GPU, or Triton's
+    interpreter), "reference" (makes the logits; any order of derivative, forward mode, vmap),
+    "auto". `memory_budget` in bytes bounds the tiles of logits; see `plan`. Derivatives of second
+    order or in forward mode raise on all but "reference"; "auto" takes it by itself under
+    torch.func transforms. Do not checkpoint this loss: it keeps no logits, and gradients of a mean
+    are formed on the way forward.
 
     `shard` says which classes this process holds, if the vocabulary is spread over several; a
-    DTensor `linear_weight` with the placement ``Shard(0)`` says so itself.
+    DTensor `linear_weight` with the placement ``Shard(0)`` says so itself. Input and target are
+    then the same on all processes; see `VocabularyShard`.
 
-    Raises TypeError and ValueError before anything is computed. On a GPU indices out of range are
-    a device assertion, so that nothing waits.
+    Raises TypeError and ValueError before anything is computed, but for what a `loss` function
+    returns. On a GPU indices out of range are a device assertion, so that nothing waits.
     """
     check_reduction(reduction)
     smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
@@ -187,8 +196,8 @@ def row_statistics(
     `target` (...) of class indices or None. `statistics` names what is wanted, a subset of
     `lossviz.kernels.STATISTICS`; by default all, without a target all that need none. Each comes
     as an attribute (...) of the result, float32 for half precision, differentiable with respect to
-    input, weight and bias. The identity that ties them: nll = lse - target_logit. `shard` as in
-    `linear_cross_entropy`.
+    input, weight and bias; but `argmax` is int64 and `correct` bool. The identity that ties them:
+    nll = lse - target_logit. `shard` as in `linear_cross_entropy`.
 
     Raises as `linear_cross_entropy`, and ValueError for a name that is unknown or needs a target.
     """

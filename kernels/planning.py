@@ -77,11 +77,18 @@ def plan(
     """The path, tiles, bytes and FLOPs of a forward and backward pass.
 
     `num_rows` N >= 0, `num_classes` V >= 1, `num_features` D >= 1. `per_row`: the loss is returned
-    per row or is a function of row statistics, so logits are made twice (4 products); else a scalar
-    comp-sum loss, whose gradients are formed on the way (3). `memory_budget` in bytes bounds the
-    tiles; by default a twelfth of the logits, but at least 208 rows of them (1024 on a GPU).
+    per row, is a function of row statistics or has probability targets, several heads or learned
+    class weights, so logits are made twice (4 products); else a scalar comp-sum loss, whose
+    gradients are formed on the way (3, but for impl="triton").
 
-    Raises ValueError for sizes, an `impl` or a budget out of range, TypeError for a wrong type.
+    `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
+    default a scalar loss has whole rows, a twelfth of them but at least 208 (1024 on a GPU), and on
+    the CPU as many of the first as the weight gradient lends memory for; a budget for less makes
+    the logits twice. Those have tiles of 16 MiB (128 MiB on a GPU). impl="triton" keeps 128 MiB of
+    their gradients, and never less than 128 rows of 2048 classes.
+
+    Raises ValueError for sizes, an `impl` or a budget out of range (also one that cuts the logits
+    into millions of tiles), TypeError for a wrong type.
     """
     for name, size, least in (
         ("num_rows", num_rows, 0),

@@ -1,8 +1,9 @@
 """Losses of one row as functions of its statistics: O(N) arithmetic on top of the O(NVD) pass.
 
 Each takes a `RowStatistics` and returns (N,) losses; autograd does the rest, because the statistics
-are differentiable. `needs` names the statistics that a loss reads. Ask for one as ``loss="focal"``
-(its defaults) or ``loss=Focal(gamma=3.0)``; any function of a `RowStatistics` serves as well.
+are differentiable. `needs` names the statistics that a loss reads; without it all are made. Ask for
+one as ``loss="focal"`` (its defaults) or ``loss=Focal(gamma=3.0)``; any function of a
+`RowStatistics` serves as well.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Forward, every program walks one split of the vocabulary for a block of rows, and the partial sums
 merge at the end. Backward, for one chunk of classes at a time, a kernel makes the logits again and
 writes their gradient in the dtype of the input; the library's matrix products finish: the weight
-gradient of the chunk is written once, the input gradient grows in float32. Four products in all,
-and beyond gradients the memory of one chunk.
+gradient of the chunk is written once if the chunk has all rows, the input gradient grows in
+float32. Four products in all, and beyond gradients the memory of one chunk and of that growth.
 
 The kernels run compiled on a GPU, and on the CPU in Triton's interpreter, which is slow and there
 to test and to draw. For that TRITON_INTERPRET=1 has to stand in the environment before anything

@@ -19,10 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["proved", "measured", "quoted"]
+Status = Literal["proved", "measured", "recorded", "quoted"]
 STATUS_MEANING: dict[Status, str] = {
     "proved": "Proved in the text or the source; the check computes an instance.",
     "measured": "Measured here; the check repeats the measurement.",
+    "recorded": "Measured before, on the machine that is named; the check reads the record.",
     "quoted": "Quoted from the source; the check shows that our numbers do not contradict it.",
 }
 _RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}

@@ -96,7 +96,7 @@ def _spec(rows: list[dict[str, Any]], controls: tuple[Slider, ...]) -> dict[str,
                 " + (seen === 1 ? 'nothing came before it' : shrunk < 1 ? 'a new maximum shrank"
                 " the old sum to ' + format(shrunk, '.2~p') + ' of itself'"
                 " : 'the maximum stayed') + (now.skipped ? ', and backward may leave this tile"
-                " out.' : '.')",
+                " out, for this row.' : '.')",
             ),
         ],
         "data": [

@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 
 from lossviz.kernels.planning import PARTS, THIN_ON_GPU, WORKSPACE
+from lossviz.kernels.tiles import UNIT
 
 from . import palette
 from .flow import formula, signal
@@ -77,7 +78,7 @@ class Method:
 
 
 def _chunked() -> Method:
-    rows = sp.Min(N, sp.Max(32 * sp.ceiling(N / (32 * PARTS)), THIN_ON_GPU))  # as `round_up`
+    rows = sp.Min(N, sp.Max(UNIT * sp.floor(N / (UNIT * PARTS)), THIN_ON_GPU))  # as `tile_sizes`
     chunks = sp.ceiling(N / rows)
     # half precision: gradients grow in float32 and are handed back in half
     growing = sp.Piecewise(((INPUTS + WEIGHTS) * WIDE, B < WIDE), (0, True))
