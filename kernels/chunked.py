@@ -13,7 +13,7 @@ gradients are float32 (float64 for float64) on either.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
@@ -21,7 +21,6 @@ import torch
 from . import memory
 from .statistics import FAR, Sums, Want, finite_shift, given, merge
 from .tiles import (
-    UNIT,
     Saved,
     Transform,
     Upstream,
@@ -281,19 +280,19 @@ def one_pass(
     """
     grown = Gradients(head, needs)
     count, every = len(head.input), len(head.weight)
-    lent = Tiling(0, 0)
+    lent = None
     if grown.weight is not None and head.input.device.type == "cpu":
         capped = head.transform.softcap is not None
         lent = lent_tiling(count, head.input.shape[1], every, tiling, softcap=capped)
-    room = head.tile(lent if lent.rows == count else Tiling(tiling.rows, every))
+    room = head.tile(lent or Tiling(tiling.rows, every))
+    height, width = lent or tiling
     losses = []
-    for rows in _chunks(count, lent.rows, tiling.rows):
+    for rows in blocks(count, height):
         x = head.input[rows].to(head.factor_dtype)
-        is_lent = rows.stop <= lent.rows
-        if is_lent:
-            logits, width = given(grown.weight)[:, : len(x)].T, lent.columns
+        if lent:
+            logits = given(grown.weight)[:, :count].T
         else:
-            logits, width = _shaped_in_blocks(room, len(x), every), tiling.columns
+            logits = _shaped_in_blocks(room, len(x), every)
         for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
             head.logits_(x, weight, columns, logits[:, columns])
@@ -323,7 +322,7 @@ def one_pass(
         for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
             tile = logits[:, columns]
-            if is_lent:  # the product writes where the tile lies
+            if lent:  # the product writes where the tile lies
                 tile = _shaped_in_blocks(room, *tile.shape).copy_(tile)
             grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
@@ -332,31 +331,18 @@ def one_pass(
 
 def lent_tiling(
     num_rows: int, num_features: int, num_classes: int, tiling: Tiling, *, softcap: bool
-) -> Tiling:
-    """The first chunk of `one_pass` on a CPU, and the width of its blocks; (0, 0) for none such.
+) -> Tiling | None:
+    """All rows and the width of a block, where a CPU's `one_pass` borrows memory for the logits.
 
-    Until the first product writes the weight gradient, its memory (V, D) holds the logits of up to
-    D rows. A block of them is copied before the gradient of its classes takes its place, to room
-    that is at most what other chunks of `tiling` need.
+    Until the first product writes the weight gradient, its memory (V, D) lies idle, and holds the
+    logits of up to D rows. Only a block of them is copied, before the gradient of its classes takes
+    its place. None for more rows, for a cap, whose slopes would need as much again, and where the
+    block would be the whole.
     """
-    if softcap:  # whose slopes would need as much again
-        return Tiling(0, 0)
-    rows = min(num_rows, num_features // UNIT * UNIT)
-    columns = max(LEAST_COLUMNS, tiling.rows * tiling.columns // max(1, rows))
-    if columns >= num_classes:
-        return Tiling(0, 0)
-    if rows < num_rows:
-        rows = min(rows, tiling.rows * num_classes // columns // UNIT * UNIT)
-    return Tiling(rows, columns) if rows == num_rows or rows > tiling.rows else Tiling(0, 0)
-
-
-def _chunks(count: int, first: int, size: int) -> Iterator[slice]:
-    """The rows of the first chunk, if that has any, and of the others."""
-    if first:
-        yield slice(0, first)
-    if first < count or not first:
-        for rows in blocks(count - first, size):
-            yield slice(first + rows.start, first + rows.stop)
+    columns = max(LEAST_COLUMNS, tiling.rows * tiling.columns // max(1, num_rows))
+    if softcap or num_rows > num_features or columns >= num_classes:
+        return None
+    return Tiling(num_rows, columns)
 
 
 def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | None:

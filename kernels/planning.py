@@ -83,8 +83,8 @@ def plan(
 
     `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
     default a scalar loss has whole rows, a twelfth of them but at least 208 (1024 on a GPU), and on
-    the CPU as many of the first as the weight gradient lends memory for; a budget for less makes
-    the logits twice. Those have tiles of 16 MiB (128 MiB on a GPU). impl="triton" keeps 128 MiB of
+    the CPU all of up to D, which the weight gradient lends memory for; a budget for less makes the
+    logits twice. Those have tiles of 16 MiB (128 MiB on a GPU). impl="triton" keeps 128 MiB of
     their gradients, and never less than 128 rows of 2048 classes.
 
     Raises ValueError for sizes, an `impl` or a budget out of range (also one that cuts the logits
@@ -128,13 +128,11 @@ def plan(
             num_rows, num_classes, num_features, dtype, needs, tiling
         )
     else:
-        lent = Tiling(0, 0)
+        rows, columns = tiling.rows, num_classes if single else tiling.columns
         if single and device.type == "cpu":
             lent = lent_tiling(num_rows, num_features, num_classes, tiling, softcap=softcap)
-        if lent.rows == num_rows > 0:
-            rows, columns = tiling = lent
-        else:
-            rows, columns = tiling.rows, num_classes if single else tiling.columns
+            if lent is not None:
+                rows, columns = tiling = lent
         spent = rows * columns * wide * (2 if softcap else 1)
         # gradients grow in float32 and are handed back in half
         spent += (num_classes + num_rows) * num_features * wide if half else 0
