@@ -2,8 +2,8 @@
 
 Two walks. `one_pass` takes whole rows, so it knows their statistics at once and forms the gradients
 of a scalar loss on the way: three matrix products. (On a GPU `triton_rows` has its own, with
-kernels between the products.) `accumulate` and `gradients` take any tile and
-make each logit a second time for the backward pass: four products, for losses per row.
+kernels between the products.) `accumulate` and `gradients` take any tile and make each logit a
+second time for the backward pass: four products, for losses per row.
 
 Half precision on the CPU is widened tile by tile, because emulated half products are several times
 slower than float32; on a GPU products take half precision and give float32. Sums and weight

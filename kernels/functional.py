@@ -71,17 +71,17 @@ def linear_cross_entropy(
 
     A logit is softcap * tanh(logit_scale (x w + b) / softcap) / temperature; `softcap` None is no
     cap (which would bring a bias of -inf, a masked class, up to -softcap). `logit_scale` is any
-    number that float32 holds, `softcap` and `temperature` are positive ones. To learn one of them,
-    multiply `input` by it.
+    number that float32 holds, `softcap` and `temperature` are positive ones. To learn a scale,
+    multiply `input` and `linear_bias` by it.
 
     `label_smoothing` in [0, 1]. `z_loss` in [0, inf) adds z_loss * lse^2 to each row, in the mean
     over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
-    `target` with the input k places earlier, so that a loss per row has k positions less.
-    Rows whose target is `ignore_index` (None is -100) count nothing;
-    "mean" divides by the (weight of the) others and is NaN where that is 0, "sum" is 0 where there
-    are none; without a row left gradients are 0 in both cases. An ignored row must hold numbers all
-    the same: as in torch, NaN or inf there can make the weight's gradient NaN. N = 0 counts as no
-    row left; D = 0 leaves the bias alone, log V without one; V = 1 gives 0.
+    `target` with the input k places earlier, so that a loss per row has k positions less. Rows
+    whose target is `ignore_index` (None is -100) count nothing; "mean" divides by the (weight of
+    the) others and is NaN where that is 0, "sum" is 0 where there are none; without a row left
+    gradients are 0 in both cases. An ignored row must hold numbers all the same: as in torch, NaN
+    or inf there can make the weight's gradient NaN. N = 0 counts as no row left; D = 0 leaves the
+    bias alone, log V without one; V = 1 gives 0.
 
     Exactness far out is that of class indices: class probabilities enter as a sum over all classes,
     so beyond a margin of 17 nats (float32) a one-hot row of them gives 0, as in torch.

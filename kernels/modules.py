@@ -9,7 +9,7 @@ import torch
 
 from lossviz.losses.checks import DTYPES
 
-from .checks import check_transform
+from .checks import check_head, check_transform
 from .functional import linear_cross_entropy
 
 OPTIONS = {
@@ -66,7 +66,12 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         self.options = options
 
     def logits(self, input: torch.Tensor) -> torch.Tensor:
-        """The logits (..., V) of `input` as the loss sees them: scaled, capped, tempered."""
+        """The logits (..., V) of `input`, scaled, capped and tempered as the loss has them.
+
+        In the dtype of the layer; the loss makes those of half precision in float32. Raises as
+        `linear_cross_entropy`.
+        """
+        check_head(input, self.linear.weight, self.linear.bias, None, None)
         names = ("logit_scale", "softcap", "temperature")
         given = {name: self.options[name] for name in names if name in self.options}
         return check_transform(**given).apply(self.linear(input))

@@ -208,7 +208,7 @@ def tile_sizes(
     cells = (memory_budget or usual) // (wide * (2 if softcap else 1))
     rows = max(1, min(num_rows, 1024))
     columns = max(1, min(num_classes, cells // rows))
-    if columns < 1024:
-        rows = max(1, min(rows, cells // max(1, min(num_classes, 1024))))
+    if columns < LEAST_COLUMNS:
+        rows = max(1, min(rows, cells // max(1, min(num_classes, LEAST_COLUMNS))))
         columns = max(1, min(num_classes, cells // rows))
     return Tiling(rows, columns), False

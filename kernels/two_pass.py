@@ -117,8 +117,8 @@ def two_pass_softmax(logits: torch.Tensor) -> torch.Tensor:
 
     `logits` (..., V), float32 or float64, V >= 1; returns probabilities of the same shape. Equal to
     `torch.softmax` over the last dimension; a row of -inf gives NaN as there, an entry of inf NaN
-    in its own place. Range, derivatives
-    and errors as `two_pass_log_sum_exp`. Dukhan and Ablavatski (2020).
+    in its own place. Range, derivatives and errors as `two_pass_log_sum_exp`. Dukhan and Ablavatski
+    (2020).
     """
     total = sum_of_exp(_checked(logits))
     return scaled_exp(logits).over(Scaled(*(part[..., None] for part in total)))

@@ -21,7 +21,7 @@ def layout_signals() -> list[dict[str, Any]]:
     """Bars beside the picture where there is room, else below it."""
     return [
         signal("wide", "container >= 560"),
-        signal("side", f"wide ? container * 0.56 : min(container - {LEFT + 10}, 420)"),
+        signal("side", f"wide ? container * 0.53 : min(container - {LEFT + 10}, 420)"),
         signal("bars_x", f"{LEFT} + (wide ? side + 36 : 0)"),
         signal("bars_y", f"{TOP} + (wide ? (side - {BARS}) / 2 : side + 52)"),
         signal("bars_width", "wide ? container - bars_x - 12 : side"),
