@@ -1,8 +1,8 @@
-"""Losses: each declared once, all listed here.
+"""Losses: each declared once, all listed here, in folders by what they take.
 
 `LOSSES` maps a key to its declaration, in book order. From a declaration come the function
 (`lossviz.losses.comp_sum`), the module (`lossviz.losses.CompSum`), the pages of the atlas, the
-sliders of the figures and the tests. Targets of regression as classification are no losses but
+sliders of the figures and the tests. Targets of regression as classification are not losses but
 functions: `two_hot_target`, `hl_gauss_target` and `c51_target`.
 """
 
@@ -13,48 +13,37 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from . import (
-    adaptive,
-    adversarial,
-    binned,
-    compsum,
-    crossentropy,
-    ensemble,
-    members,
-    relatives,
-    robust,
-    spherical,
-    svm,
-    symmetric,
-    zloss,
+from ..declaration import (
+    Argument,
+    Fact,
+    Gradient,
+    Inputs,
+    Loss,
+    Parameter,
+    Source,
+    SymbolicForm,
+    declaration_of,
+    declare,
+    number,
 )
-from .adversarial import adv_comp_sum_at, trades_at, train_adv_comp_sum, train_trades
-from .bins import c51_projection, c51_target, hl_gauss_target, two_hot_target
-from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
-from .modules import class_name
+from ..declaration.module import class_name
+from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
+from .logits.crossentropy import cross_entropy
+from .logits.relatives import focal, poly_1
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
-        "cross_entropy": crossentropy.CROSS_ENTROPY,
-        "comp_sum": compsum.COMP_SUM,
-        "sum_exponential": members.SUM_EXPONENTIAL,
-        "logistic": members.LOGISTIC,
-        "generalized_cross_entropy": members.GENERALIZED_CROSS_ENTROPY,
-        "mae": members.MAE,
-        "focal": relatives.FOCAL,
-        "poly_1": relatives.POLY_1,
-        "symmetric_cross_entropy": symmetric.SYMMETRIC_CROSS_ENTROPY,
-        "symmetric_ce": symmetric.SYMMETRIC_CE,
-        "adv_comp_sum": adversarial.ADV_COMP_SUM,
-        "ldr_kl": robust.LDR_KL,
-        "aldr_kl": adaptive.ALDR_KL,
-        "spherical_z_loss": zloss.SPHERICAL_Z_LOSS,
-        "taylor_softmax": spherical.TAYLOR_SOFTMAX,
-        "spherical_softmax": spherical.SPHERICAL_SOFTMAX,
-        "two_hot": binned.TWO_HOT,
-        "hl_gauss": binned.HL_GAUSS,
-        "l2_svm": svm.L2_SVM,
-        "ensloss": ensemble.ENSLOSS,
+        declaration_of(function).key: declaration_of(function)
+        for function in (
+            cross_entropy,
+            comp_sum,
+            sum_exponential,
+            logistic,
+            generalized_cross_entropy,
+            mae,
+            focal,
+            poly_1,
+        )
     }
 )
 
@@ -62,7 +51,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
 def get(key: str) -> Loss:
     """The declaration of a loss by its registry key.
 
-    Raises TypeError if `key` is no string, ValueError with the nearest keys if there is no such
+    Raises TypeError if `key` is not a string, ValueError with the nearest keys if there is no such
     loss.
     """
     if not isinstance(key, str):
@@ -94,34 +83,36 @@ _MODULES = {class_name(key): key for key in LOSSES}
 
 
 def __getattr__(name: str) -> Any:
-    """Functions and modules by name, read off the declarations."""
-    if name in LOSSES:
-        return LOSSES[name].function
+    """Modules by name, made from the declarations."""
     if name in _MODULES:
         return LOSSES[_MODULES[name]].module
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *LOSSES, *_MODULES])
+    return sorted([*__all__, *_MODULES])
 
 
 __all__ = [
     "LOSSES",
-    "Limit",
+    "Argument",
+    "Fact",
+    "Gradient",
+    "Inputs",
     "Loss",
     "Parameter",
-    "Property",
     "Source",
     "SymbolicForm",
-    "adv_comp_sum_at",
-    "c51_projection",
-    "c51_target",
+    "comp_sum",
+    "cross_entropy",
+    "declare",
+    "focal",
+    "generalized_cross_entropy",
     "get",
-    "hl_gauss_target",
+    "logistic",
+    "mae",
     "names",
-    "trades_at",
-    "train_adv_comp_sum",
-    "train_trades",
-    "two_hot_target",
+    "number",
+    "poly_1",
+    "sum_exponential",
 ]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from .checks import check_reduction
-
-if TYPE_CHECKING:
-    from .declaration import Parameter
+from .numbers import check_reduction
+from .parameter import Parameter
 
 
 def class_name(key: str) -> str:

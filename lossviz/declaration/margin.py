@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .checks import row_dtype, widen
+from .numbers import row_dtype, widen
 
 
 def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,57 @@
+"""What is said about a loss, once: the records that make functions, pages, sliders and tests.
+
+A family module writes a formula on checked tensors under `declare`; everything else follows from
+its arguments (`inputs`, `kinds`) and from what only its author can know.
+"""
+
+from .facts import (
+    Fact,
+    bounded,
+    convex,
+    minimiser,
+    monotone,
+    not_convex,
+    not_proper,
+    sum_over_labels,
+    unbounded,
+)
+from .form import SymbolicForm, TargetForm, target_form
+from .inputs import CLASS_LOGITS, Argument, Inputs
+from .loss import Gradient, Loss
+from .numbers import RowLosses, row_dtype, widen
+from .parameter import Parameter, number
+from .rows import Row, Rows, box_cox, softplus
+from .shell import declaration_of, declare
+from .source import Source
+
+__all__ = [
+    "CLASS_LOGITS",
+    "Argument",
+    "Fact",
+    "Gradient",
+    "Inputs",
+    "Loss",
+    "Parameter",
+    "Row",
+    "RowLosses",
+    "Rows",
+    "Source",
+    "SymbolicForm",
+    "TargetForm",
+    "bounded",
+    "box_cox",
+    "convex",
+    "declaration_of",
+    "declare",
+    "minimiser",
+    "monotone",
+    "not_convex",
+    "not_proper",
+    "number",
+    "row_dtype",
+    "softplus",
+    "sum_over_labels",
+    "target_form",
+    "unbounded",
+    "widen",
+]

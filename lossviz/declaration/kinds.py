@@ -1,0 +1,176 @@
+"""Kinds of tensors: what an argument holds, which values it may have, how an example is drawn.
+
+A new kind of tensor is one more value here. Shapes are the business of `inputs`: a kind sees the
+sizes of the letters only where its values refer to them (labels that count the classes of K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from .numbers import DTYPES, seen
+
+Sizes = Mapping[str, int]
+Draw = Callable[[torch.Generator, tuple[int, ...], Sizes], torch.Tensor]
+Outside = Callable[[torch.Tensor, Sizes], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a tensor holds.
+
+    `noun` names it in sentences. `holds` says which dtypes it takes: floating numbers, integers, or
+    truth values (bool, or 0 and 1 in any real dtype, handed on as bool). `draw(generator, shape,
+    sizes)` makes an example, in float64 or int64. `outside(tensor, sizes)`, where given, is true at
+    entries that are refused, and `range(sizes)` writes what is allowed. `counts` is the letter
+    whose entries labels name, `learnt` whether gradients reach it, `ignorable` whether the loss
+    takes an `ignore_index` for it, `shares` whether a rescaled or shifted row is a valid one (what
+    `symmetries` may try).
+    """
+
+    noun: str
+    draw: Draw
+    holds: Literal["floating", "integer", "truth"] = "floating"
+    outside: Outside | None = None
+    range: Callable[[Sizes], str] | None = None
+    counts: str = ""
+    learnt: bool = False
+    ignorable: bool = False
+    shifts: bool = False
+    directed: bool = False
+
+    def check(self, tensor: Any, name: str) -> torch.Tensor:
+        """Return `tensor` if it is a tensor of a dtype of this kind, else raise TypeError."""
+        if not isinstance(tensor, torch.Tensor):
+            cure = (
+                f"; torch.as_tensor({name}) makes one"
+                if isinstance(tensor, (list, tuple)) or hasattr(tensor, "__array__")
+                else ""
+            )
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}{cure}")
+        dtype = tensor.dtype
+        if self.holds == "floating" and dtype not in DTYPES:
+            raise TypeError(f"{name} must have one of the dtypes {DTYPES}, got {dtype}")
+        if self.holds == "integer" and (
+            dtype.is_floating_point or dtype.is_complex or dtype == torch.bool
+        ):
+            raise TypeError(f"{name} must hold integer {self.noun}, got dtype {dtype}")
+        if self.holds == "truth" and dtype.is_complex:
+            raise TypeError(f"{name} must hold truth values or 0 and 1, got dtype {dtype}")
+        return tensor
+
+    def check_range(self, tensor: torch.Tensor, name: str, sizes: Sizes, unless: str = "") -> None:
+        """Raise ValueError for the first entry out of range, where values can be read.
+
+        `unless` is what else the message allows.
+        """
+        if self.outside is None or self.range is None:
+            return
+        outside = self.outside(tensor, sizes)
+        if seen(outside):
+            first = tensor[outside][0].item()
+            raise ValueError(f"{name} must {self.range(sizes)}{unless}, got {first!r}")
+
+
+def _normal(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def _positive(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) -> torch.Tensor:
+    return _normal(generator, shape, sizes).exp()
+
+
+def _uniform(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def _distribution(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) -> torch.Tensor:
+    return _normal(generator, shape, sizes).softmax(-1)
+
+
+def _truth(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) -> torch.Tensor:
+    return _uniform(generator, shape, sizes) < 0.4
+
+
+def _counts(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
+    return torch.randint(1, 100, shape, generator=generator).double()
+
+
+def _sequence_log_probabilities(
+    generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes
+) -> torch.Tensor:
+    return 3 * _normal(generator, shape, sizes) - 20
+
+
+def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "class labels"):  # type: ignore[no-untyped-def]
+    """Integer labels of the entries along `letter` (and of `more` beyond them)."""
+
+    def draw(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) -> torch.Tensor:
+        return torch.randint(sizes[letter] + more, shape, generator=generator)
+
+    return Kind(
+        noun,
+        draw,
+        "integer",
+        outside=lambda tensor, sizes: (tensor < 0) | (tensor >= sizes[letter] + more),
+        range=lambda sizes: f"lie in [0, {sizes[letter] + more})",
+        counts=letter,
+        ignorable=ignorable,
+    )
+
+
+LOGITS = Kind("logits", _normal, learnt=True, shifts=True)
+TEACHER = Kind("logits", _normal, learnt=True, shifts=True)
+SCORES = Kind("scores", _normal, learnt=True, shifts=True)
+VALUES = Kind("values", _normal)
+PREDICTIONS = Kind("predictions", _normal, learnt=True)
+EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True)
+CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True)
+DRAWS = Kind("standard normal draws", _normal)
+WEIGHTS = Kind("weights", _positive)
+LOG_PROBABILITIES = Kind(
+    "log-probabilities",
+    _sequence_log_probabilities,
+    outside=lambda tensor, _: tensor > 1e-3,
+    range=lambda _: "be at most 0, as log-probabilities are",
+    learnt=True,
+)
+POSITIVE = Kind(
+    "positive values",
+    _positive,
+    outside=lambda tensor, _: tensor <= 0,
+    range=lambda _: "be positive",
+    learnt=True,
+)
+COUNTS = Kind(
+    "counts",
+    _counts,
+    outside=lambda tensor, _: tensor <= 0,
+    range=lambda _: "be positive",
+)
+PROBABILITIES = Kind(
+    "probabilities",
+    _uniform,
+    outside=lambda tensor, _: (tensor < 0) | (tensor > 1),
+    range=lambda _: "lie in [0, 1]",
+    learnt=True,
+)
+DISTRIBUTIONS = Kind("class probabilities", _distribution)
+TRUTH = Kind(
+    "truth values",
+    _truth,
+    "truth",
+    outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
+    range=lambda _: "hold 0 and 1",
+)
+MASK = Kind(
+    "mask",
+    _truth,
+    "truth",
+    outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
+    range=lambda _: "hold 0 and 1",
+)

@@ -1,0 +1,103 @@
+"""The arithmetic around a loss: dtypes, reading values without waiting, and the reduction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import torch
+
+REDUCTIONS = ("none", "mean", "sum")
+HALF = (torch.float16, torch.bfloat16)
+DTYPES = (*HALF, torch.float32, torch.float64)
+
+
+def check_reduction(reduction: object) -> None:
+    """Raise ValueError unless `reduction` is "none", "mean" or "sum"."""
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}")
+
+
+def check_ignore_index(ignore_index: object) -> int:
+    """Return `ignore_index` as an int; raise TypeError for a non-int, ValueError beyond int64."""
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, Integral):
+        raise TypeError(f"ignore_index must be an int, got {ignore_index!r}")
+    index = int(ignore_index)
+    if not -(2**63) <= index < 2**63:
+        raise ValueError(f"ignore_index must lie in [-2^63, 2^63), got {index}")
+    return index
+
+
+def seen(condition: torch.Tensor) -> bool:
+    """Whether any entry is true, as far as values can be read: on the CPU, uncompiled, unmapped.
+
+    On a GPU reading a value back would wait for the device.
+    """
+    if condition.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    try:
+        return bool(condition.any())
+    except RuntimeError:  # under vmap no value can be read
+        return False
+
+
+def widen(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision as float32, any other dtype as it is.
+
+    To be called once per loss: gradients of several terms are then added before they are rounded.
+    """
+    return tensor.float() if tensor.dtype in HALF else tensor
+
+
+def row_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """The dtype of per-row arithmetic: float64 (few numbers, so it is cheap) where it exists."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+@dataclass(frozen=True)
+class RowLosses:
+    """What a formula returns when the loss of each row is not all there is to the reduction.
+
+    `rows` are the losses of the rows; "mean" divides by `denominator` where one is given (summed
+    weights, say) instead of the number of kept rows; `once` is added once, after the reduction (a
+    regulariser), and belongs to no row.
+    """
+
+    rows: torch.Tensor
+    denominator: torch.Tensor | None = None
+    once: torch.Tensor | None = None
+
+
+def reduce_rows(
+    found: torch.Tensor | RowLosses,
+    kept: torch.Tensor | None,
+    reduction: str,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Reduce the losses of rows over those that are kept (None: all), and return them in `dtype`.
+
+    Under autocast half precision becomes float32, as for torch's own losses: what scales the loss
+    up against underflow of its gradients needs the range.
+
+    "none" keeps the shape and puts 0 in ignored rows; "sum" of no rows is 0; "mean" divides by the
+    number of kept rows unless told otherwise, and is NaN when there are none (as in torch).
+    """
+    found = found if isinstance(found, RowLosses) else RowLosses(found)
+    rows = found.rows
+    if dtype in HALF and torch.is_autocast_enabled(rows.device.type):
+        dtype = torch.float32
+    if kept is not None:
+        rows = torch.where(kept, rows, 0.0)
+    if reduction == "none":
+        if found.once is not None:
+            raise ValueError(
+                "a term that belongs to no row needs reduction 'mean' or 'sum', got 'none'"
+            )
+        return rows.to(dtype)
+    total: Any = rows.sum()
+    if reduction == "mean":
+        count: Any = rows.numel() if kept is None else kept.sum()
+        # a tensor divides 0 by 0 to NaN, where Python would raise
+        total = total / (count if found.denominator is None else found.denominator)
+    return (total if found.once is None else total + found.once).to(dtype)
