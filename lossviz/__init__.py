@@ -8,7 +8,7 @@ from types import ModuleType
 from . import losses
 
 __version__ = "0.1.0"
-__all__ = ["losses", "theory", "widgets"]
+__all__ = ["analysis", "experiments", "kernels", "losses", "theory", "widgets"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..attacks import evaluating
+from ..losses.attacks import evaluating
 
 Direction = Mapping[str, torch.Tensor]
 

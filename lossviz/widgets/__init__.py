@@ -1,16 +1,17 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
-from .ball import ball
-from .computed import surface
-from .curve import curve
-from .explore import explore
-from .landscape import landscape
+from .chapters.ball import ball
+from .chapters.online import online
+from .chapters.roofline import roofline
+from .chapters.steps import large_steps
+from .chapters.training_bound import training_bound
+from .chapters.transforms import transforms
 from .live import Choice, LiveFigure, Slider
-from .online import online
-from .roofline import roofline
-from .steps import large_steps
-from .training_bound import training_bound
-from .transforms import transforms
+from .loss.curve import curve
+from .loss.explore import explore
+from .loss.landscape import landscape
+from .vega.palette import matplotlib_style
+from .vega.surface import surface
 
 __all__ = [
     "Choice",
@@ -21,6 +22,7 @@ __all__ = [
     "explore",
     "landscape",
     "large_steps",
+    "matplotlib_style",
     "online",
     "roofline",
     "surface",

@@ -10,7 +10,7 @@ import matplotlib
 import pytest
 from matplotlib import pyplot
 
-from lossviz import claims
+from lossviz.experiments import claims
 
 BOOK = Path(__file__).parents[2] / "book"
 CHAPTERS = sorted(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from lossviz import losses
 from lossviz.widgets import explore
-from lossviz.widgets.plane import BASIS, PlaneLoss
+from lossviz.widgets.loss.plane import BASIS, PlaneLoss
 
 IMAGE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"')
 

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lossviz.kernels import plan
 from lossviz.widgets import online, roofline
-from lossviz.widgets.roofline import (
+from lossviz.widgets.chapters.roofline import (
     BANDWIDTH,
     DTYPES,
     FLOOR,

@@ -11,7 +11,8 @@ import sympy as sp
 import torch
 
 from lossviz.losses import LOSSES, Loss, Parameter, Source, SymbolicForm
-from lossviz.widgets import LiveFigure, ball, curve, landscape, palette, runtime
+from lossviz.widgets import LiveFigure, ball, curve, landscape, runtime
+from lossviz.widgets.vega import palette
 
 FIGURES = {
     "ball": ball({"one": torch.tanh, "two": torch.sin}, torch.zeros(1, 2), torch.tensor([0])),

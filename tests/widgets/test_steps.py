@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lossviz.perceptron import (
+from lossviz.experiments.perceptron import (
     batch_perceptron,
     first_separation,
     lr_gd_perceptron,
     normalized_lr_gd,
 )
 from lossviz.widgets import large_steps
-from lossviz.widgets.steps import STEPS, points
+from lossviz.widgets.chapters.steps import STEPS, points
 
 SIGNALS = """async ([signals, wanted]) => {
   const view = document.querySelector('.lossviz-stage').lossviz.view;

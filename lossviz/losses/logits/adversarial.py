@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..attacks import Norm, evaluating, pgd
+from .attacks import Norm, evaluating, pgd
 from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype
 from .compsum import TAU, comp_sum, example_logits
 from .crossentropy import cross_entropy
@@ -153,9 +153,9 @@ def adv_comp_sum_at(
     """`adv_comp_sum` of a model at inputs (N, ...): the worst shift in the ball is found by `pgd`.
 
     gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2". Further
-    keywords (steps, step_size, restarts, bounds, generator) go to `lossviz.attacks.pgd`, which
-    leaves the model's state alone; the two forward passes of the loss itself run in the model's
-    present mode. Raises as `adv_comp_sum` and `pgd` do.
+    keywords (steps, step_size, restarts, bounds, generator) go to `lossviz.losses.attacks.pgd`,
+    which leaves the model's state alone; the two forward passes of the loss itself run in the
+    model's present mode. Raises as `adv_comp_sum` and `pgd` do.
     """
     with evaluating(model), torch.no_grad():
         clean = model(x)
@@ -219,9 +219,9 @@ def trades_at(
     gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2".
     beta : number in [0, inf), default 6. At 0, as at gamma = 0, it is cross-entropy.
     reduction : "mean" over kept rows (default), "sum" or "none".
-    attack : steps, step_size, restarts, bounds and generator for `lossviz.attacks.pgd`, which
-        leaves the model's state alone; the two forward passes of the loss itself run in the
-        model's present mode.
+    attack : steps, step_size, restarts, bounds and generator for `lossviz.losses.attacks.pgd`,
+        which leaves the model's state alone; the two forward passes of the loss itself run in
+        the model's present mode.
 
     Returns
     -------

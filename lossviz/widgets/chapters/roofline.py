@@ -1,0 +1,292 @@
+"""Live figure: memory and least time of a linear layer with cross-entropy, method by method.
+
+Four methods, forward and backward. The least time is that of a roofline: every operation takes as
+long as its arithmetic at the machine's peak or as its traffic with memory, whichever is longer. All
+numbers come from the one table `METHODS`; nothing here is a measurement.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from lossviz.kernels.planning import PARTS, THIN_ON_GPU, WORKSPACE
+from lossviz.kernels.tiles import UNIT
+
+from ..live import Choice, LiveFigure, Slider
+from ..vega import palette
+from ..vega.expression import vega_expression
+from ..vega.frame import formula, signal
+from ..vega.panels import axis, dot, layout_signals, line, panels, rule
+
+N, V, D = sp.symbols("N V D", positive=True)  # rows, classes, features
+B = sp.Symbol("b", positive=True)  # bytes of an element: 2 or 4
+PEAK, BANDWIDTH = sp.symbols("P W", positive=True)  # FLOP and bytes a second
+WIDE = 4  # bytes of float32, in which sums are kept
+LEAST_CLASSES = 2048  # of a chunk of logit gradients
+LOGITS, INPUTS, WEIGHTS = N * V, N * D, V * D
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Peak arithmetic in TFLOP/s, by dtype, memory in GB and its bandwidth in TB/s."""
+
+    bfloat16: float
+    float32: float
+    memory: float
+    bandwidth: float
+
+
+MACHINES = {  # the vendors' figures; float32 without tensor cores
+    "A100 80 GB": Machine(312, 19.5, 80, 2.039),
+    "H100 SXM": Machine(989, 67, 80, 3.35),
+    "H200": Machine(989, 67, 141, 4.8),
+    "a laptop: 1 TFLOP/s, 60 GB/s": Machine(1, 1, 16, 0.06),
+}
+SHAPES = {
+    "Gemma 2 (2B)": (8192, 256000, 2304),
+    "Llama 3 (8B)": (8192, 128256, 4096),
+    "GPT-2": (8192, 50257, 768),
+}
+DTYPES = {"bfloat16": 2, "float32": 4}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to the loss and the gradients of input and weight.
+
+    `memory`: bytes at the peak beyond inputs and gradients. `products`: the bytes that each matrix
+    product of 2 N V D FLOP reads and writes. `passes`: the bytes of everything between them.
+    """
+
+    title: str
+    colour: str
+    memory: sp.Expr
+    products: tuple[sp.Expr, ...]
+    passes: sp.Expr
+
+    @property
+    def time(self) -> sp.Expr:
+        """Least seconds of a step."""
+        work = 2 * N * V * D / PEAK
+        return sum((sp.Max(work, size / BANDWIDTH) for size in self.products), sp.Integer(0)) + (
+            self.passes / BANDWIDTH
+        )
+
+
+def _chunked() -> Method:
+    rows = sp.Min(N, sp.Max(UNIT * sp.floor(N / (UNIT * PARTS)), THIN_ON_GPU))  # as `tile_sizes`
+    chunks = sp.ceiling(N / rows)
+    # half precision: gradients grow in float32 and are handed back in half
+    growing = sp.Piecewise(((INPUTS + WEIGHTS) * WIDE, B < WIDE), (0, True))
+    return Method(
+        "chunked",
+        "subject",
+        WIDE * rows * (V + D) + growing,
+        (
+            INPUTS * B + chunks * WEIGHTS * B + LOGITS * WIDE,
+            LOGITS * B + chunks * WEIGHTS * B + INPUTS * WIDE,
+            LOGITS * B + INPUTS * B + (2 * chunks - 1) * WEIGHTS * WIDE,
+        ),
+        LOGITS * (2 * WIDE + B),  # read for the sums, read and replaced by the gradient
+    )
+
+
+def _fused() -> Method:
+    # logit gradients of all rows and some classes at a time; of some rows, if those were too few
+    row_chunks = sp.ceiling(N * sp.Min(V, LEAST_CLASSES) * B / WORKSPACE)
+    class_chunks = sp.ceiling(LOGITS * B / (row_chunks * WORKSPACE))
+    growing_weight = sp.Piecewise((0, row_chunks <= 1), (WEIGHTS * WIDE, True))
+    growing = sp.Piecewise((INPUTS * WIDE + growing_weight, B < WIDE), (0, True))
+    written = sp.Piecewise(
+        (WEIGHTS * B, row_chunks <= 1), ((2 * row_chunks - 1) * WEIGHTS * WIDE, True)
+    )
+    return Method(
+        "fused per row",
+        "path",
+        sp.Min(LOGITS * B, WORKSPACE) + growing,
+        (
+            (INPUTS + WEIGHTS) * B,
+            class_chunks * INPUTS * B + row_chunks * WEIGHTS * B + LOGITS * B,
+            LOGITS * B + row_chunks * WEIGHTS * B + (2 * class_chunks - 1) * INPUTS * WIDE,
+            LOGITS * B + class_chunks * INPUTS * B + written,
+        ),
+        sp.Integer(0),
+    )
+
+
+_WHOLE = ((INPUTS + WEIGHTS + LOGITS) * B,) * 3
+METHODS = {
+    # log_softmax reads and writes, the gradient of the pick writes, that of log_softmax reads two
+    # tensors and writes a third; three of them are there at once
+    "eager": Method("eager", "ink", 3 * LOGITS * B, _WHOLE, 6 * LOGITS * B),
+    # logits stay, are read for the sums, and are replaced by their gradient
+    "compiled": Method("torch.compile", "reference", LOGITS * B, _WHOLE, 3 * LOGITS * B),
+    "chunked": _chunked(),
+    "fused": _fused(),
+}
+
+
+FLOOR = 6 * N * V * D / PEAK
+RANGE, STEP = (6, 20), 0.25  # of the batch, as a power of two
+
+
+def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFigure:
+    """Memory beyond inputs and gradients, and least time, of four methods over the batch size.
+
+    Left bytes, right seconds over those of three matrix products at the machine's peak. The first
+    state has the sizes of `shape`, a key of `SHAPES`, and the `dtype` "bfloat16" or "float32".
+
+    Raises ValueError for an unknown shape or dtype.
+    """
+    for name, value, known in (("shape", shape, SHAPES), ("dtype", dtype, DTYPES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {tuple(known)}, got {value!r}")
+    sizes = [math.log2(size) for size in SHAPES[shape]]
+    power = "as a power of two"
+    controls = (
+        Choice("like", "sizes as in", tuple(SHAPES), shape),
+        Choice("dtype", "dtype", tuple(DTYPES), dtype),
+        Slider("n", f"N: tokens in a step, {power}", *RANGE, STEP, sizes[0], "64", "1,048,576"),
+        Slider("v", f"V: vocabulary, {power}", 8, 20, STEP, sizes[1], "256", "1,048,576"),
+        Slider("d", f"D: features, {power}", 5, 14, STEP, sizes[2], "32", "16,384"),
+        Choice("machine", "machine", tuple(MACHINES), "H200"),
+    )
+    return LiveFigure(
+        _spec(controls),
+        controls,
+        alt=(
+            f"Two plots over the number of tokens in a step, for the sizes of {shape} in {dtype}. "
+            "Left, memory: eager and torch.compile grow in proportion from the start, chunked and "
+            "fused only when tokens are many. "
+            "Right, the least time relative to three matrix products at peak: it falls as tokens "
+            "grow, and levels off a little above 1, for the fused method at four thirds or more."
+        ),
+        caption=(
+            "First, memory beyond inputs and gradients, with the machine's own as a grey line. "
+            "Then the least time that arithmetic and traffic allow, over that of three matrix "
+            "products at the machine's peak. Peaks are the vendors' figures; nothing is measured."
+        ),
+    )
+
+
+def _expression(form: sp.Expr, rows: str = "tokens") -> str:
+    names = {N: rows, V: "classes", D: "features", B: "bytes", PEAK: "peak", BANDWIDTH: "bandwidth"}
+    return vega_expression(form, names)
+
+
+def _spec(controls: tuple[Slider | Choice, ...]) -> dict[str, Any]:
+    legend = [
+        (
+            f"'{method.title}: ' + format({key}_memory, '.3~s') + 'B, at least '"
+            f" + format(1000 * {key}_time, '.3~r') + ' ms'",
+            method.colour,
+        )
+        for key, method in METHODS.items()
+    ]
+    low, high = RANGE
+    batch = axis("N: tokens in a step, as a power of two", f"[{low}, {high}]", zero=False)
+    here = [rule(("n", "n"), ("1e-4", "1e5"), "muted", 1)]
+    memory_dots = [dot("n", f"{key}_memory / 1e9", m.colour) for key, m in METHODS.items()]
+    time_dots = [dot("n", f"{key}_time / floor", m.colour) for key, m in METHODS.items()]
+    room = rule((str(low), str(high)), ("room", "room"), "muted", 1.5)
+    return {
+        "autosize": "none",
+        "padding": 0,
+        "signals": [
+            *layout_signals(len(legend)),
+            *(_control_signal(control) for control in controls),
+            *_machine_signals(),
+            *(
+                signal(f"{key}_{name}", _expression(getattr(method, name)))
+                for key, method in METHODS.items()
+                for name in ("memory", "time")
+            ),
+            signal("floor", _expression(FLOOR)),
+            signal(
+                "readout",
+                "'At N = ' + format(tokens, ',') + ', V = ' + format(classes, ',') + ', D = '"
+                " + format(features, ',') + ' in ' + dtype + ' eager holds '"
+                " + format(eager_memory, '.3~s') + 'B beside inputs and gradients, chunked '"
+                " + format(chunked_memory, '.3~s') + 'B; three products at peak take '"
+                " + format(1000 * floor, '.3~r') + ' ms, eager at least '"
+                " + format(eager_time / floor, '.2~f') + ' and chunked '"
+                " + format(chunked_time / floor, '.2~f') + ' times as long.'",
+            ),
+        ],
+        "data": [
+            {
+                "name": "batches",
+                "transform": [
+                    {
+                        "type": "sequence",
+                        "start": low,
+                        "stop": high + STEP,
+                        "step": STEP,
+                        "as": "n",
+                    },
+                    formula("tokens", "round(pow(2, datum.n))"),
+                    formula("floor", _expression(FLOOR, "datum.tokens")),
+                    *(
+                        formula(f"{key}_{name}", _expression(form, "datum.tokens"))
+                        for key, method in METHODS.items()
+                        for name, form in (("memory", method.memory), ("time", method.time))
+                    ),
+                ],
+            }
+        ],
+        "marks": panels(
+            legend,
+            [
+                (
+                    batch,
+                    axis("memory (GB)", "[1e-2, 900]", type="log"),
+                    [room, *here, *_lines("memory", "1e9"), *memory_dots],
+                ),
+                (
+                    batch,
+                    axis("least time / three products at peak", "[0.9, 20]", type="log"),
+                    [*here, *_lines("time", "datum.floor"), *time_dots],
+                ),
+            ],
+        ),
+        "config": palette.vega_config(),
+    }
+
+
+def _lines(name: str, unit: str) -> list[dict[str, Any]]:
+    return [
+        line("batches", "datum.n", f"datum.{key}_{name} / {unit}", method.colour)
+        for key, method in METHODS.items()
+    ]
+
+
+def _control_signal(control: Slider | Choice) -> dict[str, Any]:
+    """The signal of a control; those of the sizes also follow the choice of a model."""
+    made: dict[str, Any] = {"name": control.signal, "value": control.value}
+    if control.signal in ("n", "v", "d"):
+        place = ("n", "v", "d").index(control.signal)
+        known = {name: math.log2(sizes[place]) for name, sizes in SHAPES.items()}
+        made["on"] = [{"events": {"signal": "like"}, "update": f"({known!r})[like]"}]
+    return made
+
+
+def _machine_signals() -> list[dict[str, Any]]:
+    fields = ("bfloat16", "float32", "memory", "bandwidth")
+    machines = {
+        name: {field: getattr(machine, field) for field in fields}
+        for name, machine in MACHINES.items()
+    }
+    return [
+        {"name": "machines", "value": machines},
+        signal("tokens", "round(pow(2, n))"),
+        signal("classes", "round(pow(2, v))"),
+        signal("features", "round(pow(2, d))"),
+        signal("bytes", f"({DTYPES!r})[dtype]"),
+        signal("peak", "1e12 * machines[machine][dtype]"),
+        signal("bandwidth", "1e12 * machines[machine].bandwidth"),
+        signal("room", "machines[machine].memory"),
+    ]

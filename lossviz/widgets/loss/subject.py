@@ -1,0 +1,97 @@
+"""What a live figure takes from the declaration of the loss that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sympy as sp
+from sympy.printing.pretty.pretty_symbology import pretty_symbol
+
+from ...losses import Loss, get
+from ...losses.declaration import Parameter
+from ..live import Slider
+
+
+class Subject:
+    """A loss of class logits with the values at which its parameters start.
+
+    `loss` is a declaration or a registry key; `values` overrides defaults by parameter name.
+
+    Raises TypeError for anything else, ValueError for an unknown key, a loss without a symbolic
+    form, an unknown parameter or a value outside its range.
+    """
+
+    def __init__(self, loss: Loss | str, values: Mapping[str, float] | None = None) -> None:
+        loss = declaration(loss)
+        if loss.form is None:
+            raise ValueError(
+                f"{loss.key} has no closed form over class logits (it takes {loss.inputs}): "
+                "see its `landscape`"
+            )
+        chosen = settings(loss, values)
+        self.loss = loss
+        self.form = loss.form
+        self.sliders = tuple(slider(p, chosen[p.name]) for p in loss.parameters)
+
+    @property
+    def signals(self) -> dict[sp.Symbol, str]:
+        """The Vega signal of each parameter's symbol."""
+        return {p.sympy: _signal(p) for p in self.loss.parameters}
+
+    @property
+    def title(self) -> str:
+        """A Vega expression for the title with the present parameter values."""
+        parts = [f"', {_sign(p)} = ' + format({_signal(p)}, '.3~f')" for p in self.loss.parameters]
+        return " + ".join([repr(self.loss.title), *parts])
+
+    def expected(self, arguments: Sequence[sp.Symbol], weights: Sequence[sp.Expr]) -> sp.Expr:
+        """The loss averaged over labels of the given weights; arguments as the form wants them."""
+        terms = [
+            weight * self.form.value(arguments, target) for target, weight in enumerate(weights)
+        ]
+        return sp.Add(*terms)
+
+
+def declaration(loss: Loss | str) -> Loss:
+    """The loss itself, or the one of that key; raises as `Subject` does."""
+    if isinstance(loss, str):
+        loss = get(loss)
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a Loss or a key, got {type(loss).__name__}")
+    return loss
+
+
+def settings(loss: Loss, values: Mapping[str, float] | None) -> dict[str, float]:
+    """The value of every parameter: the default, or the checked one of `values`."""
+    chosen = loss.defaults | dict(values or {})
+    unknown = sorted(chosen.keys() - loss.defaults.keys())
+    if unknown:
+        raise ValueError(f"{loss.key} has no {unknown[0]!r}, only {sorted(loss.defaults)}")
+    return {p.name: p.check(chosen[p.name]) for p in loss.parameters}
+
+
+def _signal(parameter: Parameter) -> str:
+    return f"param_{parameter.name}"
+
+
+def _sign(parameter: Parameter) -> str:
+    return str(pretty_symbol(parameter.symbol.replace("\\", "").replace("var", "")))
+
+
+def slider(parameter: Parameter, value: float) -> Slider:
+    """The slider of a parameter, widened to `value` if that lies beyond it."""
+    start, stop, step = parameter.slider
+    return Slider(
+        signal=_signal(parameter),
+        label=f"{_sign(parameter)}: {parameter.meaning}",
+        start=min(start, value),
+        stop=max(stop, value),
+        step=step,
+        value=value,
+        low=f"{_end(start, parameter.low)}: {parameter.at_low}",
+        high=f"{_end(stop, parameter.high)}: {parameter.at_high}",
+    )
+
+
+def _end(slider: float, declared: float) -> str:
+    return f"{slider:g}" if slider == declared else f"towards {declared:g}".replace("inf", "∞")

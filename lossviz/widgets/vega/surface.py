@@ -1,0 +1,334 @@
+"""Live figure: a surface known only as numbers, such as a training loss on a plane of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..live import Choice, LiveFigure, Slider
+from . import palette
+from .contours import FOOT, TOP, colour_key, contour_data, contour_mark, square
+from .dragging import HANDLE, contour_spec, drag_signals
+from .frame import formula, signal
+from .panels import axis, dot, line
+
+RESOLUTION = 4  # digits kept: of the range of the values, or of each value on a log scale
+MOST_LEVELS = 12
+LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
+NUMBER = ".4~r"
+
+
+def surface(
+    values: ArrayLike,
+    x: Slider,
+    y: Slider,
+    *,
+    title: str,
+    value: str = "loss",
+    frames: Slider | Choice | None = None,
+    path: ArrayLike | None = None,
+    path_name: str = "path",
+    log: bool = False,
+    caption: str = "",
+) -> LiveFigure:
+    """Numbers on a grid as contours, and as curves along both axes through a point that moves.
+
+    Parameters
+    ----------
+    values : array (rows, columns), or (frames, rows, columns), finite. Columns belong to the stops
+        of `x`, rows to those of `y`, from the lowest up, as many of one as of the other.
+    x, y : sliders for the two coordinates; their values are where the point starts. It rests on
+        their stops only, so that every number in the figure was computed, none interpolated.
+    title, value : what is drawn, and the name of the quantity with its unit, default "loss".
+    frames : the control that chooses among the frames, with as many stops or options; None
+        (default) for a single one.
+    path : array (points, 2) of places (x, y), drawn as a line, or None (default); `path_name` says
+        what it is.
+    log : contour levels in equal ratios and curves on a logarithmic scale, default False.
+    caption : the text below; by default it says what is drawn.
+
+    Returns
+    -------
+    The figure. Four digits are kept: of the range of the values, or of each value where `log`.
+
+    Raises
+    ------
+    TypeError for controls of another kind; ValueError for values of a wrong shape, not finite, all
+    equal, or not above 0 where `log`, and for a path of a wrong shape.
+    """
+    stack, controls = _checked(values, x, y, frames, log)
+    way = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
+    if way.ndim != 2 or way.shape[1] != 2 or not np.isfinite(way).all():
+        raise ValueError(f"path must be finite and have shape (points, 2), got {way.shape}")
+    levels = _levels(float(stack.min()), float(stack.max()), log)
+    drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
+    chosen = f", at {frames.label} {_plain(frames.value)}" if frames else ""
+    where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
+    return LiveFigure(
+        _spec(_quantised(stack, log), controls, frames, levels, way, value, log),
+        controls,
+        alt=(
+            f"{drawn}{chosen}{f', with the {path_name} as a line' if len(way) else ''}. Two curves "
+            f"show the {value} along either axis through the point at {where}."
+        ),
+        caption=caption or f"{drawn}: drag the ringed point. The curves are the cuts through it.",
+        handles=(HANDLE,),
+        renderer="canvas",
+    )
+
+
+def stops(slider: Slider) -> np.ndarray:
+    """The values at which a slider stops, from the lowest up."""
+    return slider.start + slider.step * np.arange(_count(slider))
+
+
+def _count(control: Slider | Choice) -> int:
+    if isinstance(control, Choice):
+        return len(control.options)
+    return round((control.stop - control.start) / control.step) + 1
+
+
+def _checked(
+    values: ArrayLike, x: Slider, y: Slider, frames: Slider | Choice | None, log: bool
+) -> tuple[np.ndarray, tuple[Slider | Choice, ...]]:
+    """The values (frames, rows, columns), and all controls."""
+    for name, control in (("x", x), ("y", y)):
+        if not isinstance(control, Slider):
+            raise TypeError(f"{name} must be a Slider, got {type(control).__name__}")
+    if not isinstance(frames, Slider | Choice | None):
+        raise TypeError(f"frames must be a Slider or a Choice, got {type(frames).__name__}")
+    if _count(x) != _count(y):
+        raise ValueError(f"x and y must have as many stops, got {_count(x)} and {_count(y)}")
+    stack = np.asarray(values, dtype=float)
+    shape = ((_count(frames),) if frames else ()) + (_count(y), _count(x))
+    if stack.shape != shape:
+        raise ValueError(
+            f"values must have one entry for each stop of the controls, shape {shape}, "
+            f"got {stack.shape}"
+        )
+    if not np.isfinite(stack).all():
+        raise ValueError("values must be finite, got NaN or infinity")
+    if not stack.min() < stack.max():
+        raise ValueError(f"values must differ, got {stack.min():g} everywhere")
+    if log and stack.min() <= 0:
+        raise ValueError(f"values must be above 0 on a log scale, got {stack.min():g}")
+    controls = (*((frames,) if frames else ()), x, y)
+    return stack.reshape(-1, *shape[-2:]), controls
+
+
+def _quantised(stack: np.ndarray, log: bool) -> list[list[float]]:
+    """One list a frame, from the top left and along the rows."""
+    if log:
+        return [[float(f"{v:.{RESOLUTION}g}") for v in frame[::-1].ravel()] for frame in stack]
+    digits = RESOLUTION - 1 - math.floor(math.log10(np.ptp(stack)))
+    return [(np.round(frame[::-1], digits) + 0.0).ravel().tolist() for frame in stack]
+
+
+def _levels(low: float, high: float, log: bool) -> list[float]:
+    """Round numbers from just above `low` to just below `high`, at most MOST_LEVELS."""
+    if log:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+            found = [float(f"{s}e{d}") for d in decades for s in steps if low < s * 10**d < high]
+            if len(found) <= MOST_LEVELS:
+                break
+    else:
+        power = 10.0 ** math.floor(math.log10((high - low) / MOST_LEVELS))
+        gap = power * next(s for s in (1, 2, 5, 10) if s * power * MOST_LEVELS >= high - low)
+        digits = -math.floor(math.log10(gap))  # of the 1, 2 or 5 that the levels are multiples of
+        multiples = range(math.floor(low / gap) + 1, math.ceil(high / gap))
+        found = [round(k * gap, digits) + 0.0 for k in multiples]
+    return found or [(low + high) / 2]
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _spec(
+    stack: list[list[float]],
+    controls: Sequence[Slider | Choice],
+    frames: Slider | Choice | None,
+    levels: list[float],
+    way: np.ndarray,
+    value: str,
+    log: bool,
+) -> dict[str, Any]:
+    x, y = (control for control in controls[-2:] if isinstance(control, Slider))
+    count = _count(x)
+    low, high = min(map(min, stack)), max(map(max, stack))
+    room = (low, high) if log else (low - 0.04 * (high - low), high)
+    # the ramp's colours at equal steps of the levels
+    anchors = np.interp(np.linspace(0, len(levels) - 1, 5), range(len(levels)), levels).tolist()
+    cells = contour_data(
+        "surface", (count, count), "side", [formula("value", "shown[datum.index]")]
+    )
+    up = axis(value, f"[{room[0]!r}, {room[1]!r}]", type="log" if log else "linear")
+    return contour_spec(
+        signals=[
+            *_layout_signals(),
+            *drag_signals("surface", controls, _moves(x, y)),
+            {"name": "stack", "value": stack},
+            {"name": "levels", "value": levels},
+            *_reading_signals(x, y, frames, count, value),
+        ],
+        data=[
+            *cells,
+            _cut("across", x, f"row * {count} + datum.k", count),
+            _cut("upwards", y, f"({count - 1} - datum.k) * {count} + column", count),
+            {"name": "path", "values": [{"x": p, "y": q} for p, q in way.round(6).tolist()]},
+        ],
+        level={"domain": sorted(anchors)},
+        marks=[
+            _picture(x, y, count),
+            _panel("across", x, "0", up, levels),
+            _panel("upwards", y, "below", up, levels),
+            colour_key(levels, value, LEFT),
+        ],
+    )
+
+
+def _layout_signals() -> list[dict[str, Any]]:
+    """Curves beside the picture where there is room, else below it."""
+    return [
+        signal("wide", "container >= 560"),
+        signal("panel", f"wide ? container * 0.33 : container - {LEFT + 10}"),
+        signal(
+            "side",
+            f"wide ? container - panel - {LEFT + GAP + 10} : min(container - {LEFT + 10}, 420)",
+        ),
+        signal("panel_height", f"wide ? (side - {LABELS}) / 2 : {PANEL}"),
+        signal("panel_x", f"{LEFT} + (wide ? side + {GAP} : 0)"),
+        signal("panel_y", f"{TOP} + (wide ? 0 : side + {LABELS + 10})"),
+        signal("below", f"panel_height + {LABELS}"),
+        signal("width", "container"),
+        signal(
+            "height",
+            f"{TOP + FOOT} + side + (wide ? 0 : {LABELS + 10} + panel_height + below)",
+        ),
+    ]
+
+
+def _moves(x: Slider, y: Slider) -> dict[str, str]:
+    """How dragging sets the coordinates of the point: to the nearest stops."""
+    moves = {}
+    for control, pixel in ((x, f"drag[0] - {LEFT}"), (y, f"{TOP} + side - drag[1]")):
+        steps = _count(control) - 1
+        stop = f"clamp(round(({pixel}) / side * {steps}), 0, {steps})"
+        moves[control.signal] = f"{control.start!r} + {control.step!r} * {stop}"
+    return moves
+
+
+def _reading_signals(
+    x: Slider, y: Slider, frames: Slider | Choice | None, count: int, value: str
+) -> list[dict[str, Any]]:
+    """Which numbers are shown, and the sentence below the figure."""
+    if isinstance(frames, Slider):
+        frame = f"round(({frames.signal} - {frames.start!r}) / {frames.step!r})"
+    elif frames:
+        frame = f"indexof({list(frames.options)!r}, {frames.signal})"
+    else:
+        frame = "0"
+    places = [
+        f"{control.label!r} + ' ' + format({control.signal}, '{NUMBER}')" for control in (x, y)
+    ]
+    return [
+        signal("shown", f"stack[{frame}]"),
+        signal("column", f"round(({x.signal} - {x.start!r}) / {x.step!r})"),
+        signal("row", f"{count - 1} - round(({y.signal} - {y.start!r}) / {y.step!r})"),
+        signal("here", f"shown[row * {count} + column]"),
+        signal("at", f"[{LEFT} + {_along(x, x.signal)}, {TOP} + side - {_along(y, y.signal)}]"),
+        signal(
+            "readout",
+            f"'At ' + {places[0]} + ', ' + {places[1]} + ': {value} ' + format(here, '{NUMBER}')"
+            f" + '; between ' + format(extent(shown)[0], '{NUMBER}') + ' and '"
+            f" + format(extent(shown)[1], '{NUMBER}') + ' in this picture.'",
+        ),
+    ]
+
+
+def _along(slider: Slider, place: str) -> str:
+    """Pixels from the low end of an axis of the picture."""
+    return f"side * ({place} - {slider.start!r}) / {slider.stop - slider.start!r}"
+
+
+def _cut(name: str, slider: Slider, index: str, count: int) -> dict[str, Any]:
+    """The rows of a curve through the point, where `index` is the place of value ``datum.k``."""
+    return {
+        "name": name,
+        "transform": [
+            {"type": "sequence", "start": 0, "stop": count, "as": "k"},
+            formula("place", f"{slider.start!r} + {slider.step!r} * datum.k"),
+            formula("value", f"shown[{index}]"),
+        ],
+    }
+
+
+def _picture(x: Slider, y: Slider, count: int) -> dict[str, Any]:
+    place = {
+        "x": {"signal": _along(x, "datum.x")},
+        "y": {"signal": f"side - {_along(y, 'datum.y')}"},
+    }
+    across, up = ({"title": c.label, "domain": [c.start, c.stop]} for c in (x, y))
+    marks = [
+        contour_mark("surface", f"side / {count - 1}", "datum.contour.value"),
+        _way("line", place | {"strokeWidth": {"value": 2}}),
+        _way("symbol", place | {"size": {"value": 14}, "fill": palette.colour("path")}),
+    ]
+    point = _along(x, x.signal), f"side - {_along(y, y.signal)}"
+    return square("surface", (across, up), marks, point, left=LEFT, ticks=5)
+
+
+def _way(mark: str, look: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": mark,
+        "from": {"data": "path"},
+        "encode": {"update": look | {"stroke": palette.colour("path")}},
+    }
+
+
+def _panel(
+    name: str, along: Slider, y: str, up: dict[str, Any], levels: list[float]
+) -> dict[str, Any]:
+    """The curve through the point along one axis, with the contours' levels as its ticks."""
+    size = {"width": {"signal": "panel"}, "height": {"signal": "panel_height"}}
+    place = {"x": {"signal": "panel_x"}, "y": {"signal": f"panel_y + {y}"}}
+    return {
+        "type": "group",
+        "encode": {"update": place | size},
+        "signals": [signal("width", "panel"), signal("height", "panel_height")],
+        "scales": [
+            {
+                "name": "across",
+                "range": "width",
+                "domain": [along.start, along.stop],
+                "zero": False,
+            },
+            {"name": "up", "range": "height", "zero": False, **up["scale"]},
+        ],
+        "axes": [
+            {"orient": "bottom", "scale": "across", "title": along.label, "tickCount": 5},
+            {
+                "orient": "left",
+                "scale": "up",
+                "title": up["title"],
+                "values": levels,
+                "labelOverlap": "greedy",
+                "grid": True,
+            },
+        ],
+        "marks": [
+            {
+                "type": "group",
+                "clip": True,
+                "interactive": False,
+                "encode": {"update": size},
+                "marks": [line(name, "datum.place", "datum.value", "subject")],
+            },
+            dot(along.signal, "here", "path"),
+        ],
+    }
