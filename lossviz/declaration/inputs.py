@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from .kinds import LOGITS, Kind, labels
-from .numbers import widen
+from .numbers import row_dtype, widen
 
 BATCH = "..."
 NAMES = {
@@ -201,6 +201,8 @@ class Inputs:
             argument.kind.check_range(tensor, name, sizes, unless)
             if argument.kind.holds == "truth":
                 tensor = tensor != 0
+            elif argument.kind.holds == "real":
+                tensor = tensor.to(row_dtype(tensor))
             found[name] = widen(tensor) if tensor.dtype.is_floating_point else tensor
         return Checked(found, sizes, kept, leading.dtype)
 

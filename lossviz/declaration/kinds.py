@@ -23,18 +23,19 @@ Outside = Callable[[torch.Tensor, Sizes], torch.Tensor]
 class Kind:
     """What a tensor holds.
 
-    `noun` names it in sentences. `holds` says which dtypes it takes: floating numbers, integers, or
-    truth values (bool, or 0 and 1 in any real dtype, handed on as bool). `draw(generator, shape,
+    `noun` names it in sentences. `holds` says which dtypes it takes: floating numbers, integers,
+    real numbers (either, handed on as float64), or truth values (bool, or 0 and 1 in any real
+    dtype, handed on as bool). `draw(generator, shape,
     sizes)` makes an example, in float64 or int64. `outside(tensor, sizes)`, where given, is true at
     entries that are refused, and `range(sizes)` writes what is allowed. `counts` is the letter
     whose entries labels name, `learnt` whether gradients reach it, `ignorable` whether the loss
-    takes an `ignore_index` for it, `shares` whether a rescaled or shifted row is a valid one (what
-    `symmetries` may try).
+    takes an `ignore_index` for it. A row that `shifts` may be moved by a number, one that is
+    `directed` turned and stretched: what `symmetries` tries.
     """
 
     noun: str
     draw: Draw
-    holds: Literal["floating", "integer", "truth"] = "floating"
+    holds: Literal["floating", "integer", "real", "truth"] = "floating"
     outside: Outside | None = None
     range: Callable[[Sizes], str] | None = None
     counts: str = ""
@@ -59,6 +60,8 @@ class Kind:
             dtype.is_floating_point or dtype.is_complex or dtype == torch.bool
         ):
             raise TypeError(f"{name} must hold integer {self.noun}, got dtype {dtype}")
+        if self.holds == "real" and (dtype.is_complex or dtype == torch.bool):
+            raise TypeError(f"{name} must hold real numbers, got dtype {dtype}")
         if self.holds == "truth" and dtype.is_complex:
             raise TypeError(f"{name} must hold truth values or 0 and 1, got dtype {dtype}")
         return tensor
@@ -118,7 +121,7 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
         "integer",
         outside=lambda tensor, sizes: (tensor < 0) | (tensor >= sizes[letter] + more),
         range=lambda sizes: f"lie in [0, {sizes[letter] + more})",
-        counts=letter,
+        counts="" if more else letter,
         ignorable=ignorable,
     )
 
@@ -139,16 +142,17 @@ LOG_PROBABILITIES = Kind(
     range=lambda _: "be at most 0, as log-probabilities are",
     learnt=True,
 )
-POSITIVE = Kind(
-    "positive values",
+VARIANCES = Kind(
+    "variances",
     _positive,
-    outside=lambda tensor, _: tensor <= 0,
-    range=lambda _: "be positive",
+    outside=lambda tensor, _: tensor < 0,
+    range=lambda _: "not be negative, as variances are",
     learnt=True,
 )
 COUNTS = Kind(
-    "counts",
+    "counts, or anything in proportion to them",
     _counts,
+    "real",
     outside=lambda tensor, _: tensor <= 0,
     range=lambda _: "be positive",
 )

@@ -209,7 +209,12 @@ def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str)
     lines = [f"{loss.title}: {loss.summary[:1].lower()}{loss.summary[1:]}", ""]
     lines += [f".. math:: {loss.latex}", "", "Parameters", "----------"]
     for a in inputs.arguments:
-        dtype = {"floating": "floating", "integer": "integer", "truth": "bool or 0/1"}
+        dtype = {
+            "floating": "floating",
+            "integer": "integer",
+            "real": "integer or floating",
+            "truth": "bool or 0/1",
+        }
         also = f"; or {a.otherwise.kind.noun} {a.otherwise.written}" if a.otherwise else ""
         may = " or None (default)" if a.optional else ""
         index = " or `ignore_index`" if a.kind.ignorable else ""

@@ -29,7 +29,12 @@ from ..declaration import (
 from ..declaration.module import class_name
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
 from .logits.crossentropy import cross_entropy
+from .logits.imbalance import balanced_softmax_ce
+from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
+from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
+from .masks.skeletons import soft_cldice, soft_skeleton
+from .values.gaussian import gaussian_nll
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
@@ -43,6 +48,13 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             mae,
             focal,
             poly_1,
+            balanced_softmax_ce,
+            ordinal_cross_entropy,
+            gaussian_nll,
+            dice,
+            dsc_elementwise,
+            tversky_elementwise,
+            soft_cldice,
         )
     }
 )
@@ -103,16 +115,24 @@ __all__ = [
     "Parameter",
     "Source",
     "SymbolicForm",
+    "balanced_softmax_ce",
     "comp_sum",
     "cross_entropy",
     "declare",
+    "dice",
+    "dsc_elementwise",
     "focal",
+    "gaussian_nll",
     "generalized_cross_entropy",
     "get",
     "logistic",
     "mae",
     "names",
     "number",
+    "ordinal_cross_entropy",
     "poly_1",
+    "soft_cldice",
+    "soft_skeleton",
     "sum_exponential",
+    "tversky_elementwise",
 ]

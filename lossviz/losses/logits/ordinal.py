@@ -1,0 +1,76 @@
+"""Classes that have an order: one threshold between each and the next."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ...declaration import Argument, Fact, Gradient, Inputs, Source, convex, declare, softplus
+from ...declaration.kinds import LOGITS, WEIGHTS, labels
+
+CUMULATIVE_LOGITS = Inputs(
+    Argument("logits", LOGITS, "... J", "Logit k says that the class is above k"),
+    Argument("target", labels("J", more=1, ignorable=True), "...", "K = J + 1 ordered classes"),
+).with_optional(Argument("weight", WEIGHTS, "J", "Importance of each threshold"))
+
+
+def _above(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Which thresholds (..., J) the target is above."""
+    return target.unsqueeze(-1) > torch.arange(logits.shape[-1], device=logits.device)
+
+
+@declare(
+    family="ordinal",
+    inputs=CUMULATIVE_LOGITS,
+    latex=r"\ell(l, y) = \sum_{k=0}^{K-2} w_k \Big( [y > k] \log\big(1 + e^{-l_k}\big) + "
+    r"[y \le k] \log\big(1 + e^{l_k}\big) \Big)",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial l_k} = w_k \big(\mathrm{sigmoid}(l_k) - [y > k]\big)",
+        lambda logits, target: logits.sigmoid() - _above(logits, target).double(),
+    ),
+    source=Source("cao2020rank", "eq. 4"),
+    facts=(
+        Fact(
+            "Two classes: binary cross-entropy with logits",
+            lambda z, y: (
+                ordinal_cross_entropy(z[:, :1], y % 2, reduction="none"),
+                F.binary_cross_entropy_with_logits(z[:, 0], (y % 2).double(), reduction="none"),
+            ),
+        ),
+        Fact(
+            "Reversing the order of the classes, with the logits turned and negated, changes "
+            "nothing",
+            lambda z, y: (
+                ordinal_cross_entropy(-z.flip(-1), z.shape[-1] - y, reduction="none"),
+                ordinal_cross_entropy(z, y, reduction="none"),
+            ),
+        ),
+        Fact(
+            "A sum of binary losses: thresholds do not see each other",
+            lambda z, y: (
+                ordinal_cross_entropy(z, y, reduction="none"),
+                torch.stack(
+                    [
+                        F.binary_cross_entropy_with_logits(
+                            z[:, k], (y > k).double(), reduction="none"
+                        )
+                        for k in range(z.shape[-1])
+                    ]
+                ).sum(0),
+            ),
+        ),
+        convex(why="a sum of softplus functions"),
+    ),
+    notes="Logits need not decrease with k; where they do not, the differences of sigmoids are not "
+    "a distribution over the classes. Sharing one weight vector and learning only the thresholds "
+    "makes them decrease (CORAL); conditional thresholds do too (CORN, another loss).",
+    related=("cross_entropy", "logistic"),
+    breaks=("shift of J",),
+)
+def ordinal_cross_entropy(
+    logits: torch.Tensor, target: torch.Tensor, *, weight: torch.Tensor | None
+) -> torch.Tensor:
+    """Ordinal cross-entropy: a binary cross-entropy at each threshold between ordered classes."""
+    signed = torch.where(_above(logits, target), -logits, logits)
+    terms = softplus(signed.double() if signed.device.type != "mps" else signed)
+    return (terms if weight is None else terms * weight.to(terms.dtype)).sum(-1)

@@ -1,0 +1,207 @@
+"""Dice, its self-adjusting form and Tversky: losses of overlap instead of single pixels.
+
+Each is one minus a ratio of soft counts. It is computed as what is missing from the numerator over
+the denominator, because one minus the ratio loses its digits near a perfect prediction.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ...declaration import Fact, Gradient, Loss, Source, declare, monotone, number
+from . import MASKS, PIXELS, SMOOTH
+
+LI = Source("li2020dice", "the self-adjusting dice loss and the Tversky index")
+
+
+def _share(missing: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    """missing / total, and 0 where there is nothing to miss."""
+    nothing = total == 0
+    return torch.where(nothing, 0.0, missing / torch.where(nothing, 1.0, total))
+
+
+def _is_one_minus_f1(p: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    hard = p > 0.5
+    both, only = (a.sum((-2, -1)).double() for a in (hard & t, hard ^ t))
+    return dice(hard.double(), t, smooth=0.0, reduction="none"), 1 - 2 * both / (2 * both + only)
+
+
+def _dice_gradient(p: torch.Tensor, t: torch.Tensor, *, smooth: float) -> torch.Tensor:
+    t = t.double()
+    numerator = 2 * (p * t).sum((-2, -1), keepdim=True) + smooth
+    denominator = p.sum((-2, -1), keepdim=True) + t.sum((-2, -1), keepdim=True) + smooth
+    return numerator / denominator**2 - 2 * t / denominator
+
+
+@declare(
+    family="overlap",
+    inputs=MASKS,
+    latex=r"\ell(p, t) = 1 - \frac{2 \sum_i p_i t_i + s}{\sum_i p_i + \sum_i t_i + s}",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial p_i} = \frac{2 \sum_j p_j t_j + s}{D^2} - "
+        r"\frac{2\, t_i}{D}, \qquad D = \sum_j p_j + \sum_j t_j + s",
+        _dice_gradient,
+    ),
+    parameters=(SMOOTH,),
+    source=Source("milletari2016vnet", "the Dice loss", "the paper squares the denominator's sums"),
+    facts=(
+        Fact("One minus F1 of a hard mask, without smoothing", _is_one_minus_f1),
+        Fact(
+            "0 for the true mask itself (both sides plus 1)",
+            lambda p, t: (1 + dice(t.double(), t, reduction="none"), torch.ones(len(p)).double()),
+        ),
+        Fact(
+            "Turning the image about changes nothing; a pixel of the background alone still does: "
+            "it stands in the denominator",
+            lambda p, t: (
+                dice(p.flip(-1).transpose(-1, -2), t.flip(-1).transpose(-1, -2)),
+                dice(p, t),
+            ),
+        ),
+        Fact(
+            "At most 1, reached without smoothing by a prediction that misses the target",
+            lambda p, t: (
+                dice((~t).double(), t, smooth=0.0, reduction="none"),
+                torch.ones(len(p)).double(),
+            ),
+        ),
+        monotone("smooth"),
+    ),
+    notes="Not a mean over pixels: per image (here) and pooled over the batch give two numbers. "
+    "With smoothing an image without foreground is 0 for an empty prediction only.",
+    related=("tversky_elementwise", "dsc_elementwise", "soft_cldice"),
+)
+def dice(
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    smooth: float = 1.0,
+    squared: bool = False,
+    pooled: bool = False,
+) -> torch.Tensor:
+    """Dice loss: one minus twice the overlap over the sum of both areas.
+
+    ``squared=True`` sums squares in the denominator (Milletari et al.); ``pooled=True`` sums over
+    the whole batch before the ratio, and is then one number whatever the reduction.
+    """
+    t = target.to(probabilities.dtype)
+    over = tuple(range(t.ndim)) if pooled else (-2, -1)
+    difference, areas = (
+        ((probabilities - t).square(), probabilities.square() + t)
+        if squared
+        else ((probabilities - t).abs(), probabilities + t)
+    )
+    return _share(difference.sum(over), areas.sum(over) + smooth)
+
+
+ALPHA = number(
+    "alpha", r"\alpha", "[0, inf)", (0.0, 2.0, 0.1),
+    "power of (1 - p) by which confident predictions count less",
+    "Dice of one element",
+    "only undecided predictions count",
+)  # fmt: skip
+GAMMA = number(
+    "gamma", r"\gamma", "[0, inf)", (0.0, 5.0, 0.5),
+    "added to numerator and denominator of the ratio",
+    "the bare ratio; 0 where nothing is there and nothing is predicted",
+    "every prediction is as good as any other",
+)  # fmt: skip
+
+
+def _best_positive(loss: Loss) -> None:
+    """For a positive example the loss is least at p = 1 / (1 + alpha), whatever gamma."""
+    p = torch.linspace(0.0005, 0.9995, 1999, dtype=torch.float64)
+    for alpha in (0.5, 0.6, 1.0, 2.0):
+        rows = loss(p, torch.ones_like(p), alpha=alpha, reduction="none")
+        assert abs(p[rows.argmin()] - 1 / (1 + alpha)) < 1e-3
+
+
+@declare(
+    family="overlap",
+    inputs=PIXELS,
+    latex=r"\ell(p, t) = 1 - \frac{2\, \tilde p\, t + \gamma}{\tilde p + t + \gamma}, \qquad "
+    r"\tilde p = (1 - p)^\alpha\, p",
+    parameters=(ALPHA, GAMMA),
+    source=LI,
+    facts=(
+        Fact(
+            "alpha = 0 is Dice of a single pixel",
+            lambda p, t: (
+                dsc_elementwise(p, t, alpha=0.0, reduction="none"),
+                dice(p[:, None, None], t[:, None, None], reduction="none"),
+            ),
+        ),
+        Fact(
+            "A positive example is best at p = 1 / (1 + alpha), whatever gamma: alpha = 1 pulls "
+            "positives to one half",
+            holds=_best_positive,
+        ),
+        Fact(
+            "A negative example is as good at p = 1 as at p = 0 (both sides plus 1)",
+            lambda p, t: (
+                1 + dsc_elementwise(p.round(), t * 0, reduction="none"),
+                torch.ones_like(p),
+            ),
+        ),
+    ),
+    notes="The minimum at 1 / (1 + alpha) means that the number is not a probability any more: "
+    "calibrate, or rank by it only. The authors' scripts use alpha = 0.01.",
+    related=("dice", "tversky_elementwise", "focal"),
+)
+def dsc_elementwise(
+    probability: torch.Tensor, target: torch.Tensor, *, alpha: float = 1.0, gamma: float = 1.0
+) -> torch.Tensor:
+    """Self-adjusting dice loss: Dice of one element, in which the confident count less."""
+    damped = (1 - probability) ** alpha * probability
+    t = target.to(damped.dtype)
+    return _share(torch.where(target, 1 - damped, damped), damped + t + gamma)
+
+
+FALSE_POSITIVES = number(
+    "alpha", r"\alpha", "[0, inf)", (0.0, 2.0, 0.1),
+    "weight of false positives", "false positives cost nothing", "precision alone",
+)  # fmt: skip
+FALSE_NEGATIVES = number(
+    "beta", r"\beta", "[0, inf)", (0.0, 2.0, 0.1),
+    "weight of false negatives", "false negatives cost nothing", "recall alone",
+)  # fmt: skip
+
+
+@declare(
+    family="overlap",
+    inputs=PIXELS,
+    latex=r"\ell(p, t) = 1 - \frac{p\, t + \gamma}"
+    r"{p\, t + \alpha\, p\, (1 - t) + \beta\, (1 - p)\, t + \gamma}",
+    parameters=(FALSE_POSITIVES, FALSE_NEGATIVES, GAMMA),
+    source=LI,
+    facts=(
+        Fact(
+            "alpha = beta = 1/2 is Dice of a single pixel with twice the smoothing",
+            lambda p, t: (
+                tversky_elementwise(p, t, reduction="none"),
+                dice(p[:, None, None], t[:, None, None], smooth=2.0, reduction="none"),
+            ),
+        ),
+        Fact(
+            "alpha = beta = 1 and gamma = 0 is one minus the Jaccard index",
+            lambda p, t: (
+                tversky_elementwise(p, t, alpha=1.0, beta=1.0, gamma=0.0, reduction="none"),
+                1 - torch.where(t, p, 0.0) / torch.where(t, 1.0, p),
+            ),
+        ),
+        monotone("alpha", "up"),
+        monotone("beta", "up"),
+    ),
+    related=("dice", "dsc_elementwise"),
+)
+def tversky_elementwise(
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    gamma: float = 1.0,
+) -> torch.Tensor:
+    """Tversky loss: Dice of one element with its two kinds of error weighed apart."""
+    missing = torch.where(target, beta * (1 - probability), alpha * probability)
+    return _share(missing, torch.where(target, probability, 0.0) + missing + gamma)
