@@ -17,7 +17,9 @@ from .facts import (
 )
 from .form import SymbolicForm, TargetForm, target_form
 from .inputs import CLASS_LOGITS, Argument, Inputs
+from .law import Law, law
 from .loss import Gradient, Loss
+from .measure import Measure, Stream, measure
 from .numbers import RowLosses, row_dtype, widen
 from .parameter import Parameter, number
 from .rows import Row, Rows, box_cox, softplus
@@ -30,12 +32,15 @@ __all__ = [
     "Fact",
     "Gradient",
     "Inputs",
+    "Law",
     "Loss",
+    "Measure",
     "Parameter",
     "Row",
     "RowLosses",
     "Rows",
     "Source",
+    "Stream",
     "SymbolicForm",
     "TargetForm",
     "bounded",
@@ -43,6 +48,8 @@ __all__ = [
     "convex",
     "declaration_of",
     "declare",
+    "law",
+    "measure",
     "minimiser",
     "monotone",
     "not_convex",

@@ -26,14 +26,13 @@ Status = Literal["proved", "quoted", "measured"]
 
 @dataclass(frozen=True)
 class Fact:
-    """One statement about a loss.
+    """One statement about a loss, a law or a measure.
 
-    `check(*tensors)` receives an example of the loss's inputs (float64, 12 rows) and returns the
-    two tensors that the statement says are equal, to the relative tolerance `rtol` (a limit may
-    only be approached). `holds(loss)` is for statements that are no equation: it raises
-    AssertionError where the statement fails. `status` is "proved" (elementary, or in the cited
-    source), "quoted" (from the source, not re-derived here) or "measured" (shown by our own
-    experiment).
+    `check(*tensors)` receives its `example()` and returns the two tensors that the statement says
+    are equal, to the relative tolerance `rtol` (a limit may only be approached). `holds(declared)`
+    is for statements that are not equations: it raises AssertionError where the statement fails.
+    `status` is "proved" (elementary, or in the cited source), "quoted" (from the source, not
+    re-derived here) or "measured" (shown by our own experiment).
 
     Raises ValueError for a statement with neither a check nor a source that it is quoted from.
     """
@@ -43,7 +42,7 @@ class Fact:
     status: Status = "proved"
     source: Source | None = None
     rtol: float = 1e-9
-    holds: Callable[[Loss], None] | None = None
+    holds: Callable[[Any], None] | None = None
 
     def __post_init__(self) -> None:
         if not self.checked and (self.status != "quoted" or self.source is None):
@@ -56,13 +55,16 @@ class Fact:
         """Whether the tests compute anything for it."""
         return self.check is not None or self.holds is not None
 
-    def verify(self, loss: Loss) -> None:
-        """Raise AssertionError where the statement does not hold; do nothing if it is quoted."""
+    def verify(self, declared: Any) -> None:
+        """Raise AssertionError where the statement does not hold; do nothing if it is quoted.
+
+        `declared` is the loss, law or measure that the statement is about.
+        """
         if self.check is not None:
-            got, expected = self.check(*loss.inputs.example(batch=(12,), scale=3.0))
+            got, expected = self.check(*declared.example())
             torch.testing.assert_close(got, expected, rtol=self.rtol, atol=0.0)
         if self.holds is not None:
-            self.holds(loss)
+            self.holds(declared)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .inputs import Inputs
 from .module import make_module
 from .parameter import Parameter
 from .source import Source
+from .words import check_reading
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,7 @@ class Loss:
     reading: bool = False
 
     def __post_init__(self) -> None:
-        if self.reading and "eq" in self.source.where:
-            raise ValueError(
-                f"{self.key} is our own reading and may not cite an equation, "
-                f"got {self.source.where!r}"
-            )
+        check_reading(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Call the torch function."""
@@ -81,6 +78,10 @@ class Loss:
     def of_a_row(self) -> bool:
         """Whether the formula reads a `Row`, so that it serves a large head as well."""
         return next(iter(inspect.signature(self.formula).parameters)) == "row"
+
+    def example(self) -> tuple[torch.Tensor, ...]:
+        """What its facts are checked on: twelve rows in float64."""
+        return self.inputs.example(batch=(12,), scale=3.0)
 
     @property
     def defaults(self) -> dict[str, float]:

@@ -62,10 +62,7 @@ class Rows:
 
     @property
     def entropy(self) -> torch.Tensor:
-        log_p = self._log_probabilities
-        p = log_p.exp()
-        # 0 * -inf is 0 here; the factor is replaced, not the product, whose gradient is 0 * inf
-        return -(p * log_p.masked_fill(p == 0, 0.0)).sum(-1)
+        return entropy_of_logits(self.logits)
 
     @property
     def log_sum_square(self) -> torch.Tensor:
@@ -88,6 +85,14 @@ class Rows:
     @property
     def _log_probabilities(self) -> torch.Tensor:
         return log_probabilities(self.logits.to(row_dtype(self.logits)))
+
+
+def entropy_of_logits(logits: torch.Tensor) -> torch.Tensor:
+    """Entropy (...) of the softmax of logits (..., K), in nats; a class ruled out adds 0."""
+    log_p = log_probabilities(logits.to(row_dtype(logits)))
+    p = log_p.exp()
+    # 0 * -inf is 0 here; the factor is replaced, not the product, whose gradient is 0 * inf
+    return -(p * log_p.masked_fill(p == 0, 0.0)).sum(-1)
 
 
 def softplus(x: torch.Tensor) -> torch.Tensor:

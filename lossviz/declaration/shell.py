@@ -17,6 +17,7 @@ from .numbers import check_ignore_index, check_reduction, reduce_rows
 from .parameter import Parameter
 from .rows import Rows
 from .source import Source
+from .words import docstring_words
 
 Function = Callable[..., torch.Tensor]
 
@@ -60,7 +61,7 @@ def declare(
             if keyword.kind is inspect.Parameter.KEYWORD_ONLY
         }
         numbers = tuple(replace(p, default=options[p.name].default) for p in parameters)
-        title, summary, prose = _words(formula)
+        title, summary, prose = docstring_words(formula)
         loss = Loss(
             key=formula.__name__,
             title=title,
@@ -190,17 +191,6 @@ def _signature(loss: Loss, options: Mapping[str, inspect.Parameter]) -> inspect.
     return inspect.Signature(
         sorted(parameters, key=lambda p: p.kind), return_annotation=tensor
     )  # fmt: skip
-
-
-def _words(formula: Callable[..., Any]) -> tuple[str, str, str]:
-    """Title, summary and the rest of a docstring that starts with "Title: summary."."""
-    first, _, rest = (inspect.getdoc(formula) or "").partition("\n")
-    title, colon, summary = first.partition(": ")
-    if not colon or not summary.endswith("."):
-        raise ValueError(
-            f"the docstring of {formula.__name__} must start with 'Title: summary.', got {first!r}"
-        )
-    return title, summary[:1].upper() + summary[1:], rest.strip()
 
 
 def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str) -> str:

@@ -23,6 +23,13 @@ from .hypotheses import (
     Linear,
     OneHiddenLayer,
 )
+from .laws import (
+    LAWS,
+    bretagnolle_huber_error_bound,
+    mle_kl_risk_gaussian_mean_misspecified,
+    pinsker_error_bound,
+    pn_leading_term,
+)
 from .regret import (
     bounded_scores_counterexample,
     brute_force_conditional_min,
@@ -41,6 +48,7 @@ from .transforms import (
 )
 
 __all__ = [
+    "LAWS",
     "Complete",
     "ConsistencyBound",
     "Constant",
@@ -50,6 +58,7 @@ __all__ = [
     "Linear",
     "OneHiddenLayer",
     "bounded_scores_counterexample",
+    "bretagnolle_huber_error_bound",
     "brute_force_conditional_min",
     "comp_sum_conditional_min",
     "comp_sum_conditional_min_bounded",
@@ -70,5 +79,8 @@ __all__ = [
     "minimizability_gap",
     "minimizability_gap_constant_h",
     "minimizability_gap_constant_margin",
+    "mle_kl_risk_gaussian_mean_misspecified",
+    "pinsker_error_bound",
+    "pn_leading_term",
     "zero_one_minimizability_gap",
 ]

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from ..declaration.arrays import Array, as_tensor
 from ..losses.compsum import TAU
-from .checks import Array, as_tensor
 from .hypotheses import Complete, DiscreteDistribution, Finite, HypothesisSet
 from .transforms import hcons_bounded_ce_binary_gamma, inverse
 

@@ -1,32 +1,13 @@
-"""What the functions of this package demand of their arguments, and the array kind they return."""
+"""What the functions of this package demand of their arguments."""
 
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
 
-Array: TypeAlias = Any  # a float, a (nested) list of floats, a numpy array or a torch tensor
-
-
-def as_tensor(name: str, value: Array) -> torch.Tensor:
-    """`value` as a float64 tensor; TypeError if it holds no real numbers."""
-    try:
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of real numbers, got {value!r}") from error
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise TypeError(f"{name} must be an array of real numbers, got dtype {tensor.dtype}")
-    return tensor.to(torch.float64)
-
-
-def like(result: torch.Tensor, original: Array) -> Any:
-    """`result` as what `original` was: tensor for tensor (same floating dtype), else numpy."""
-    if isinstance(original, torch.Tensor):
-        return result.to(original.dtype) if original.is_floating_point() else result
-    return result.numpy()[()]
+from ..declaration.arrays import Array, as_tensor
 
 
 def check_range(name: str, value: Array, low: float, high: float, interval: str) -> torch.Tensor:

@@ -36,8 +36,9 @@ from typing import Any
 
 import torch
 
+from ..declaration.arrays import Array, like
 from ..losses.compsum import TAU
-from .checks import Array, check_beta, check_classes, like
+from .checks import check_beta, check_classes
 from .transforms import log_power_mean, transform
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from ..declaration.arrays import Array, like
 from ..losses.compsum import TAU, box_cox
-from .checks import Array, check_conditional, check_range, like
+from .checks import check_conditional, check_range
 from .hypotheses import DiscreteDistribution, HypothesisSet
 from .regret import comp_sum_conditional_min_bounded, conditional_min
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from .checks import Array, check_beta, check_range, like
+from ..declaration.arrays import Array, like
+from .checks import check_beta, check_range
 
 MarginLoss = Callable[[torch.Tensor], torch.Tensor]
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from ..declaration.arrays import Array, as_tensor
 from ..losses.compsum import TAU
-from .checks import Array, as_tensor, check_conditional, check_distribution, check_predicted
+from .checks import check_conditional, check_distribution, check_predicted
 from .regret import bounded_scores, conditional_min, conditional_risk
 
 RANDOM = 200  # untrained hypotheses among which a small zero-one risk is looked for

@@ -15,15 +15,9 @@ from typing import Any
 
 import torch
 
+from ..declaration.arrays import Array, as_tensor, like
 from ..losses.compsum import TAU, box_cox
-from .checks import (
-    Array,
-    as_tensor,
-    check_conditional,
-    check_predicted,
-    check_range,
-    like,
-)
+from .checks import check_conditional, check_predicted, check_range
 
 
 def comp_sum_conditional_risk(p: Array, logits: Array, *, tau: float) -> Any:

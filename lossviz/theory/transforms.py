@@ -18,8 +18,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..declaration.arrays import Array, like
 from ..losses.compsum import TAU, box_cox
-from .checks import Array, check_beta, check_classes, check_range, like
+from .checks import check_beta, check_classes, check_range
 
 
 def comp_sum_transform(beta: Array, *, tau: float, n: int) -> Any:

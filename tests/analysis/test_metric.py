@@ -1,0 +1,81 @@
+"""A measure as a torchmetrics metric: alone, and over two processes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch.multiprocessing
+
+from lossviz.analysis import MEASURES, MeasureMetric, top_label_accuracy
+
+each_measure = pytest.mark.parametrize("key", MEASURES)
+
+
+def rows(key, count=11):
+    return MEASURES[key].inputs.example(batch=(count,), N=count, scale=3.0)
+
+
+@each_measure
+def test_batches_give_the_whole_and_reset_forgets(key):
+    metric, tensors = MeasureMetric(MEASURES[key]), rows(key)
+    for start, stop in ((0, 4), (4, 4), (4, 11)):
+        metric.update(*(x[start:stop] for x in tensors))
+    torch.testing.assert_close(metric.compute(), MEASURES[key](*tensors), rtol=1e-10, atol=0.0)
+    metric.reset()
+    metric.update(*(x[:4] for x in tensors))
+    first = MEASURES[key](*(x[:4] for x in tensors))
+    torch.testing.assert_close(metric.compute(), first, rtol=1e-10, atol=0.0)
+
+
+@each_measure
+def test_a_step_returns_the_batch_and_keeps_the_whole(key):
+    metric, tensors = MeasureMetric(MEASURES[key]), rows(key)
+    for start, stop in ((0, 4), (4, 11)):
+        batch = tuple(x[start:stop] for x in tensors)
+        torch.testing.assert_close(metric(*batch), MEASURES[key](*batch), rtol=1e-10, atol=0.0)
+    torch.testing.assert_close(metric.compute(), MEASURES[key](*tensors), rtol=1e-10, atol=0.0)
+
+
+@each_measure
+def test_metrics_are_copied_and_pickled_with_their_state(key):
+    metric, tensors = MeasureMetric(MEASURES[key]), rows(key)
+    metric.update(*tensors)
+    for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        assert torch.equal(twin.compute(), metric.compute())
+
+
+def test_options_are_those_of_the_measure():
+    metric = MeasureMetric(top_label_accuracy, ignore_index=1)
+    metric.update(torch.eye(3), torch.tensor([0, 1, 0]))
+    assert metric.compute() == 0.5
+    assert metric.higher_is_better
+    with pytest.raises(TypeError, match="temperature"):
+        MeasureMetric(top_label_accuracy, temperature=1.0)
+    with pytest.raises(TypeError, match="Measure"):
+        MeasureMetric(torch.nn.Linear(1, 1))
+
+
+def a_process(rank, key, store, found, cut):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
+    )
+    metric, tensors = MeasureMetric(MEASURES[key]), rows(key)
+    mine = tuple(x[:cut] if rank == 0 else x[cut:] for x in tensors)
+    if len(mine[0]):
+        metric.update(*mine)
+    torch.save(metric.compute(), f"{found}{rank}")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("cut", [4, 11])  # at 11 the second process has no batch
+@each_measure
+def test_two_processes_give_the_number_of_the_whole(key, cut, tmp_path):
+    torch.multiprocessing.spawn(
+        a_process, (key, tmp_path / "store", tmp_path / "found", cut), nprocs=2
+    )
+    for rank in range(2):
+        value = torch.load(tmp_path / f"found{rank}")
+        torch.testing.assert_close(value, MEASURES[key](*rows(key)), rtol=1e-10, atol=0.0)
