@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from . import losses
+
+if TYPE_CHECKING:
+    from . import analysis, experiments, kernels, theory, widgets
 
 __version__ = "0.1.0"
 __all__ = ["analysis", "experiments", "kernels", "losses", "theory", "widgets"]
@@ -15,3 +19,7 @@ def __getattr__(name: str) -> ModuleType:
     if name in __all__:  # what a training loop does not need is imported when it is asked for
         return importlib.import_module(f"lossviz.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
