@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PAGE := _build/html/index.html
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help book serve lab test chromium lint bench bench-kernels clean
+.PHONY: help book serve lab test chromium lint stubs bench bench-kernels clean
 
 help:
 	@echo "make book    build the book"
@@ -18,6 +18,7 @@ help:
 	@echo "make lab     open the chapters in JupyterLab"
 	@echo "make test    run every test"
 	@echo "make lint    check style and types"
+	@echo "make stubs   write the type stub of the losses anew"
 	@echo "make bench   measure speed and size"
 	@echo "make bench-kernels   measure linear cross-entropy beside its peers (long)"
 	@echo "make clean   remove what was built; .venv stays"
@@ -65,6 +66,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+stubs: $(STAMP)
+	$(BIN)/python -m lossviz.declaration.stub
+	$(BIN)/ruff format --quiet lossviz/losses/__init__.pyi
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench.py
