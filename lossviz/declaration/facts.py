@@ -272,20 +272,26 @@ def _scores(loss: Loss, text: str, parameters: dict[str, float]) -> torch.Tensor
     return torch.tensor(values, dtype=torch.float64)
 
 
-def sum_over_labels(total: str, *, source: Source | None = None) -> Fact:
-    """Summed over all labels it is `total`, a formula in K and the parameters, at any scores."""
+def sum_over_labels(total: str, *, source: Source | None = None, **at: float) -> Fact:
+    """Summed over all labels it is `total`, a formula in K and the parameters, at any scores.
+
+    `at` are parameters at which that holds, where it is not at the defaults.
+    """
 
     def holds(loss: Loss) -> None:
+        parameters = {**loss.defaults, **at}
         for classes in (2, 3, 10):
             logits, *_ = loss.inputs.example(batch=(50,), K=classes, scale=5.0)
             rows = [
-                loss(logits, torch.full((50,), k), reduction="none") for k in range(classes)
-            ]  # fmt: skip
-            want = _number(loss, total, loss.defaults, classes)
+                loss(logits, torch.full((50,), k), **parameters, reduction="none")
+                for k in range(classes)
+            ]
+            want = _number(loss, total, parameters, classes)
             torch.testing.assert_close(sum(rows), torch.full((50,), want).double())
 
+    where = f" at {', '.join(f'`{name}` = {value:g}' for name, value in at.items())}" if at else ""
     return Fact(
-        f"Symmetric: its sum over all labels is {total}, whatever the scores.",
+        f"Symmetric{where}: its sum over all labels is {total}, whatever the scores.",
         source=source,
         holds=holds,
     )

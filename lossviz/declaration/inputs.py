@@ -84,6 +84,12 @@ class Checked:
     kept: torch.Tensor | None
     dtype: torch.dtype
 
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """A tensor that was given."""
+        tensor = self.tensors[name]
+        assert tensor is not None
+        return tensor
+
 
 class Inputs:
     """The arguments of a loss in order, and what follows from them.

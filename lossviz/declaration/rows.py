@@ -6,13 +6,15 @@ statistics of a large head (`lossviz.kernels.RowStatistics`, which has the same 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 
 from .margin import log_probabilities, target_margin
-from .numbers import row_dtype
 
 
 class Row(Protocol):
@@ -38,6 +40,10 @@ class Row(Protocol):
     def log_sum_square_others(self) -> torch.Tensor:
         """The same sum without the target."""
 
+    @property
+    def log_sum_square_odds(self) -> torch.Tensor:
+        """log of the sum of (p_j / p_y)^2 over the other classes, p_y the target's."""
+
     def box_cox(self, power: float) -> torch.Tensor:
         """(1 - p^power) / power of the target probability, -log p at power = 0."""
 
@@ -45,7 +51,8 @@ class Row(Protocol):
 class Rows:
     """The rows of a batch of logits (..., K) with labels (...); every statistic is exact in tails.
 
-    Statistics are float64 where the device has it.
+    Statistics are float64 where the device has it. Where they are of all classes give the logits in
+    float64 as well: gradients of several of them may cancel, and are added in the dtype of these.
     """
 
     def __init__(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
@@ -54,9 +61,9 @@ class Rows:
 
     @property
     def nll(self) -> torch.Tensor:
-        return -F.logsigmoid(target_margin(self.logits, self.labels))
+        return -F.logsigmoid(self.log_odds)
 
-    @property
+    @cached_property
     def log_odds(self) -> torch.Tensor:
         return target_margin(self.logits, self.labels)
 
@@ -70,10 +77,12 @@ class Rows:
 
     @property
     def log_sum_square_others(self) -> torch.Tensor:
-        log_p = self._log_probabilities
-        # the smallest finite number, not -inf: with one class there is no other
-        least = torch.finfo(log_p.dtype).min
-        return (2 * log_p.scatter(-1, self.labels.unsqueeze(-1), least / 2)).logsumexp(-1)
+        return self._log_sum_square_without_target(self._log_probabilities)
+
+    @property
+    def log_sum_square_odds(self) -> torch.Tensor:
+        own = self.logits.gather(-1, self.labels.unsqueeze(-1))
+        return self._log_sum_square_without_target(self.logits - own)
 
     def box_cox(self, power: float) -> torch.Tensor:
         if power >= 0:
@@ -84,7 +93,58 @@ class Rows:
 
     @property
     def _log_probabilities(self) -> torch.Tensor:
-        return log_probabilities(self.logits.to(row_dtype(self.logits)))
+        return log_probabilities(self.logits)
+
+    def _log_sum_square_without_target(self, logs: torch.Tensor) -> torch.Tensor:
+        # the smallest finite number, not -inf: with one class there is no other
+        least = torch.finfo(logs.dtype).min
+        return (2 * logs.scatter(-1, self.labels.unsqueeze(-1), least / 2)).logsumexp(-1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a formula reads of a row: the names of statistics.
+
+    `power` is that of a loss which is `Row.box_cox` and no more (0 for -log p), else None.
+    """
+
+    statistics: frozenset[str]
+    power: float | None
+
+    @property
+    def of_all_classes(self) -> bool:
+        """Whether anything but the target probability counts."""
+        return not self.statistics <= {"nll", "log_odds"}
+
+
+def reading(formula: Callable[..., torch.Tensor], **parameters: Any) -> Reading:
+    """What the formula reads at these parameters, found by letting it read."""
+    probe = _Probe()
+    found = formula(probe, **parameters)
+    power = next((power for value, power in probe.curves if value is found), None)
+    return Reading(frozenset(probe.read), power)
+
+
+class _Probe:
+    """A row of ones that notes what is read."""
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+        self.curves: list[tuple[torch.Tensor, float]] = []
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        if not isinstance(vars(Row).get(name), property):
+            raise AttributeError(f"a row has no statistic {name!r}")
+        self.read.add(name)
+        value = torch.ones(())
+        if name == "nll":
+            self.curves.append((value, 0.0))
+        return value
+
+    def box_cox(self, power: float) -> torch.Tensor:
+        value = self.nll.clone()
+        self.curves.append((value, power))
+        return value
 
 
 def entropy_of_logits(logits: torch.Tensor) -> torch.Tensor:

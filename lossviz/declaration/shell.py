@@ -13,9 +13,9 @@ from .facts import Fact
 from .form import SymbolicForm, target_form
 from .inputs import BATCH, CLASS_LOGITS, Checked, Inputs
 from .loss import Gradient, Loss
-from .numbers import check_ignore_index, check_reduction, reduce_rows
+from .numbers import check_ignore_index, check_reduction, reduce_rows, row_dtype
 from .parameter import Parameter
-from .rows import Rows
+from .rows import Rows, reading
 from .source import Source
 from .words import docstring_words
 
@@ -46,7 +46,8 @@ def declare(
     `inputs` are class logits). What it gets is checked; half precision is float32, ignored labels
     are 0. It returns the losses of the rows, or `RowLosses`; if it asks for ``kept`` it gets the
     mask of the labels that count (None where nothing can be ignored). Its keyword-only parameters
-    become those of the loss: numbers of `parameters` are checked, others are handed on.
+    become those of the loss: numbers of `parameters` are checked, others are handed on. A formula
+    over a row is run once here, to see what it reads: what it calls stands above it.
 
     The first line of its docstring is "Title: summary.", the rest becomes the notes. The public
     function adds ``ignore_index`` where labels can be ignored and ``reduction`` where there are
@@ -110,6 +111,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
     of_a_row = loss.of_a_row
+    exact = of_a_row and reading(formula, **loss.defaults).of_all_classes
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 
@@ -144,9 +146,8 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         if wants_kept:
             chosen["kept"] = checked.kept
         if of_a_row:
-            logits, labels = checked.tensors.values()
-            assert logits is not None
-            assert labels is not None
+            logits, labels = (checked[name] for name in required)
+            logits = logits.to(row_dtype(logits)) if exact else logits
             found = formula(Rows(logits, labels), **chosen)
         else:
             found = formula(**checked.tensors, **chosen)

@@ -3,7 +3,8 @@
 `LOSSES` maps a key to its declaration, in book order. From a declaration come the function
 (`lossviz.losses.comp_sum`), the module (`lossviz.losses.CompSum`), the pages of the atlas, the
 sliders of the figures and the tests. Targets of regression as classification are not losses but
-functions: `two_hot_target`, `hl_gauss_target` and `c51_target`.
+functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normalise_scores` and
+`adapted_temperature` of the robust losses.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ from ..declaration import (
     number,
 )
 from ..declaration.module import class_name
+from .logits.adaptive import RememberedTemperature, adapted_temperature, aldr_kl
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
 from .logits.crossentropy import cross_entropy
 from .logits.imbalance import balanced_softmax_ce
 from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
+from .logits.robust import ldr_kl, normalise_scores
+from .logits.scores import brier, entropy_bonus, renyi_2_bonus, spherical_score, unlikelihood
+from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
 from .values.gaussian import gaussian_nll
@@ -48,6 +53,15 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             mae,
             focal,
             poly_1,
+            symmetric_cross_entropy,
+            symmetric_ce,
+            unlikelihood,
+            entropy_bonus,
+            renyi_2_bonus,
+            brier,
+            spherical_score,
+            ldr_kl,
+            aldr_kl,
             balanced_softmax_ce,
             ordinal_cross_entropy,
             gaussian_nll,
@@ -113,26 +127,38 @@ __all__ = [
     "Inputs",
     "Loss",
     "Parameter",
+    "RememberedTemperature",
     "Source",
     "SymbolicForm",
+    "adapted_temperature",
+    "aldr_kl",
     "balanced_softmax_ce",
+    "brier",
     "comp_sum",
     "cross_entropy",
     "declare",
     "dice",
     "dsc_elementwise",
+    "entropy_bonus",
     "focal",
     "gaussian_nll",
     "generalized_cross_entropy",
     "get",
+    "ldr_kl",
     "logistic",
     "mae",
     "names",
+    "normalise_scores",
     "number",
     "ordinal_cross_entropy",
     "poly_1",
+    "renyi_2_bonus",
     "soft_cldice",
     "soft_skeleton",
+    "spherical_score",
     "sum_exponential",
+    "symmetric_ce",
+    "symmetric_cross_entropy",
     "tversky_elementwise",
+    "unlikelihood",
 ]

@@ -1,7 +1,8 @@
 r"""LDR-KL with a temperature for each example: the one at which its loss, less a price, is largest.
 
 .. math:: \ell = \max_{\lambda} \Big[ \psi_\lambda
-          - \frac{\alpha \log K}{2 \lambda_0} (\lambda - \lambda_0)^2 \Big] .
+          - \frac{\alpha \log K}{2 \lambda_0} (\lambda - \lambda_0)^2 \Big], \qquad
+          \lambda^* = \lambda_0 - \frac{\lambda_0}{\alpha \log K} \mathrm{KL}(p^* \,\|\, u).
 
 The temperature of uncertain examples stays at lam0, that of certain ones falls, to
 lam0 (1 - 1/alpha) at the lowest. `aldr_kl` finds the maximum itself; `RememberedTemperature` is
@@ -13,38 +14,112 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
-from .checks import check_labels, check_reduction, reduce_rows, row_dtype
-from .compsum import CLASS_LOGITS, example_logits
-from .declaration import Limit, Loss, Parameter, Property, Source
-from .robust import MARGIN, ZHU, ldr_kl, normalise_scores, score_differences, smooth_maximum
-
-LAM0 = Parameter(
-    name="lam0",
-    symbol=r"\lambda_0",
-    default=1.0,
-    low=0.0,
-    high=math.inf,
-    low_open=True,
-    slider=(0.2, 5.0, 0.1),
-    meaning="temperature of the most uncertain examples",
-    at_low="the multi-class hinge loss",
-    at_high="the mean of all score differences",
+from ...declaration import (
+    CLASS_LOGITS,
+    Fact,
+    Gradient,
+    Source,
+    convex,
+    declare,
+    number,
+    row_dtype,
 )
-ADAPTIVITY = Parameter(
-    name="alpha",
-    symbol=r"\alpha",
-    default=2.0,
-    low=1.0,
-    high=math.inf,
-    low_open=True,
-    slider=(1.1, 10.0, 0.1),
-    meaning="price of a temperature that differs from lam0",
-    at_low="the temperature of a certain example may fall to 0",
-    at_high="the temperature stays at lam0: LDR-KL",
+from .robust import (
+    MARGIN,
+    ZHU,
+    ldr_kl,
+    normalise_scores,
+    score_differences,
+    smooth_maximum,
+    worst_weights,
 )
 
+LAM0 = number(
+    "lam0", r"\lambda_0", "(0, inf)", (0.2, 5.0, 0.1),
+    "temperature of the most uncertain examples",
+    "the multi-class hinge loss",
+    "the mean of all score differences",
+)  # fmt: skip
+ADAPTIVITY = number(
+    "alpha", r"\alpha", "(1, inf)", (1.1, 10.0, 0.1),
+    "price of a temperature that differs from lam0",
+    "the temperature of a certain example may fall to 0",
+    "the temperature stays at lam0: LDR-KL",
+)  # fmt: skip
 
+
+def _fixed_point(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    lam = adapted_temperature(z, y, lam0=2.0, alpha=3.0)
+    p = (z / lam.unsqueeze(1)).softmax(1)
+    log_k = math.log(z.shape[-1])
+    divergence = log_k + (p * p.log()).sum(1)
+    return lam, 2.0 - 2.0 * divergence / (3.0 * log_k)
+
+
+def _ends_of_temperature(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    winners = torch.cat([z, 0.0 * z, 1e3 * F.one_hot(y, z.shape[-1])])
+    lam = adapted_temperature(winners, y.repeat(3), lam0=2.0, alpha=4.0)
+    return torch.stack([lam.min(), lam.max()]), torch.tensor([1.5, 2.0]).to(lam)
+
+
+def _at_least_ldr_kl(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, at_lam0 = (f(z, y, reduction="none") for f in (aldr_kl, ldr_kl))
+    return rows, torch.maximum(rows, at_lam0)
+
+
+@declare(
+    family="label-distributionally robust",
+    latex=r"\ell(z, y) = \max_\lambda \Big[ \psi_\lambda(z, y) - \frac{\alpha \log K}{2\lambda_0} "
+    r"(\lambda - \lambda_0)^2 \Big]",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial z} = p - e_y, \qquad p_k \propto e^{\delta_k / \lambda^*}",
+        lambda z, y, *, margin, **price: (
+            worst_weights(z, y, adapted_temperature(z, y, margin=margin, **price), margin)
+            - F.one_hot(y, z.shape[-1])
+        ),
+    ),
+    parameters=(LAM0, ADAPTIVITY, MARGIN),
+    source=Source(
+        "zhu2023label",
+        "the adaptive LDR-KL loss",
+        "the authors' code moves a remembered temperature one step instead of maximising, from "
+        "weights that ignore the margin and the present temperature, and divides the scores by "
+        "their mean absolute value; we follow the definition",
+    ),
+    facts=(
+        Fact(
+            "The temperature is lam0 - lam0 KL(p, u) / (alpha log K), p the weights at it",
+            _fixed_point,
+            source=ZHU,
+        ),
+        Fact(
+            "The temperature lies in [lam0 (1 - 1/alpha), lam0]: certain examples get a low one, "
+            "uncertain ones keep lam0",
+            _ends_of_temperature,
+            source=ZHU,
+        ),
+        Fact(
+            "alpha to infinity is LDR-KL at lam0",
+            lambda z, y: (
+                aldr_kl(z, y, lam0=0.8, alpha=1e9, margin=0.3, reduction="none"),
+                ldr_kl(z, y, lam=0.8, margin=0.3, reduction="none"),
+            ),
+            rtol=1e-6,
+        ),
+        Fact("At least the LDR-KL loss at lam0, as a maximum over lam", _at_least_ldr_kl),
+        convex(why="at each lam the bracket is convex in the logits, and so is the largest"),
+    ),
+    stability="The objective may have two maxima in lam (many classes behind one leader): a scan "
+    "picks the right one, safeguarded Newton steps polish it. The slope in lam is 0 there, so the "
+    "gradient is that at a fixed lam; second derivatives see lam move.",
+    notes="Not what the authors' code computes: there one temperature per training example is "
+    "moved once a step from its previous value, the weights that move it ignore the margin, the "
+    "scores are first divided by their mean absolute value, and a row of zero scores gives 0/0. "
+    "`lossviz.losses.RememberedTemperature` is that procedure, zero rows kept zero.",
+    related=("ldr_kl", "cross_entropy"),
+)
 def aldr_kl(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -52,46 +127,18 @@ def aldr_kl(
     lam0: float = 1.0,
     alpha: float = 2.0,
     margin: float = 0.0,
-    ignore_index: int = -100,
-    reduction: str = "mean",
 ) -> torch.Tensor:
-    r"""Adaptive LDR-KL: each example has the temperature at which its loss is largest.
+    """ALDR-KL loss: LDR-KL with a temperature for each example, low where the scores are certain.
 
-    .. math:: \ell = \max_{\lambda} \Big[ \psi_\lambda
-              - \frac{\alpha \log K}{2 \lambda_0} (\lambda - \lambda_0)^2 \Big], \qquad
-              \lambda^* = \lambda_0 - \frac{\lambda_0}{\alpha \log K} \mathrm{KL}(p^* \,\|\, u).
-
-    Parameters
-    ----------
-    logits, target : as in `ldr_kl`.
-    lam0 : number in (0, inf), default 1: the largest temperature, kept by uncertain examples.
-    alpha : number in (1, inf), default 2. The temperature lies in [lam0 (1 - 1/alpha), lam0].
-    margin, ignore_index, reduction : as in `ldr_kl`.
-
-    Returns
-    -------
-    Loss in nats, in the dtype of `logits`; scalar, or (...) for "none". It is at least `ldr_kl` at
-    lam0.
-
-    Raises
-    ------
-    As `ldr_kl`; ValueError for lam0 <= 0 or alpha <= 1.
-
-    Notes
-    -----
     The maximum is found to rounding for each example (`adapted_temperature`). The authors' code
     instead keeps one temperature per training example and moves it once a step, from the previous
-    one: `RememberedTemperature`. Source: Zhu, Ying and Yang (2023).
+    one: `RememberedTemperature`.
     """
-    lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
-    check_reduction(reduction)
-    labels, kept = check_labels(logits, target, ignore_index)
-    delta = score_differences(logits, labels, margin)
+    delta = score_differences(logits, target, margin)
     if logits.shape[-1] == 1:  # one class: nothing to weigh, and log K = 0
-        return reduce_rows(delta.squeeze(-1), kept, reduction, logits.dtype)
+        return delta.squeeze(-1)
     lam = _adapt(delta, lam0, alpha)
-    rows = smooth_maximum(delta, lam) - _price(lam, lam0, alpha, logits.shape[-1])
-    return reduce_rows(rows, kept, reduction, logits.dtype)
+    return smooth_maximum(delta, lam) - _price(lam, lam0, alpha, logits.shape[-1])
 
 
 def adapted_temperature(
@@ -107,9 +154,9 @@ def adapted_temperature(
     Arguments and errors as in `aldr_kl`, without ignored rows; float64, without gradient.
     """
     lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
-    labels, _ = check_labels(logits, target, -100)
-    delta = score_differences(logits, labels, margin)
-    if logits.shape[-1] == 1:
+    checked = CLASS_LOGITS.check({"logits": logits, "target": target})
+    delta = score_differences(checked["logits"], checked["target"], margin)
+    if delta.shape[-1] == 1:
         return torch.full_like(delta.squeeze(-1), lam0)
     return _adapt(delta, lam0, alpha).detach()
 
@@ -192,7 +239,8 @@ class RememberedTemperature:
 
         The scores are normalised as in the code, `normalise_scores(scores, "absolute")`.
         """
-        labels, _ = check_labels(scores, target, -100, "scores")
+        checked = CLASS_LOGITS.renamed(logits="scores").check({"scores": scores, "target": target})
+        scores, target = checked["scores"], checked["target"]
         num_classes = scores.shape[-1]
         scores = normalise_scores(scores.to(row_dtype(scores)), "absolute")
         previous = self.temperatures[examples].to(scores)
@@ -202,73 +250,6 @@ class RememberedTemperature:
             divergence = math.log(num_classes) + (p * p.log()).sum(-1)
             lam = self.lam0 - self.lam0 * divergence / (self.alpha * math.log(num_classes))
             self.temperatures[examples] = lam.to(self.temperatures)
-        delta = score_differences(scores, labels, self.margin)
+        delta = score_differences(scores, target, self.margin)
         rows = smooth_maximum(delta, lam) - _price(lam, self.lam0, self.alpha, num_classes)
         return rows.mean()
-
-
-# --- declarations ---------------------------------------------------------------------------------
-
-
-def _rigid() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    ours = aldr_kl(logits, target, lam0=0.8, alpha=1e9, margin=0.3, reduction="none")
-    return ours, ldr_kl(logits, target, lam=0.8, margin=0.3, reduction="none")
-
-
-def _fixed_point() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    lam = adapted_temperature(logits, target, lam0=2.0, alpha=3.0)
-    p = (logits / lam.unsqueeze(1)).softmax(1)
-    divergence = (p * (5 * p).log()).sum(1)
-    return lam, 2.0 - 2.0 * divergence / (3.0 * math.log(5))
-
-
-ALDR_KL = Loss(
-    key="aldr_kl",
-    title="ALDR-KL loss",
-    family="label-distributionally robust",
-    function=aldr_kl,
-    summary="LDR-KL with a temperature for each example: low where the scores are certain.",
-    latex=r"\ell(z, y) = \max_\lambda \Big[ \psi_\lambda(z, y) - \frac{\alpha \log K}{2\lambda_0} "
-    r"(\lambda - \lambda_0)^2 \Big]",
-    gradient=r"\frac{\partial \ell}{\partial z} = p - e_y, \qquad "
-    r"p_k \propto e^{\delta_k / \lambda^*}",
-    inputs=CLASS_LOGITS,
-    parameters=(LAM0, ADAPTIVITY, MARGIN),
-    source=Source(
-        "zhu2023label",
-        "the adaptive LDR-KL loss",
-        "the authors' code moves a remembered temperature one step instead of maximising, from "
-        "weights that ignore the margin and the present temperature, and divides the scores by "
-        "their mean absolute value; we follow the definition",
-    ),
-    properties=(
-        Property(
-            "temperature",
-            r"$\lambda^* = \lambda_0 - \lambda_0\,\mathrm{KL}(p \,\|\, u) / (\alpha \log K)$ lies "
-            r"in $[\lambda_0 (1 - 1/\alpha), \lambda_0]$: certain examples get a low one, "
-            r"uncertain ones keep $\lambda_0$.",
-            source=ZHU,
-        ),
-        Property(
-            "above LDR-KL", r"At least the LDR-KL loss at $\lambda_0$, as a maximum over $\lambda$."
-        ),
-        Property(
-            "convex in the logits",
-            r"At each $\lambda$ the bracket is convex in the logits, and so is the largest.",
-        ),
-    ),
-    limits=(
-        Limit("alpha to infinity is LDR-KL at lam0", _rigid, rtol=1e-6),
-        Limit("the temperature solves its fixed-point equation", _fixed_point),
-    ),
-    stability="The objective may have two maxima in lam (many classes behind one leader): a scan "
-    "picks the right one, safeguarded Newton steps polish it. The slope in lam is 0 there, so the "
-    "gradient is that at a fixed lam; second derivatives see lam move.",
-    notes="Not what the authors' code computes: there one temperature per training example is "
-    "moved once a step from its previous value, the weights that move it ignore the margin, the "
-    "scores are first divided by their mean absolute value, and a row of zero scores gives 0/0. "
-    "`RememberedTemperature` in `lossviz.losses.adaptive` is that procedure, zero rows kept zero.",
-    related=("ldr_kl", "cross_entropy"),
-)

@@ -72,6 +72,14 @@ def focal(row: Row, *, gamma: float = 2.0) -> torch.Tensor:
     return row.nll * (-gamma * softplus(row.log_odds)).exp()
 
 
+def _beyond_linear(nll: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
+    """-log p - (1 - p), from both, without the cancellation where p is near 1."""
+    tail = 1 / 7 + linear / 8
+    for j in range(6, 1, -1):
+        tail = 1 / j + linear * tail
+    return torch.where(linear < 1e-2, linear**2 * tail, nll - linear)
+
+
 @declare(
     family="relatives",
     latex=r"\ell(z, y) = -\log p_y + \epsilon\, (1 - p_y)",
@@ -102,11 +110,3 @@ def poly_1(row: Row, *, epsilon: float = 1.0) -> torch.Tensor:
     nll = row.nll
     linear = box_cox(nll, 1.0)
     return _beyond_linear(nll, linear) + (1 + epsilon) * linear
-
-
-def _beyond_linear(nll: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
-    """-log p - (1 - p), from both, without the cancellation where p is near 1."""
-    tail = 1 / 7 + linear / 8
-    for j in range(6, 1, -1):
-        tail = 1 / j + linear * tail
-    return torch.where(linear < 1e-2, linear**2 * tail, nll - linear)

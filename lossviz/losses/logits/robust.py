@@ -17,81 +17,42 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from .checks import check_labels, check_reduction, reduce_rows, row_dtype
-from .compsum import CLASS_LOGITS, example_logits
-from .declaration import Limit, Loss, Parameter, Property, Source, SymbolicForm
+from ...declaration import (
+    Fact,
+    Gradient,
+    Loss,
+    Source,
+    SymbolicForm,
+    convex,
+    declare,
+    minimiser,
+    number,
+    row_dtype,
+    sum_over_labels,
+    unbounded,
+)
 
 if TYPE_CHECKING:
     import sympy as sp
 
-
-LAM = Parameter(
-    name="lam",
-    symbol=r"\lambda",
-    default=1.0,
-    low=0.0,
-    high=math.inf,
-    low_open=True,
-    slider=(0.1, 5.0, 0.1),
-    meaning="temperature: the price of weights that differ from uniform",
-    at_low="the multi-class hinge loss: only the strongest class counts",
-    at_high="the mean of all score differences: linear, symmetric, tolerant of label noise",
+ZHU = Source(
+    "zhu2023label",
+    "the KL-regularised LDR loss",
+    "the authors' code divides the scores by a row mean first (after a softplus); the definition, "
+    "which we follow, does not",
 )
-MARGIN = Parameter(
-    name="margin",
-    symbol="c",
-    default=0.0,
-    low=0.0,
-    high=math.inf,
-    slider=(0.0, 2.0, 0.1),
-    meaning="lead over each other class that is asked of the target's logit",
-    at_low="no margin: at lam = 1 cross-entropy minus log K",
-    at_high="no lead is enough",
-)
-
-
-def ldr_kl(
-    logits: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    lam: float = 1.0,
-    margin: float = 0.0,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> torch.Tensor:
-    r"""Label-distributionally robust loss with a Kullback-Leibler penalty (LDR-KL).
-
-    .. math:: \psi_\lambda = \lambda \log \frac1K \sum_k e^{\delta_k / \lambda}, \qquad
-              \delta_k = z_k - z_y + c\,[k \ne y] .
-
-    Parameters
-    ----------
-    logits : floating tensor (..., K), classes last; computed in float64.
-    target : integer tensor (...), labels in [0, K) or `ignore_index`.
-    lam : number in (0, inf), default 1: the temperature.
-    margin : number in [0, inf), default 0: the c of the formula.
-    ignore_index : label of the rows left out, default -100.
-    reduction : "mean" over kept rows (default), "sum" or "none".
-
-    Returns
-    -------
-    Loss in nats, negative for clear winners (at most log K times lam below zero), in the dtype of
-    `logits`; scalar, or (...) for "none".
-
-    Raises
-    ------
-    As `comp_sum`; ValueError for lam <= 0 or margin < 0.
-
-    Notes
-    -----
-    lam = 1, margin = 0 is cross-entropy minus log K. The scores are taken as they are; the
-    authors' code normalises them first, see `normalise_scores`. Source: Zhu, Ying and Yang (2023).
-    """
-    lam, margin = LAM.check(lam), MARGIN.check(margin)
-    check_reduction(reduction)
-    labels, kept = check_labels(logits, target, ignore_index)
-    rows = smooth_maximum(score_differences(logits, labels, margin), lam)
-    return reduce_rows(rows, kept, reduction, logits.dtype)
+LAM = number(
+    "lam", r"\lambda", "(0, inf)", (0.1, 5.0, 0.1),
+    "temperature: the price of weights that differ from uniform",
+    "the multi-class hinge loss: only the strongest class counts",
+    "the mean of all score differences: linear, symmetric, tolerant of label noise",
+)  # fmt: skip
+MARGIN = number(
+    "margin", "c", "[0, inf)", (0.0, 2.0, 0.1),
+    "lead over each other class that is asked of the target's logit",
+    "no margin: at lam = 1 cross-entropy minus log K",
+    "no lead is enough",
+)  # fmt: skip
 
 
 def score_differences(logits: torch.Tensor, labels: torch.Tensor, margin: float) -> torch.Tensor:
@@ -118,13 +79,22 @@ def smooth_maximum(delta: torch.Tensor, lam: float | torch.Tensor) -> torch.Tens
     return largest.squeeze(-1) + lam * log_mean
 
 
+def worst_weights(
+    logits: torch.Tensor, labels: torch.Tensor, lam: float | torch.Tensor, margin: float
+) -> torch.Tensor:
+    """The weights p (..., K) at which the maximum is attained; the gradient is p - e_y."""
+    if isinstance(lam, torch.Tensor):
+        lam = lam.unsqueeze(-1)
+    return (score_differences(logits, labels, margin) / lam).softmax(-1)
+
+
 def normalise_scores(scores: torch.Tensor, how: str = "softplus") -> torch.Tensor:
     """Scores (..., K) divided by a row mean, as the authors' code does before `ldr_kl`.
 
     `how` is "softplus" (positive scores, then divided by their mean: their LDR code) or "absolute"
     (divided by the mean absolute score: their ALDR code). A row of zeros stays zero under
     "absolute"; the authors' code gives 0/0 there. Raises ValueError for another `how`, TypeError
-    for scores that are no floating tensor.
+    for scores that are not a floating tensor.
     """
     if not isinstance(scores, torch.Tensor) or not scores.is_floating_point():
         raise TypeError(f"scores must be a floating tensor, got {type(scores).__name__}")
@@ -137,17 +107,7 @@ def normalise_scores(scores: torch.Tensor, how: str = "softplus") -> torch.Tenso
     raise ValueError(f"how must be 'softplus' or 'absolute', got {how!r}")
 
 
-# --- declarations ---------------------------------------------------------------------------------
-
-ZHU = Source(
-    "zhu2023label",
-    "the KL-regularised LDR loss",
-    "the authors' code divides the scores by a row mean first (after a softplus); the definition, "
-    "which we follow, does not",
-)
-
-
-def _ldr_form(logits: Sequence[sp.Expr], target: int) -> sp.Expr:
+def _form(logits: Sequence[sp.Expr], target: int) -> sp.Expr:
     import sympy as sp
 
     lead = [
@@ -158,85 +118,116 @@ def _ldr_form(logits: Sequence[sp.Expr], target: int) -> sp.Expr:
     return LAM.sympy * sp.log((1 + sp.Add(*lead)) / len(logits))
 
 
-def _cross_entropy_shifted() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    expected = F.cross_entropy(logits, target, reduction="none") - math.log(5)
-    return ldr_kl(logits, target, reduction="none"), expected
+def _by_hand(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The score differences for margin 1, without this module's care."""
+    return z - z.gather(1, y[:, None]) + 1.0 - F.one_hot(y, z.shape[-1])
 
 
-def _hinge() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    delta = logits - logits.gather(1, target[:, None]) + 1.0 - F.one_hot(target, 5)
-    ours = ldr_kl(logits, target, lam=1e-9, margin=1.0, reduction="none")
-    return ours, delta.amax(1)
+def _largest_over_weights(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random weights and those of the gradient: none exceed the loss, the last attain it."""
+    generator = torch.Generator().manual_seed(0)
+    tried = 3 * torch.randn(200, *z.shape, generator=generator, dtype=torch.float64)
+    p = torch.cat([tried.softmax(-1), worst_weights(z, y, 1.7, 1.0)[None]])
+    divergence = torch.special.xlogy(p, p.shape[-1] * p).sum(-1)
+    objective = (p * _by_hand(z, y)).sum(-1) - 1.7 * divergence
+    return ldr_kl(z, y, lam=1.7, margin=1.0, reduction="none"), objective.amax(0)
 
 
-def _linear() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    delta = logits - logits.gather(1, target[:, None]) + 1.0 - F.one_hot(target, 5)
-    return ldr_kl(logits, target, lam=1e9, margin=1.0, reduction="none"), delta.mean(1)
+def _floor(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    winners = torch.cat([z, 1e3 * F.one_hot(y, z.shape[-1])])
+    rows = ldr_kl(winners, y.repeat(2), lam=2.0, reduction="none")
+    return rows.min(), rows.new_tensor(-2 * math.log(z.shape[-1]))
 
 
-LDR_KL = Loss(
-    key="ldr_kl",
-    title="LDR-KL loss",
+def _hinge_ties_classes(loss: Loss) -> None:
+    eta = torch.tensor([0.4, 0.35, 0.25], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(100, 3, generator=generator, dtype=torch.float64)
+    scores[0] = 0.0  # all tied
+    labels = torch.arange(3).expand(100, 3)
+    each = scores.unsqueeze(1).expand(100, 3, 3)
+    risk = loss(each, labels, lam=1e-6, margin=1.0, reduction="none") @ eta
+    assert (risk[1:] > risk[0]).all()
+
+
+@declare(
     family="label-distributionally robust",
-    function=ldr_kl,
-    summary="Cross-entropy with a temperature: from the hinge loss to a linear one.",
     latex=r"\psi_\lambda(z, y) = \lambda \log \frac1K \sum_k e^{\delta_k / \lambda}, \qquad "
     r"\delta_k = z_k - z_y + c\,[k \ne y]",
-    gradient=r"\frac{\partial \psi_\lambda}{\partial z} = p - e_y, \qquad "
-    r"p_k \propto e^{\delta_k / \lambda}",
-    inputs=CLASS_LOGITS,
-    parameters=(LAM, MARGIN),
-    form=SymbolicForm(_ldr_form, over="logits"),
-    source=ZHU,
-    properties=(
-        Property(
-            "robust form",
-            r"$\psi_\lambda = \max_p \sum_k p_k \delta_k - \lambda\,\mathrm{KL}(p \,\|\, u)$ over "
-            "all distributions p on the classes, u uniform.",
-            source=ZHU,
-        ),
-        Property("convex in the logits", "A log-sum-exp of linear functions, scaled."),
-        Property(
-            "proper",
-            r"For $c = 0$ the expected loss is minimised by $z = \lambda \log q$ plus a constant, "
-            r"$q$ the label distribution: strictly proper for the prediction "
-            r"$\mathrm{softmax}(z / \lambda)$.",
-        ),
-        Property(
-            "top-k consistent",
-            r"For $c = 0$ and every finite $\lambda > 0$ that minimiser keeps the order of all "
-            r"classes, so the loss is consistent for top-k error for every k at once.",
-            source=ZHU,
-        ),
-        Property(
-            "hinge limit",
-            r"As $\lambda \to 0$ it becomes the multi-class hinge loss $\max_k \delta_k$, which is "
-            "not even top-1 consistent: for label probabilities (0.4, 0.35, 0.25) and c = 1 its "
-            "minimiser ties all classes.",
-            source=Source("crammer2001algorithmic", "the multi-class hinge loss"),
-        ),
-        Property(
-            "symmetric limit",
-            r"As $\lambda \to \infty$ it becomes the mean of $\delta_k$, whose sum over the labels "
-            "is constant.",
-        ),
-        Property(
-            "range",
-            r"Bounded below by $-\lambda \log K$, unbounded above.",
+    form=SymbolicForm(_form, over="logits"),
+    gradient=Gradient(
+        r"\frac{\partial \psi_\lambda}{\partial z} = p - e_y, \qquad "
+        r"p_k \propto e^{\delta_k / \lambda}",
+        lambda z, y, *, lam, margin: (
+            worst_weights(z, y, lam, margin) - F.one_hot(y, z.shape[-1])
         ),
     ),
-    limits=(
-        Limit("lam = 1 without margin is cross-entropy minus log K", _cross_entropy_shifted),
-        Limit("lam to 0 is the multi-class hinge loss", _hinge, rtol=1e-6),
-        Limit("lam to infinity is the mean score difference", _linear, rtol=1e-6),
+    parameters=(LAM, MARGIN),
+    source=ZHU,
+    facts=(
+        Fact(
+            "The largest sum of p_k delta_k - lam KL(p, u) over all distributions p on the "
+            "classes, u uniform",
+            _largest_over_weights,
+            source=ZHU,
+        ),
+        Fact(
+            "lam = 1 without margin is cross-entropy minus log K",
+            lambda z, y: (
+                ldr_kl(z, y, reduction="none"),
+                F.cross_entropy(z, y, reduction="none") - math.log(z.shape[-1]),
+            ),
+        ),
+        Fact(
+            "lam to 0 is the multi-class hinge loss, the largest delta_k",
+            lambda z, y: (
+                ldr_kl(z, y, lam=1e-9, margin=1.0, reduction="none"), _by_hand(z, y).amax(1)
+            ),
+            source=Source("crammer2001algorithmic", "the multi-class hinge loss"),
+            rtol=1e-6,
+        ),
+        Fact(
+            "The hinge limit is not even top-1 consistent: for label probabilities (0.4, 0.35, "
+            "0.25) and c = 1 its minimiser ties all classes",
+            holds=_hinge_ties_classes,
+        ),
+        Fact(
+            "lam to infinity is the mean of the delta_k",
+            lambda z, y: (
+                ldr_kl(z, y, lam=1e9, margin=1.0, reduction="none"), _by_hand(z, y).mean(1)
+            ),
+            rtol=1e-6,
+        ),
+        sum_over_labels("margin*(K - 1)", lam=1e12, margin=1.0),
+        convex(why="a log-sum-exp of linear functions, scaled"),
+        minimiser(
+            "lam*log(eta)",
+            when="lam in (0, inf)",
+            statement="Without margin the expected loss is least at the scores `lam*log(eta)`: "
+            "strictly proper for the prediction softmax(z / lam),",
+        ),
+        Fact(
+            "Without margin, for every finite lam, that minimiser keeps the order of all classes, "
+            "so the loss is consistent for top-k error for every k at once.",
+            status="quoted",
+            source=ZHU,
+        ),
+        Fact("Bounded below by -lam log K, which clear winners approach", _floor),
+        unbounded(how="like the largest delta_k"),
     ),
     stability="The largest difference is taken out first; then log1p of the mean of expm1 for "
     "large lam, where lam would multiply the rounding of a logarithm near 1.",
     notes="The authors' code normalises the scores of a row before the loss (softplus, then "
     "division by the row mean), which the definition does not: the value then no longer depends on "
-    "the scale of the scores. `lossviz.losses.robust.normalise_scores` does it on request.",
+    "the scale of the scores. `lossviz.losses.normalise_scores` does it on request.",
     related=("cross_entropy", "aldr_kl"),
-)
+)  # fmt: skip
+def ldr_kl(
+    logits: torch.Tensor, target: torch.Tensor, *, lam: float = 1.0, margin: float = 0.0
+) -> torch.Tensor:
+    """LDR-KL loss: cross-entropy with a temperature, from the hinge loss to a linear one.
+
+    Negative for clear winners. The scores are taken as they are; the authors' code normalises them
+    first, see `normalise_scores`.
+    """
+    return smooth_maximum(score_differences(logits, target, margin), lam)

@@ -1,0 +1,81 @@
+"""Scores of the whole softmax in float32: right to 1e-6 far from where probabilities are ordinary."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import mpmath
+import pytest
+import sympy as sp
+import torch
+
+from lossviz.losses import LOSSES, Loss
+
+KEYS = ("unlikelihood", "brier", "spherical_score", "entropy_bonus", "renyi_2_bonus")
+each_score = pytest.mark.parametrize("key", KEYS)
+
+
+@cache
+def written_out(key: str, classes: int):
+    """The declared form and its derivatives, for mpmath, with class 0 as the target."""
+    loss = LOSSES[key]
+    logits = sp.symbols(f"z0:{classes}", real=True)
+    value = loss.form.of_logits(logits, 0)
+    arguments = [*logits, *(p.sympy for p in loss.parameters)]
+    return [sp.lambdify(arguments, e, "mpmath") for e in (value, *(value.diff(z) for z in logits))]
+
+
+def exact(loss: Loss, logits: torch.Tensor, parameters: dict[str, float]) -> torch.Tensor:
+    """Value and gradient of every row, (N, 1 + K), with 200 digits: up to 110 cancel."""
+    with mpmath.workdps(200):
+        rows = [
+            [float(f(*map(mpmath.mpf, row), *parameters.values()))
+             for f in written_out(loss.key, logits.shape[1])]
+            for row in logits.tolist()
+        ]  # fmt: skip
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def rows_at(margins: list[float], others: list[float]) -> torch.Tensor:
+    """Logits whose first class is that far from each of the others' own leads."""
+    return torch.tensor([[margin, *others] for margin in margins])
+
+
+def value_and_gradient(
+    loss: Loss, logits: torch.Tensor, parameters: dict[str, float]
+) -> torch.Tensor:
+    leaf = logits.clone().requires_grad_()
+    value = loss(leaf, torch.zeros(len(leaf), dtype=torch.long), **parameters, reduction="none")
+    (gradient,) = torch.autograd.grad(value.sum(), leaf)
+    return torch.cat([value.detach()[:, None], gradient], 1)
+
+
+MARGINS = [float(m) for m in range(-60, 61, 5)]
+
+
+@each_score
+@pytest.mark.parametrize("others", [[0.0], [0.0, 0.5], [0.0, -1.0, -5.0, 2.0]], ids=len)
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_value_and_gradient_in_float32_are_right_at_margins_of_60_nats(key, others, offset):
+    loss = LOSSES[key]
+    logits = rows_at(MARGINS, others) + offset
+    for step in (0.0, 0.5, 1.0):
+        parameters = {
+            p.name: p.slider[0] + step * (p.slider[1] - p.slider[0]) for p in loss.parameters
+        }
+        found = value_and_gradient(loss, logits, parameters)
+        torch.testing.assert_close(
+            found.double(), exact(loss, logits.double(), parameters), rtol=1e-6, atol=1e-44
+        )
+
+
+@each_score
+def test_one_class_and_ignored_rows_have_numbers(key):
+    loss = LOSSES[key]
+    alone = value_and_gradient(loss, torch.zeros(2, 1), {})
+    assert not alone.isnan().any()
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    target = torch.tensor([0, -100, 2, -100])
+    loss(logits, target).backward()
+    assert (logits.grad[1::2] == 0).all()
+    assert logits.grad.isfinite().all()
