@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import torch
 
-from lossviz.losses.checks import DTYPES, check_ignore_index, seen
+from lossviz.declaration.numbers import DTYPES, check_ignore_index, seen
 
 from .tiles import Transform
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lossviz.losses.checks import check_reduction
+from lossviz.declaration.numbers import check_reduction
+from lossviz.declaration.rows import softplus
 
 from . import planning, triton_path, triton_tiling
 from .checks import (
@@ -24,7 +25,7 @@ from .checks import (
 )
 from .chunked import Head, Needs
 from .ops import refuse_derivatives
-from .statistics import Want, finish, finite_shift, softplus
+from .statistics import Want, finish, finite_shift
 from .tiles import Saved, Transform, Upstream
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lossviz.losses.checks import check_reduction
+from lossviz.declaration.numbers import check_reduction
 
 from . import planning
 from .checks import (
@@ -22,7 +22,7 @@ from .checks import (
     under_autocast,
 )
 from .parallel import VocabularyShard, replicated, unwrap
-from .row_losses import RowLoss, row_loss
+from .row_losses import RowFunction, row_loss
 from .statistics import STATISTICS, Primitives, RowStatistics, Want
 from .terms import Rows, Terms, stack
 
@@ -51,7 +51,7 @@ def linear_cross_entropy(
     softcap: float | None = None,
     temperature: float = 1.0,
     shift: int | bool = 0,
-    loss: str | RowLoss = "cross_entropy",
+    loss: str | RowFunction = "cross_entropy",
     impl: str = "auto",
     memory_budget: int | None = None,
     shard: VocabularyShard | None = None,
@@ -165,7 +165,7 @@ def linear_cross_entropy(
         if dense:
             parts.append(terms.of_probabilities(rows, soft))
             continue
-        simple = terms.is_comp_sum and not terms.trains_weights and rows.forms_gradients
+        simple = terms.power is not None and not terms.trains_weights and rows.forms_gradients
         if heads == 1 and reduction != "none" and simple:
             tiling, whole_rows = rows.tiling(chosen, per_row=False)
             if whole_rows:

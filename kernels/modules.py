@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lossviz.losses.checks import DTYPES
+from lossviz.declaration.numbers import DTYPES
 
 from .checks import check_head, check_transform
 from .functional import linear_cross_entropy

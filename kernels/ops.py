@@ -2,7 +2,7 @@
 """The operators that autograd and torch.compile see; their bodies are the paths.
 
 `row_sums` and its backward serve every loss per row. `reduced_loss` is the short cut for a sum of
-comp-sum losses, whose gradients are formed while the logits are there. Both have first derivatives
+`box_cox` losses, whose gradients are formed while the logits are there. Both have first derivatives
 only, and say so when asked for more.
 """
 
@@ -14,11 +14,20 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from lossviz.declaration.rows import box_cox, softplus
+
 from . import chunked, triton_tiling
 from .checks import is_transformed
 from .chunked import Head, Needs, Tiling, waiting_dtype
-from .row_losses import CompSum
-from .statistics import Primitives, Sums, Want, finish, given, relative_lse, softplus
+from .statistics import (
+    Primitives,
+    Sums,
+    Want,
+    finish,
+    given,
+    relative_lse,
+    widened,
+)
 from .tiles import Saved, Transform, Upstream, power_of_two, sum_dtype
 
 
@@ -227,7 +236,7 @@ def reduced_loss(
     nll_weight: Tensor,
     mean_loss_weight: Tensor | None,
     lse_weight: Tensor | None,
-    tau: float,
+    power: float,
     scale: float,
     softcap: float | None,
     temperature: float,
@@ -237,7 +246,7 @@ def reduced_loss(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A weighted sum over rows, and its gradients where `needs` says so.
 
-    Row i adds nll_weight_i comp_sum_tau + mean_loss_weight_i (mass lse - mean) + lse_weight_i
+    Row i adds nll_weight_i box_cox(power) + mean_loss_weight_i (mass lse - mean) + lse_weight_i
     lse^2, where mean is the sum of logits weighted by `mean_weight` and mass that of the weights.
     """
     transform = Transform(scale, softcap, temperature)
@@ -254,7 +263,6 @@ def reduced_loss(
         nothing = _no_gradients(input, weight, needs, waiting_dtype(input.dtype))
         return (input.new_zeros((), dtype=sum_dtype(input.dtype)), *nothing)
     head = Head(picked, weight, bias, transform, mean_weight)
-    loss = CompSum(tau)
     unit = None
     if head.factor_dtype == torch.float16:
         slope = torch.full((), transform.factor, device=input.device)
@@ -268,7 +276,7 @@ def reduced_loss(
             finish(sums, labels[block] >= 0),
             labels[block] >= 0,
             sums.mass,
-            loss,
+            power,
             nll_weight[block],
             None if mean_loss_weight is None else mean_loss_weight[block],
             None if lse_weight is None else lse_weight[block],
@@ -295,16 +303,18 @@ def _values_and_upstream(
     row: Primitives,
     kept: Tensor,
     mass: Tensor | None,
-    loss: CompSum,
+    power: float,
     nll_weight: Tensor,
     mean_loss_weight: Tensor | None,
     lse_weight: Tensor | None,
 ) -> tuple[Tensor, Upstream]:
-    against = row.gap.sigmoid()
-    nll = softplus(row.gap)
+    dtype = nll_weight.dtype
+    gap = widened(row).gap
+    against, nll = gap.sigmoid(), softplus(gap)
+    slope = _slope(nll, power, dtype)
     # a row without target may carry anything as its nll, with weight 0
-    values = torch.where(kept, nll_weight * loss.of_nll(nll), 0.0)
-    to_gap = torch.where(kept, nll_weight * loss.slope(nll) * against, 0.0)
+    values = torch.where(kept, nll_weight * box_cox(nll, power), 0.0).to(dtype)
+    to_gap = torch.where(kept, nll_weight * slope * against, 0.0).to(dtype)
     if mean_loss_weight is None and lse_weight is None:
         return values, Upstream(to_gap)
     lse = relative_lse(row, kept)
@@ -318,8 +328,13 @@ def _values_and_upstream(
         whole = row.offset + lse
         values = values + lse_weight * whole.square()
         to_lse = to_lse + 2 * lse_weight * whole
-    share = torch.where(kept, against, 1.0)
+    share = torch.where(kept, against, 1.0).to(dtype)
     return values, Upstream(to_gap + to_lse * share, torch.where(kept, to_lse, 0.0), mean=to_mean)
+
+
+def _slope(nll: Tensor, power: float, dtype: torch.dtype) -> Tensor | float:
+    """p^power, the derivative of `box_cox` in the negative log-likelihood, finite in `dtype`."""
+    return 1.0 if power == 0 else torch.exp(-power * nll).clamp(max=torch.finfo(dtype).max)
 
 
 def _no_gradients(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lossviz.losses.checks import seen
+from lossviz.declaration.numbers import seen
 
 from .chunked import Head, Needs, Tiling
 from .ops import path, refuse_derivatives

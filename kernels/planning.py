@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lossviz.losses.checks import DTYPES
+from lossviz.declaration.numbers import DTYPES
 
 from . import triton_tiling
 from .checks import check_budget

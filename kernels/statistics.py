@@ -17,12 +17,14 @@ every logit costs a digit. Passes over disjoint columns merge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 import torch.utils._pytree as pytree
+
+from lossviz.declaration.numbers import row_dtype
+from lossviz.declaration.rows import box_cox, softplus
 
 STATISTICS = (
     "target_logit",
@@ -159,6 +161,22 @@ def finish(sums: Sums, kept: torch.Tensor) -> Primitives:
     )
 
 
+def widened(row: Primitives) -> Primitives:
+    """The same in float64, where the device has it, with the digits that `gap` has rounded away.
+
+    A gap of 60 nats is rounded by up to 2e-6 in float32, which its exponential does not forget.
+    """
+    exact = row_dtype(row.gap)
+    gap, rest, target = row.gap.to(exact), row.rest.to(exact), row.target.to(exact)
+    lost = (rest - target - gap).detach()
+    floating = {
+        name: value.to(exact)
+        for name, value in row._asdict().items()
+        if value is not None and value.is_floating_point()
+    }
+    return row._replace(**floating)._replace(gap=gap + torch.where(lost.isfinite(), lost, 0.0))
+
+
 class RowStatistics:
     """Statistics of every row of logits, differentiable where they are real numbers.
 
@@ -188,6 +206,15 @@ class RowStatistics:
         vars(self).update(values)
         return self
 
+    def box_cox(self, power: float) -> torch.Tensor:
+        """(1 - p^power) / power of the target probability, -log p at power = 0."""
+        return box_cox(self.nll, power)
+
+    @property
+    def log_sum_square_odds(self) -> torch.Tensor:
+        """log of the sum of (p_j / p_y)^2 over the other classes, p_y the target's."""
+        return self.log_sum_square_others + 2 * self.nll
+
     def as_dict(self) -> dict[str, torch.Tensor]:
         """The statistics that were asked for, by name."""
         return {name: getattr(self, name) for name in self.names}
@@ -199,6 +226,12 @@ class RowStatistics:
 
     def __repr__(self) -> str:
         return f"RowStatistics({', '.join(self.names)}; shape {tuple(self.kept.shape)})"
+
+
+def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The statistics that the attributes of a `RowStatistics` are made of."""
+    parts = {"log_sum_square_odds": ("log_sum_square_others", "nll")}
+    return tuple(sorted({part for name in names for part in parts.get(name, (name,))}))
 
 
 def _from_leaves(leaves: list[Any], names: Sequence[str]) -> RowStatistics:
@@ -218,11 +251,6 @@ def given(value: torch.Tensor | None) -> torch.Tensor:
     """A statistic that was wanted."""
     assert value is not None
     return value
-
-
-def softplus(x: torch.Tensor) -> torch.Tensor:
-    """log(1 + exp(x)), exact in both tails: the default threshold drops 2e-9 at 20."""
-    return F.softplus(x, threshold=40.0)
 
 
 def _nll(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

@@ -7,13 +7,21 @@ from typing import NamedTuple
 
 import torch
 
-from lossviz.losses.checks import widen
+from lossviz.declaration.numbers import widen
 
 from . import ops, parallel, planning, reference
 from .chunked import Tiling
 from .parallel import VocabularyShard
-from .row_losses import CompSum, RowLoss
-from .statistics import STATISTICS, Primitives, RowStatistics, Want, given, relative_lse
+from .row_losses import RowFunction, RowLoss
+from .statistics import (
+    STATISTICS,
+    Primitives,
+    RowStatistics,
+    Want,
+    given,
+    relative_lse,
+    widened,
+)
 from .tiles import Transform, sum_dtype
 
 
@@ -129,15 +137,15 @@ def stack(parts: Sequence[RowValues]) -> RowValues:
 class Terms(NamedTuple):
     """What the loss of a row is made of."""
 
-    function: RowLoss
+    function: RowFunction
     smoothing: float
     square: float
     class_weight: torch.Tensor | None
 
     @property
-    def is_comp_sum(self) -> bool:
-        """Whether `in_one_pass` serves."""
-        return isinstance(self.function, CompSum)
+    def power(self) -> float | None:
+        """That of a loss that is `box_cox` and no more, which `in_one_pass` serves."""
+        return self.function.reading.power if isinstance(self.function, RowLoss) else None
 
     @property
     def trains_weights(self) -> bool:
@@ -147,7 +155,7 @@ class Terms(NamedTuple):
     @property
     def is_cross_entropy(self) -> bool:
         """Whether smoothing and probability targets mean something."""
-        return isinstance(self.function, CompSum) and self.function.tau == 1
+        return self.power == 0
 
     def of_labels(self, rows: Rows) -> RowValues:
         """Losses for class indices, from row statistics."""
@@ -158,7 +166,8 @@ class Terms(NamedTuple):
         if self.smoothing:
             want, mean_weight = want._replace(mean=True), self._uniform(rows)
         row = rows.primitives(want, mean_weight)
-        found = RowStatistics(row, rows.labels, rows.kept, sorted(names))
+        exact = isinstance(self.function, RowLoss)  # others are written for the dtype of the input
+        found = RowStatistics(widened(row) if exact else row, rows.labels, rows.kept, sorted(names))
         values = self.function(found)
         if not isinstance(values, torch.Tensor) or values.shape != rows.labels.shape:
             got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
@@ -167,6 +176,8 @@ class Terms(NamedTuple):
             )
         if not values.is_floating_point():
             raise TypeError(f"loss must return a tensor of real numbers, got {values.dtype}")
+        if exact:
+            values = values.to(row.gap.dtype)
         weights = self._row_weights(rows)
         values = torch.where(rows.kept, weights * (1 - self.smoothing) * values, 0.0)
         if mean_weight is not None:
@@ -176,6 +187,7 @@ class Terms(NamedTuple):
         squares = None
         if self.square:
             squares = torch.where(rows.kept, self.square * found.lse.square(), 0.0)
+            squares = squares.to(row.gap.dtype)
         return RowValues(values, squares, weights, rows.kept)
 
     def of_probabilities(self, rows: Rows, target: torch.Tensor) -> RowValues:
@@ -192,8 +204,8 @@ class Terms(NamedTuple):
         return RowValues(values, squares, every.to(values.dtype), every)
 
     def in_one_pass(self, rows: Rows, reduction: str, tiling: Tiling) -> torch.Tensor:
-        """The reduced comp-sum loss for class indices, its gradients formed on the way."""
-        assert isinstance(self.function, CompSum)
+        """The reduced `box_cox` loss for class indices, its gradients formed on the way."""
+        assert self.power is not None
         weights = self._row_weights(rows)
         kept = rows.kept.to(weights.dtype)
         norm = count = weights.new_ones(())
@@ -215,7 +227,7 @@ class Terms(NamedTuple):
             weights * ((1 - self.smoothing) / divisor(norm)),
             smooth,
             squares,
-            self.function.tau,
+            self.power,
             *rows.transform,
             needs,
             *tiling,

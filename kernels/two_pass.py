@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import torch
 
-from lossviz.losses.checks import check_logits
+from lossviz.declaration import Argument, Inputs
+from lossviz.declaration.kinds import LOGITS
 
+ARGUMENT = Inputs(Argument("logits", LOGITS, "... K"))
 LANES = 256
 """Sums that grow side by side, as the lanes of vector registers do."""
 
@@ -93,7 +95,7 @@ def sum_of_exp(x: torch.Tensor) -> Scaled:
 
 
 def _checked(logits: torch.Tensor) -> torch.Tensor:
-    check_logits(logits)
+    ARGUMENT.check({"logits": logits})
     if logits.dtype not in _LOG_2:
         raise TypeError(f"logits must have one of {tuple(_LOG_2)}, got {logits.dtype}")
     return logits
