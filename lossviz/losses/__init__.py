@@ -27,11 +27,23 @@ from ..declaration import (
     number,
 )
 from ..declaration.module import class_name
+from .logits.adversarial import (
+    adv_comp_sum,
+    adv_comp_sum_at,
+    trades_at,
+    train_adv_comp_sum,
+    train_trades,
+)
+from .logits.binned import hl_gauss, two_hot
+from .logits.bins import c51_projection, c51_target, decode, hl_gauss_target, two_hot_target
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
 from .logits.crossentropy import cross_entropy
+from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
+from .logits.spherical import spherical_softmax, spherical_z_loss, taylor_softmax
+from .logits.svm import l2_svm
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
 from .values.gaussian import gaussian_nll
@@ -48,6 +60,14 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             mae,
             focal,
             poly_1,
+            adv_comp_sum,
+            spherical_z_loss,
+            taylor_softmax,
+            spherical_softmax,
+            two_hot,
+            hl_gauss,
+            l2_svm,
+            ensloss,
             balanced_softmax_ce,
             ordinal_cross_entropy,
             gaussian_nll,
@@ -115,17 +135,28 @@ __all__ = [
     "Parameter",
     "Source",
     "SymbolicForm",
+    "adv_comp_sum",
+    "adv_comp_sum_at",
     "balanced_softmax_ce",
+    "c51_projection",
+    "c51_target",
     "comp_sum",
     "cross_entropy",
     "declare",
+    "decode",
     "dice",
+    "draw_lam",
     "dsc_elementwise",
+    "ensloss",
     "focal",
     "gaussian_nll",
     "generalized_cross_entropy",
     "get",
+    "hl_gauss",
+    "hl_gauss_target",
+    "l2_svm",
     "logistic",
+    "loss_derivatives",
     "mae",
     "names",
     "number",
@@ -133,6 +164,14 @@ __all__ = [
     "poly_1",
     "soft_cldice",
     "soft_skeleton",
+    "spherical_softmax",
+    "spherical_z_loss",
     "sum_exponential",
+    "taylor_softmax",
+    "trades_at",
+    "train_adv_comp_sum",
+    "train_trades",
     "tversky_elementwise",
+    "two_hot",
+    "two_hot_target",
 ]
