@@ -5,9 +5,9 @@
         Argument("target", labels("K", ignorable=True), "..."),
     )
 
-Letters unify over the arguments of one call, ``...`` stands for any number of leading axes. From
-the arguments follow the checks, the examples of the tests, the symmetries that are worth trying,
-the plane of the picture and the words of the pages.
+Letters unify over the arguments of one call, ``...`` stands for any number of leading axes, ``*``
+for any shape. From the arguments follow the checks, the examples of the tests, the symmetries that
+are worth trying, the plane of the picture and the words of the pages.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from .kinds import LOGITS, Kind, labels
 from .numbers import row_dtype, widen
 
 BATCH = "..."
+ANY = "*"
 NAMES = {
     "K": "classes", "C": "classes", "V": "tokens of the vocabulary", "J": "thresholds",
     "N": "examples", "B": "examples", "M": "candidates", "D": "features", "T": "places",
     "H": "rows of pixels", "W": "columns of pixels",
 }  # fmt: skip
 EXAMPLE_SIZES: Mapping[str, int] = {
-    "K": 5, "C": 4, "V": 5, "J": 4, "N": 6, "B": 4, "M": 6, "D": 4, "T": 5, "H": 7, "W": 6,
+    "K": 5, "C": 4, "V": 5, "J": 4, "N": 6, "B": 4, "M": 6, "D": 4, "T": 5, "H": 7, "W": 6, ANY: 3,
 }  # fmt: skip
 
 
@@ -58,6 +59,8 @@ class Argument:
     @property
     def written(self) -> str:
         """The shape as a reader knows it, such as ``(..., K)``."""
+        if self.shape == ANY:
+            return "(any shape)"
         comma = "," if len(self.letters) == 1 and self.shape != BATCH else ""
         return f"({', '.join(self.letters)}{comma})"
 
@@ -120,8 +123,8 @@ class Inputs:
 
     @property
     def required(self) -> tuple[Argument, ...]:
-        """The arguments that every call has."""
-        return tuple(a for a in self.arguments if not a.optional)
+        """The arguments of every call that can be repeated: random draws are among them."""
+        return tuple(a for a in self.arguments if not a.optional or a.kind.random)
 
     @property
     def learnt(self) -> tuple[str, ...]:
@@ -253,6 +256,8 @@ def _unify(
     """Fit the shape of a tensor to the letters, and add those that are new to `sizes`."""
     shape = tuple(tensor.shape)
     letters = argument.letters
+    if argument.shape == ANY:
+        return
     if BATCH in letters:
         after = len(letters) - 1
         lead = len(shape) - after
@@ -288,26 +293,35 @@ def _mismatch(
     found: Mapping[str, torch.Tensor | None],
 ) -> str:
     """What is wrong with a shape, what would be right, and beside which argument."""
-    known = [(letter, sizes[letter]) for letter in argument.letters if letter in sizes]
-    where = ", ".join(
-        f"{letter} = {size}" if letter != BATCH else f"... = {size}" for letter, size in known
-    )
-    text = f"{argument.name} must have shape {argument.written}"
-    if all(letter in sizes for letter in argument.letters):
-        whole: tuple[int, ...] = ()
-        for letter in argument.letters:
-            whole += sizes[letter] if letter == BATCH else (sizes[letter],)
-        text += f", here {whole}"
-    elif where:
-        text += f" with {where}"
-    text += f", got {shape}"
-    if first is None:
-        return text
-    beside = found[first.name]
-    assert beside is not None
-    text += f" beside {first.name} of shape {tuple(beside.shape)} = {first.written}"
+    lead = found[first.name] if first is not None else None
+    if first is None or lead is None:
+        return f"{argument.name} must have shape {argument.written}, got {shape}"
+    beside = tuple(lead.shape)
+    if argument.letters == first.letters:
+        return (
+            f"{first.name} and {argument.name} must have one shape {first.written}, "
+            f"got {beside} and {shape}"
+        )
+    if argument.shape == BATCH and BATCH in first.letters:
+        fewer = len(first.letters) - 1
+        text = (
+            f"{argument.name} must have the shape of {first.name} without its last "
+            f"{'axis' if fewer == 1 else f'{fewer} axes'}, {sizes[BATCH]}, got {shape} for "
+            f"{first.name} of shape {beside} = {first.written}"
+        )
+    else:
+        known = [f"{letter} = {sizes[letter]}" for letter in argument.letters if letter in sizes]
+        text = f"{argument.name} must have shape {argument.written}"
+        if all(letter in sizes for letter in argument.letters):
+            whole: tuple[int, ...] = ()
+            for letter in argument.letters:
+                whole += sizes[letter] if letter == BATCH else (sizes[letter],)
+            text += f", here {whole}"
+        elif known:
+            text += f" with {', '.join(known)}"
+        text += f", got {shape} beside {first.name} of shape {beside} = {first.written}"
     # the class axis in second place, where torch's own losses want it
-    moved = tuple(beside.movedim(1, -1).shape) if beside.ndim > 2 else ()
+    moved = tuple(lead.movedim(1, -1).shape) if lead.ndim > 2 else ()
     if argument.shape == BATCH and moved[:-1] == shape and shape:
         text += f"; move a class axis from place 1 with {first.name}.movedim(1, -1)"
     return text

@@ -30,7 +30,8 @@ class Kind:
     entries that are refused, and `range(sizes)` writes what is allowed. `counts` is the letter
     whose entries labels name, `learnt` whether gradients reach it, `ignorable` whether the loss
     takes an `ignore_index` for it. A row that `shifts` may be moved by a number, one that is
-    `directed` turned and stretched: what `symmetries` tries.
+    `directed` turned and stretched: what `symmetries` tries. What is `random` a loss draws itself
+    where it is left out.
     """
 
     noun: str
@@ -43,6 +44,7 @@ class Kind:
     ignorable: bool = False
     shifts: bool = False
     directed: bool = False
+    random: bool = False
 
     def check(self, tensor: Any, name: str) -> torch.Tensor:
         """Return `tensor` if it is a tensor of a dtype of this kind, else raise TypeError."""
@@ -133,7 +135,7 @@ VALUES = Kind("values", _normal)
 PREDICTIONS = Kind("predictions", _normal, learnt=True)
 EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True)
 CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True)
-DRAWS = Kind("standard normal draws", _normal)
+DRAWS = Kind("standard normal draws", _normal, random=True)
 WEIGHTS = Kind("weights", _positive)
 LOG_PROBABILITIES = Kind(
     "log-probabilities",

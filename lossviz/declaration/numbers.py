@@ -61,12 +61,13 @@ class RowLosses:
 
     `rows` are the losses of the rows; "mean" divides by `denominator` where one is given (summed
     weights, say) instead of the number of kept rows; `once` is added once, after the reduction (a
-    regulariser), and belongs to no row.
+    regulariser), and belongs to no row: `once_of` names the argument that it comes from.
     """
 
     rows: torch.Tensor
     denominator: torch.Tensor | None = None
     once: torch.Tensor | None = None
+    once_of: str = "a term of the loss"
 
 
 def reduce_rows(
@@ -92,7 +93,7 @@ def reduce_rows(
     if reduction == "none":
         if found.once is not None:
             raise ValueError(
-                "a term that belongs to no row needs reduction 'mean' or 'sum', got 'none'"
+                f"{found.once_of} needs reduction 'mean' or 'sum', got 'none': it belongs to no row"
             )
         return rows.to(dtype)
     total: Any = rows.sum()

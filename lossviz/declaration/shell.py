@@ -107,7 +107,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     )
     known = tuple(signature.parameters)
     tensors = tuple(a.name for a in inputs.arguments)
-    required = tuple(a.name for a in inputs.required)
+    required = tuple(a.name for a in inputs.arguments if not a.optional)
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
     of_a_row = loss.of_a_row

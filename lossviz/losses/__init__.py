@@ -29,13 +29,25 @@ from ..declaration import (
 )
 from ..declaration.module import class_name
 from .logits.adaptive import RememberedTemperature, adapted_temperature, aldr_kl
+from .logits.adversarial import (
+    adv_comp_sum,
+    adv_comp_sum_at,
+    trades_at,
+    train_adv_comp_sum,
+    train_trades,
+)
+from .logits.binned import hl_gauss, two_hot
+from .logits.bins import c51_projection, c51_target, decode, hl_gauss_target, two_hot_target
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
 from .logits.crossentropy import cross_entropy
+from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
 from .logits.robust import ldr_kl, normalise_scores
 from .logits.scores import brier, entropy_bonus, renyi_2_bonus, spherical_score, unlikelihood
+from .logits.spherical import spherical_softmax, spherical_z_loss, taylor_softmax
+from .logits.svm import l2_svm
 from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
@@ -62,6 +74,14 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             spherical_score,
             ldr_kl,
             aldr_kl,
+            adv_comp_sum,
+            spherical_z_loss,
+            taylor_softmax,
+            spherical_softmax,
+            two_hot,
+            hl_gauss,
+            l2_svm,
+            ensloss,
             balanced_softmax_ce,
             ordinal_cross_entropy,
             gaussian_nll,
@@ -131,21 +151,33 @@ __all__ = [
     "Source",
     "SymbolicForm",
     "adapted_temperature",
+    "adv_comp_sum",
+    "adv_comp_sum_at",
     "aldr_kl",
     "balanced_softmax_ce",
+    "balanced_softmax_ce",
     "brier",
+    "c51_projection",
+    "c51_target",
     "comp_sum",
     "cross_entropy",
     "declare",
+    "decode",
     "dice",
+    "draw_lam",
     "dsc_elementwise",
+    "ensloss",
     "entropy_bonus",
     "focal",
     "gaussian_nll",
     "generalized_cross_entropy",
     "get",
+    "hl_gauss",
+    "hl_gauss_target",
+    "l2_svm",
     "ldr_kl",
     "logistic",
+    "loss_derivatives",
     "mae",
     "names",
     "normalise_scores",
@@ -156,9 +188,19 @@ __all__ = [
     "soft_cldice",
     "soft_skeleton",
     "spherical_score",
+    "spherical_softmax",
+    "spherical_z_loss",
+    "sum_exponential",
     "sum_exponential",
     "symmetric_ce",
     "symmetric_cross_entropy",
+    "taylor_softmax",
+    "trades_at",
+    "train_adv_comp_sum",
+    "train_trades",
     "tversky_elementwise",
+    "tversky_elementwise",
+    "two_hot",
+    "two_hot_target",
     "unlikelihood",
 ]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.losses import cross_entropy, hl_gauss, two_hot
-from lossviz.losses.bins import (
+from lossviz.losses.logits.bins import (
     c51_projection,
     c51_target,
     decode,

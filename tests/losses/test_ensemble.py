@@ -11,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.losses import LOSSES, ensloss
-from lossviz.losses.ensemble import draw_lam, loss_derivatives
+from lossviz.losses import LOSSES, draw_lam, ensloss, loss_derivatives
 
 from .test_bad_input import refuses
 

@@ -7,122 +7,63 @@ predicted probabilities can be moved.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from .attacks import Norm, evaluating, pgd
-from .checks import check_labels, check_logits, check_reduction, reduce_rows, row_dtype
-from .compsum import TAU, comp_sum, example_logits
+from ...declaration import (
+    CLASS_LOGITS,
+    Argument,
+    Fact,
+    Gradient,
+    Inputs,
+    Rows,
+    Source,
+    box_cox,
+    convex,
+    declare,
+    number,
+    row_dtype,
+)
+from ...declaration.kinds import LOGITS
+from ...declaration.numbers import check_reduction, reduce_rows
+from ..attacks import Norm, evaluating, pgd
+from .compsum import TAU, comp_sum
 from .crossentropy import cross_entropy
-from .declaration import Limit, Loss, Parameter, Property, Source
 
-CLEAN_AND_ADVERSARIAL = "clean and adversarial class logits"
+CLEAN_AND_ADVERSARIAL = Inputs(
+    CLASS_LOGITS["logits"],
+    Argument("adversarial", LOGITS, "... K", "Logits at the attacked input"),
+    CLASS_LOGITS["target"],
+)
 
-RHO = Parameter(
-    name="rho",
-    symbol=r"\rho",
-    default=1.0,
-    low=0.0,
-    high=math.inf,
-    low_open=True,
-    slider=(0.5, 3.0, 0.1),
-    meaning="lead, in units of the scores, that counts as safe",
-    at_low="any lead is safe: the first term is steep",
-    at_high="no lead is safe: the first term is flat",
-)
-NU = Parameter(
-    name="nu",
-    symbol=r"\nu",
-    default=1.0,
-    low=0.0,
-    high=math.inf,
-    slider=(0.0, 5.0, 0.1),
-    meaning="weight of how far the adversary moves the score differences",
-    at_low="plain comp-sum loss of the scores divided by rho",
-    at_high="only a model that does not react to its input is good",
-)
-BETA = Parameter(
-    name="beta",
-    symbol=r"\beta",
+RHO = number(
+    "rho", r"\rho", "(0, inf)", (0.5, 3.0, 0.1),
+    "lead, in units of the scores, that counts as safe",
+    "any lead is safe: the first term is steep",
+    "no lead is safe: the first term is flat",
+)  # fmt: skip
+NU = number(
+    "nu", r"\nu", "[0, inf)", (0.0, 5.0, 0.1),
+    "weight of how far the adversary moves the score differences",
+    "plain comp-sum loss of the scores divided by rho",
+    "only a model that does not react to its input is good",
+)  # fmt: skip
+BETA = number(
+    "beta", r"\beta", "[0, inf)", (0.0, 12.0, 0.5),
+    "weight of how far the adversary moves the probabilities",
+    "cross-entropy",
+    "only a model that does not react to its input is good",
     default=6.0,
-    low=0.0,
-    high=math.inf,
-    slider=(0.0, 12.0, 0.5),
-    meaning="weight of how far the adversary moves the probabilities",
-    at_low="cross-entropy",
-    at_high="only a model that does not react to its input is good",
+)  # fmt: skip
+
+MAO = Source(
+    "mao2023cross",
+    "smooth adversarial comp-sum losses",
+    "the tuned values of rho, nu and the attack are not ours to quote: 1 is our default",
 )
-
-
-def adv_comp_sum(
-    logits: torch.Tensor,
-    adversarial: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    tau: float = 1.0,
-    rho: float = 1.0,
-    nu: float = 1.0,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> torch.Tensor:
-    r"""Smooth adversarial comp-sum loss of clean logits and logits at an attacked input.
-
-    .. math:: \ell = \Phi^\tau\Big(\sum_{j \ne y} e^{-(z_y - z_j)/\rho}\Big)
-              + \nu \Big( \sum_{j \ne y} \big[(z'_y - z'_j) - (z_y - z_j)\big]^2 \Big)^{1/2} .
-
-    The definition takes the second term at the worst z' of the ball around the input:
-    `adv_comp_sum_at` finds it.
-
-    Parameters
-    ----------
-    logits, adversarial : floating tensors (..., K) of one shape, clean z and attacked z', classes
-        last; computed in float64. Gradients flow to both.
-    target : integer tensor (...), labels in [0, K) or `ignore_index`.
-    tau : number in [0, inf), default 1, as in `comp_sum`.
-    rho : number in (0, inf), default 1.
-    nu : number in [0, inf), default 1. From sqrt(K - 1)/rho on the loss is above the adversarial
-        comp-sum loss that it replaces.
-    ignore_index : label of the rows left out, default -100.
-    reduction : "mean" over kept rows (default), "sum" or "none".
-
-    Returns
-    -------
-    Loss in nats (tau = 1), in the dtype of `logits`; scalar, or (...) for "none". At equal logits
-    the second term is 0, with gradient 0.
-
-    Raises
-    ------
-    As `comp_sum`; ValueError for unequal shapes or devices, rho <= 0 or nu < 0.
-
-    Notes
-    -----
-    Source: Mao, Mohri and Zhong (2023), smooth adversarial comp-sum losses.
-    """
-    tau, rho, nu = TAU.check(tau), RHO.check(rho), NU.check(nu)
-    check_reduction(reduction)
-    labels, kept = check_labels(logits, target, ignore_index)
-    _check_partner(logits, adversarial)
-    clean = logits.to(row_dtype(logits))  # once, so that its two gradients add before rounding
-    rows = comp_sum(clean / rho, labels, tau=tau, reduction="none")
-    rows = rows + nu * _shift(clean, adversarial.to(clean), labels)
-    return reduce_rows(rows, kept, reduction, logits.dtype)
-
-
-def _check_partner(logits: torch.Tensor, adversarial: Any) -> None:
-    check_logits(adversarial, "adversarial")
-    if adversarial.shape != logits.shape:
-        raise ValueError(
-            f"logits and adversarial must have one shape, got {tuple(logits.shape)} and "
-            f"{tuple(adversarial.shape)}"
-        )
-    if adversarial.device != logits.device:
-        raise ValueError(
-            f"adversarial is on {adversarial.device}, logits on {logits.device}: move one"
-        )
 
 
 def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -135,6 +76,118 @@ def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor)
     size = change.detach().abs().amax(-1, keepdim=True)
     size = torch.where(size == 0, 1.0, size)
     return size.squeeze(-1) * torch.linalg.vector_norm(change / size, dim=-1)
+
+
+def _slope(
+    z: torch.Tensor, moved: torch.Tensor, y: torch.Tensor, tau: float, rho: float, nu: float
+) -> torch.Tensor:
+    own, index, p = F.one_hot(y, z.shape[-1]), y.unsqueeze(-1), (z / rho).softmax(-1)
+    change = (moved - z).gather(-1, index) - (moved - z)
+    length = torch.linalg.vector_norm(change, dim=-1, keepdim=True)
+    by_moved = nu * (own * change.sum(-1, keepdim=True) - change) / length
+    return p.gather(-1, index) ** (tau - 1) * (p - own) / rho - by_moved
+
+
+def _never_above(
+    pairs: Iterable[tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    lower, upper = (torch.stack(side) for side in zip(*pairs, strict=True))
+    return torch.minimum(lower, upper), lower
+
+
+def _bounds_the_ramps(z: torch.Tensor, m: torch.Tensor, y: torch.Tensor) -> tuple[Any, Any]:
+    ramps = (1 + m - m.gather(-1, y.unsqueeze(-1))).clamp(0, 1).sum(-1) - 1  # less the target's own
+    return _never_above(
+        (box_cox(ramps.log1p(), tau - 1), adv_comp_sum(z, m, y, tau=tau, nu=2.0, reduction="none"))
+        for tau in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+    )
+
+
+def _bounds_the_worst(z: torch.Tensor, m: torch.Tensor, y: torch.Tensor) -> tuple[Any, Any]:
+    def options(tau: float) -> dict[str, Any]:
+        return {"tau": tau, "reduction": "none"}
+
+    return _never_above(
+        (comp_sum(m / 2, y, **options(tau)), adv_comp_sum(z, m, y, rho=2.0, nu=0.5, **options(tau)))
+        for tau in (1.0, 1.5, 2.0, 3.0)
+    )
+
+
+@declare(
+    family="adversarial",
+    inputs=CLEAN_AND_ADVERSARIAL,
+    latex=r"\ell(z, z', y) = \Phi^\tau\Big(\sum_{j \ne y} e^{-(z_y - z_j)/\rho}\Big) + \nu\, "
+    r"\lVert \bar\Delta' - \bar\Delta \rVert_2, \qquad \bar\Delta = (z_y - z_j)_{j \ne y}",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial z} = \frac1\rho\, p_y^{\tau - 1} (p - e_y) "
+        r"- \frac{\partial \ell}{\partial z'}, \qquad "
+        r"\frac{\partial \ell}{\partial z'_j} = -\nu\, "
+        r"\frac{\Delta'_j - \Delta_j}{\lVert \bar\Delta' - \bar\Delta \rVert_2} \ (j \ne y), "
+        r"\quad p = \mathrm{softmax}(z / \rho)",
+        _slope,
+    ),
+    parameters=(TAU, RHO, NU),
+    source=MAO,
+    facts=(
+        Fact(
+            "For nu >= sqrt(K - 1)/rho, with z' the worst in the ball, it is at least the "
+            "adversarial comp-sum loss of the ramps min(max(0, 1 - u/rho), 1) of the differences "
+            "u = z'_y - z'_j, because Phi^tau is 1-Lipschitz and a ramp is at most exp(-u/rho)",
+            _bounds_the_ramps,
+        ),
+        Fact(
+            "For tau >= 1 already nu >= 1/rho does, whatever K, and the bound then is even above "
+            "the worst comp-sum loss of z'/rho, which is 1/rho-Lipschitz in the 2-norm of the "
+            "score differences",
+            _bounds_the_worst,
+        ),
+        Fact(
+            "An adversarial H-consistency bound holds for hypothesis sets that are locally "
+            "rho-consistent, with the surrogate side divided by Phi^tau(1).",
+            status="quoted",
+            source=MAO,
+        ),
+        convex(
+            "tau in [0, 1]",
+            why="clean and attacked scores together; comp-sum is, and a norm of a linear map is",
+        ),
+        Fact(
+            "An adversary that moves nothing: comp-sum of logits / rho",
+            lambda z, m, y: (
+                adv_comp_sum(z, z, y, tau=0.5, rho=2.0, reduction="none"),
+                comp_sum(z / 2, y, tau=0.5, reduction="none"),
+            ),
+        ),
+        Fact(
+            "nu = 0, rho = 1, tau = 1 is cross-entropy",
+            lambda z, m, y: (adv_comp_sum(z, m, y, nu=0.0), F.cross_entropy(z, y)),
+        ),
+    ),
+    stability="The first term is `comp_sum`; the norm is scaled against overflow and has gradient "
+    "0 where nothing moved, so an attack on it needs a random start.",
+    notes="The value depends on the attack: a weak attack under-states the second term. "
+    "`lossviz.losses.adv_comp_sum_at` attacks a model, `train_adv_comp_sum` trains it.",
+    related=("comp_sum", "cross_entropy"),
+)
+def adv_comp_sum(
+    logits: torch.Tensor,
+    adversarial: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    tau: float = 1.0,
+    rho: float = 1.0,
+    nu: float = 1.0,
+) -> torch.Tensor:
+    """Smooth adversarial comp-sum loss: that of the clean input, plus how far scores can be moved.
+
+    The definition takes the second term at the worst z' of the ball around the input:
+    `adv_comp_sum_at` finds it. In nats (tau = 1), computed in float64. Gradients flow to both
+    logits. At equal logits the second term is 0, with gradient 0. From nu = sqrt(K - 1)/rho on the
+    loss is above the adversarial comp-sum loss that it replaces.
+    """
+    clean = logits.to(row_dtype(logits))  # once, so that its two gradients add before rounding
+    rows = Rows(clean / rho, target).box_cox(tau - 1.0)
+    return rows + nu * _shift(clean, adversarial.to(clean), target)
 
 
 def adv_comp_sum_at(
@@ -159,13 +212,20 @@ def adv_comp_sum_at(
     """
     with evaluating(model), torch.no_grad():
         clean = model(x)
-    labels, _ = check_labels(clean, target, -100)
+    labels = _labels(clean, target)[0]
     worst = pgd(
         model, x, lambda logits: _shift(clean, logits, labels), radius=gamma, norm=norm, **attack
     )
     return adv_comp_sum(
         model(x), model(worst), target, tau=tau, rho=rho, nu=nu, reduction=reduction
     )
+
+
+def _labels(logits: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    checked = CLASS_LOGITS.check({"logits": logits, "target": target}, -100)
+    labels, kept = checked.tensors["target"], checked.kept
+    assert labels is not None and kept is not None
+    return labels, kept
 
 
 def train_adv_comp_sum(
@@ -240,7 +300,7 @@ def trades_at(
     check_reduction(reduction)
     with evaluating(model), torch.no_grad():
         clean = model(x)
-    labels, kept = check_labels(clean, target, -100)
+    labels, kept = _labels(clean, target)
     worst = pgd(
         model, x, lambda logits: _divergence(clean, logits), radius=gamma, norm=norm, **attack
     )
@@ -287,91 +347,3 @@ def _descend(
         optimizer.step()
         losses.append(value.item())
     return losses
-
-
-# --- declarations ---------------------------------------------------------------------------------
-
-MAO = Source(
-    "mao2023cross",
-    "smooth adversarial comp-sum losses",
-    "the tuned values of rho, nu and the attack are not ours to quote: 1 is our default",
-)
-
-
-def _example() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    logits, target = example_logits()
-    return logits, logits + 0.3 * logits.flip(0), target
-
-
-def _no_adversary() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, _, target = _example()
-    ours = adv_comp_sum(logits, logits, target, tau=0.5, rho=2.0, reduction="none")
-    return ours, comp_sum(logits / 2.0, target, tau=0.5, reduction="none")
-
-
-def _free_adversary() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, adversarial, target = _example()
-    ours = adv_comp_sum(logits, adversarial, target, nu=0.0, reduction="none")
-    return ours, F.cross_entropy(logits, target, reduction="none")
-
-
-def _constant_unseen() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, adversarial, target = _example()
-    ours = adv_comp_sum(logits, adversarial + 5.0, target, reduction="none")
-    return ours, adv_comp_sum(logits, adversarial, target, reduction="none")
-
-
-ADV_COMP_SUM = Loss(
-    key="adv_comp_sum",
-    title="Smooth adversarial comp-sum loss",
-    family="adversarial",
-    function=adv_comp_sum,
-    summary="Comp-sum loss of the clean input, plus how far an adversary moves the scores.",
-    latex=r"\ell(z, z', y) = \Phi^\tau\Big(\sum_{j \ne y} e^{-(z_y - z_j)/\rho}\Big) + \nu\, "
-    r"\lVert \bar\Delta' - \bar\Delta \rVert_2, \qquad \bar\Delta = (z_y - z_j)_{j \ne y}",
-    gradient=r"\frac{\partial \ell}{\partial z'_j} = -\nu\, "
-    r"\frac{\Delta'_j - \Delta_j}{\lVert \bar\Delta' - \bar\Delta \rVert_2} \ (j \ne y), \qquad "
-    r"\frac{\partial \ell}{\partial z} = \frac1\rho\, p_y^{\tau - 1} (p - e_y) "
-    r"- \frac{\partial \ell}{\partial z'}, \quad p = \mathrm{softmax}(z / \rho)",
-    inputs=CLEAN_AND_ADVERSARIAL,
-    parameters=(TAU, RHO, NU),
-    source=MAO,
-    properties=(
-        Property(
-            "upper bound",
-            r"For $\nu \ge \sqrt{K - 1}/\rho$, with z' the worst in the ball, it is at least the "
-            r"adversarial loss "
-            r"$\sup_{x'} \Phi^\tau\big(\sum_{j \ne y} \Phi_\rho(z'_y - z'_j)\big)$ with the ramp "
-            r"$\Phi_\rho(u) = \min(\max(0, 1 - u/\rho), 1)$, because $\Phi^\tau$ is 1-Lipschitz "
-            r"on $[0, \infty)$ and $\Phi_\rho(u) \le e^{-u/\rho}$.",
-        ),
-        Property(
-            "upper bound for any K",
-            r"For $\tau \ge 1$ already $\nu \ge 1/\rho$ does, and the bound then is even above "
-            r"$\sup_{x'} \Phi^\tau\big(\sum_{j \ne y} e^{-(z'_y - z'_j)/\rho}\big)$, because "
-            r"that function of the score differences is $1/\rho$-Lipschitz in the 2-norm.",
-        ),
-        Property(
-            "consistency",
-            "An adversarial H-consistency bound holds for hypothesis sets that are locally "
-            r"$\rho$-consistent, with the surrogate side divided by $\Phi^\tau(1)$.",
-            "quoted",
-            MAO,
-        ),
-        Property(
-            "convex in the scores",
-            r"For $\tau \le 1$ in clean and attacked scores together: comp-sum is, and a norm of a "
-            "linear map is.",
-        ),
-    ),
-    limits=(
-        Limit("an adversary that moves nothing: comp-sum of logits / rho", _no_adversary),
-        Limit("nu = 0, rho = 1, tau = 1 is cross-entropy", _free_adversary),
-        Limit("a constant added to the attacked logits is not seen", _constant_unseen),
-    ),
-    stability="The first term is `comp_sum`; the norm is scaled against overflow and has gradient "
-    "0 where nothing moved, so an attack on it needs a random start.",
-    notes="The value depends on the attack: a weak attack under-states the second term. "
-    "`lossviz.losses.adversarial.adv_comp_sum_at` attacks a model, `train_adv_comp_sum` trains it.",
-    related=("comp_sum", "cross_entropy"),
-)

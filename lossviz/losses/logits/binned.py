@@ -12,7 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ...declaration import Fact, Gradient, Loss, Source, convex, declare, row_dtype
 from .bins import (
+    BIN_LOGITS,
     RELATIVE_SIGMA,
     V_MAX,
     V_MIN,
@@ -21,54 +23,146 @@ from .bins import (
     hl_gauss_target,
     two_hot_target,
 )
-from .checks import check_logits, check_reduction, reduce_rows, row_dtype
-from .compsum import example_logits
-from .declaration import Limit, Loss, Property, Source
 
-BIN_LOGITS = "bin logits and values"
+FAREBROTHER = Source("farebrother2024stop", "regression as classification")
 
 
+def _soft_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    log_p = logits.to(row_dtype(logits)).log_softmax(-1)
+    # a bin without mass costs nothing, even one that the logits exclude
+    return -torch.where(target == 0, 0.0, target * log_p).sum(-1)
+
+
+def _lowest(_z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    y = torch.cat([y, torch.tensor([-5.0, 7.5])])  # a location of five, and a place half way
+    share = (y / 5) % 1
+    entropy = torch.special.entr(share) + torch.special.entr(1 - share)
+    best = two_hot_target(y, num_locations=5).log()
+    return two_hot(best, y, reduction="none"), entropy
+
+
+def _onto_two_hot(_z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    support = torch.linspace(-10, 10, 21, dtype=torch.float64)
+    uniform = torch.full((12, 21), 1 / 21, dtype=torch.float64)
+    projected = c51_target(support, uniform, reward=y, gamma=0.9, terminal=True)
+    return projected, two_hot_target(y, num_locations=21)
+
+
+@declare(
+    family="regression as classification",
+    inputs=BIN_LOGITS,
+    latex=r"\ell(z, y) = -\sum_i t_i \log p_i, \qquad "
+    r"t_i = \max\Big(0, 1 - \frac{|y - v_i|}{\Delta}\Big)",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial z} = p - t",
+        lambda z, y, **ends: z.softmax(-1) - two_hot_target(y, num_locations=z.shape[-1], **ends),
+    ),
+    parameters=(V_MIN, V_MAX),
+    source=Source("farebrother2024stop", "the two-hot target"),
+    facts=(
+        Fact(
+            "The target's mean over the locations is y itself",
+            lambda z, y: (
+                two_hot_target(y, num_locations=21) @ torch.linspace(-10, 10, 21).double(),
+                y,
+            ),
+        ),
+        Fact(
+            "Decoding the target gives the value",
+            lambda z, y: (decode(two_hot_target(y).log(), centres=False), y),
+        ),
+        convex(why="a log-sum-exp minus a linear function"),
+        Fact(
+            "Its lowest value is the entropy of the target, at most log 2: zero only where the "
+            "value is a location",
+            _lowest,
+        ),
+        Fact("A terminal step of c51_target is the two-hot target", _onto_two_hot),
+    ),
+    stability="The target is a piecewise linear bump: no division by a small number.",
+    notes="The K locations include both ends of the range; the K bins of HL-Gauss lie inside it. "
+    "Decode with `lossviz.losses.decode(..., centres=False)`.",
+    related=("hl_gauss", "cross_entropy"),
+)
 def two_hot(
-    logits: torch.Tensor,
-    y: torch.Tensor,
-    *,
-    v_min: float = -10.0,
-    v_max: float = 10.0,
-    reduction: str = "mean",
+    logits: torch.Tensor, y: torch.Tensor, *, v_min: float = -10.0, v_max: float = 10.0
 ) -> torch.Tensor:
-    r"""Two-hot loss: cross-entropy with a target shared by the two locations next to the value.
+    """Two-hot loss: a number as a distribution over its two nearest locations, by cross-entropy.
 
-    .. math:: \ell = -\sum_i t_i \log p_i, \qquad
-              t_i = \max\Big(0, 1 - \frac{|y - z_i|}{\Delta}\Big),
-
-    with K locations :math:`z_i` from v_min to v_max, both included, a step :math:`\Delta` apart.
-
-    Parameters
-    ----------
-    logits : floating tensor (..., K), K >= 2; computed in float64.
-    y : floating tensor (...) of values in [v_min, v_max]; gets no gradient.
-    v_min, v_max : numbers, default -10 and 10, in the units of y.
-    reduction : "mean" (default), "sum" or "none".
-
-    Returns
-    -------
-    Loss in nats, in the dtype of `logits`; scalar, or (...) for "none".
-
-    Raises
-    ------
-    TypeError for a wrong dtype; ValueError for wrong shapes, values out of range (on the CPU;
-    clipped elsewhere), v_min >= v_max or an unknown reduction.
-
-    Notes
-    -----
-    Source: Farebrother et al. (2024), the two-hot target.
+    K >= 2 locations v_i from v_min to v_max, both included, stand a step of Delta apart. In nats,
+    computed in float64. Values out of range are refused on the CPU and clipped elsewhere.
     """
-    check_reduction(reduction)
-    _check_pair(logits, y)
     target = two_hot_target(y, v_min=v_min, v_max=v_max, num_locations=logits.shape[-1])
-    return _soft_cross_entropy(logits, target, reduction)
+    return _soft_cross_entropy(logits, target)
 
 
+def _bell_slope(z: torch.Tensor, y: torch.Tensor, **options: Any) -> torch.Tensor:
+    return z.softmax(-1) - hl_gauss_target(y, num_bins=z.shape[-1], **options)
+
+
+def _ordinal(loss: Loss) -> None:
+    peaks, lowest = 5 * torch.eye(9, dtype=torch.float64), torch.full((9,), -9.0).double()
+    rows = loss(peaks, lowest, sigma_over_binwidth=1.5, reduction="none")
+    assert (rows.diff() > 0).all()
+
+
+def _drawn_inwards(loss: Loss) -> None:
+    y = torch.tensor([-10.0, 0.13, 10.0], dtype=torch.float64)
+    low, middle, high = decode(hl_gauss_target(y, num_bins=21).log()) - y
+    assert low > 0.2
+    assert high < -0.2
+    assert middle.abs() < 1e-3
+
+
+@declare(
+    family="regression as classification",
+    inputs=BIN_LOGITS,
+    latex=r"\ell(z, y) = -\sum_i t_i \log p_i, \qquad "
+    r"t_i = \frac{F_y(e_{i+1}) - F_y(e_i)}{F_y(e_K) - F_y(e_0)}, \quad "
+    r"F_y = \text{cdf of } N(y, \sigma^2)",
+    gradient=Gradient(r"\frac{\partial \ell}{\partial z} = p - t", _bell_slope),
+    parameters=(V_MIN, V_MAX, RELATIVE_SIGMA),
+    source=Source(
+        "imani2018improving",
+        "the histogram loss with a Gaussian target",
+        "the default of 0.75 bin widths is the one recommended for value functions; a popular "
+        "community port defaults to 2",
+    ),
+    facts=(
+        Fact(
+            "Neighbouring bins share mass, so that being off by one bin costs less than being off "
+            "by many",
+            source=FAREBROTHER,
+            holds=_ordinal,
+        ),
+        convex(why="a log-sum-exp minus a linear function"),
+        Fact(
+            "The decoded mean of the target is drawn inwards within a few sigma of the ends of the "
+            "range: leave room there",
+            holds=_drawn_inwards,
+        ),
+        Fact(
+            "sigma to 0 is the one-hot bin of the value",
+            lambda z, y: (
+                hl_gauss_target(y, num_bins=21, sigma_over_binwidth=1e-6),
+                F.one_hot(((y + 10) / (20 / 21)).floor().long(), 21).double(),
+            ),
+        ),
+        Fact(
+            "sigma to infinity is uniform",
+            lambda z, y: (
+                hl_gauss(z, y, sigma=1e7, reduction="none"),
+                -z.log_softmax(-1).mean(-1),
+            ),
+            rtol=1e-6,
+        ),
+    ),
+    stability="Differences of erfc on the side where it is small; normalised over the range. "
+    "Values beyond the range, where this would end in 0/0, are refused.",
+    notes="sigma is what to choose: 0.75 bin widths by default, 2 in a popular community port, "
+    "whose targets are therefore much wider.",
+    related=("two_hot", "cross_entropy"),
+)
 def hl_gauss(
     logits: torch.Tensor,
     y: torch.Tensor,
@@ -77,186 +171,15 @@ def hl_gauss(
     v_max: float = 10.0,
     sigma_over_binwidth: float = 0.75,
     sigma: float | None = None,
-    reduction: str = "mean",
 ) -> torch.Tensor:
-    r"""HL-Gauss loss: cross-entropy with the histogram of a normal distribution around the value.
+    """HL-Gauss loss: a number as the histogram of a bell around it, by cross-entropy.
 
-    .. math:: \ell = -\sum_i t_i \log p_i, \qquad
-              t_i = \frac{F(e_{i+1}) - F(e_i)}{F(e_K) - F(e_0)},
-
-    with K bins of equal width between the edges :math:`e_0` = v_min and :math:`e_K` = v_max and the
-    distribution function F of :math:`N(y, \sigma^2)`.
-
-    Parameters
-    ----------
-    logits : floating tensor (..., K); computed in float64.
-    y : floating tensor (...) of values in [v_min, v_max]; gets no gradient.
-    v_min, v_max : numbers, default -10 and 10, in the units of y.
-    sigma_over_binwidth : number in (0, inf), default 0.75: standard deviation in bin widths.
-    sigma : the same in the units of y; overrides `sigma_over_binwidth` when given.
-    reduction : "mean" (default), "sum" or "none".
-
-    Returns
-    -------
-    Loss in nats, in the dtype of `logits`; scalar, or (...) for "none".
-
-    Raises
-    ------
-    As `two_hot`; ValueError for sigma <= 0.
-
-    Notes
-    -----
-    Source: Imani and White (2018); Farebrother et al. (2024).
+    K bins of equal width between the edges e_0 = v_min and e_K = v_max. `sigma`, in the units of y,
+    overrides `sigma_over_binwidth` when given. In nats, computed in float64. Values out of range
+    are refused on the CPU and clipped elsewhere. Also Farebrother et al. (2024).
     """
-    check_reduction(reduction)
-    _check_pair(logits, y)
     target = hl_gauss_target(
-        y,
-        v_min=v_min,
-        v_max=v_max,
-        num_bins=logits.shape[-1],
-        sigma_over_binwidth=sigma_over_binwidth,
-        sigma=sigma,
-    )
-    return _soft_cross_entropy(logits, target, reduction)
-
-
-def _check_pair(logits: Any, y: Any) -> None:
-    check_logits(logits)
-    if not isinstance(y, torch.Tensor):
-        raise TypeError(f"y must be a torch.Tensor, got {type(y).__name__}")
-    if y.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"y must have the shape of logits without the last (bin) axis, "
-            f"{tuple(logits.shape[:-1])}, got {tuple(y.shape)} for logits of shape "
-            f"{tuple(logits.shape)}"
-        )
-    if y.device != logits.device:
-        raise ValueError(f"y is on {y.device}, logits on {logits.device}: move one")
-
-
-def _soft_cross_entropy(logits: torch.Tensor, target: torch.Tensor, reduction: str) -> torch.Tensor:
-    log_p = logits.to(row_dtype(logits)).log_softmax(-1)
-    # a bin without mass costs nothing, even one that the logits exclude
-    rows = -torch.where(target == 0, 0.0, target * log_p).sum(-1)
-    kept = torch.ones_like(rows, dtype=torch.bool)
-    return reduce_rows(rows, kept, reduction, logits.dtype)
-
-
-# --- declarations ---------------------------------------------------------------------------------
-
-FAREBROTHER = Source("farebrother2024stop", "regression as classification")
-
-
-def _example_values() -> tuple[torch.Tensor, torch.Tensor]:
-    logits, _ = example_logits(21)
-    generator = torch.Generator().manual_seed(1)
-    return logits, 18 * torch.rand(12, generator=generator, dtype=torch.float64) - 9
-
-
-def _exact_mean() -> tuple[torch.Tensor, torch.Tensor]:
-    _, y = _example_values()
-    target = two_hot_target(y, num_locations=21)
-    return target @ torch.linspace(-10, 10, 21, dtype=torch.float64), y
-
-
-def _decoded() -> tuple[torch.Tensor, torch.Tensor]:
-    _, y = _example_values()
-    target = two_hot_target(y, num_locations=21)
-    return decode(target.log(), centres=False), y
-
-
-def _narrow() -> tuple[torch.Tensor, torch.Tensor]:
-    _, y = _example_values()
-    bins = ((y + 10) / (20 / 21)).floor().long()
-    target = hl_gauss_target(y, num_bins=21, sigma_over_binwidth=1e-6)
-    return target, F.one_hot(bins, 21).double()
-
-
-def _wide() -> tuple[torch.Tensor, torch.Tensor]:
-    _, y = _example_values()
-    target = hl_gauss_target(y, num_bins=21, sigma_over_binwidth=1e6)
-    return target, torch.full((12, 21), 1 / 21, dtype=torch.float64)
-
-
-def _onto_two_hot() -> tuple[torch.Tensor, torch.Tensor]:
-    _, y = _example_values()
-    support = torch.linspace(-10, 10, 21, dtype=torch.float64)
-    uniform = torch.full((12, 21), 1 / 21, dtype=torch.float64)
-    projected = c51_target(support, uniform, reward=y, gamma=0.9, terminal=True)
-    return projected, two_hot_target(y, num_locations=21)
-
-
-TWO_HOT = Loss(
-    key="two_hot",
-    title="Two-hot loss",
-    family="regression as classification",
-    function=two_hot,
-    summary="A number as a distribution over its two nearest locations, by cross-entropy.",
-    latex=r"\ell(z, y) = -\sum_i t_i \log p_i, \qquad "
-    r"t_i = \max\Big(0, 1 - \frac{|y - v_i|}{\Delta}\Big)",
-    gradient=r"\frac{\partial \ell}{\partial z} = p - t",
-    inputs=BIN_LOGITS,
-    parameters=(V_MIN, V_MAX),
-    source=Source("farebrother2024stop", "the two-hot target"),
-    properties=(
-        Property("exact mean", r"The target's mean over the locations is $y$ itself."),
-        Property("convex in the logits", "A log-sum-exp minus a linear function."),
-        Property(
-            "lowest value",
-            "The entropy of the target, at most log 2: zero only where the value is a location.",
-        ),
-    ),
-    limits=(
-        Limit("the target's mean is the value", _exact_mean),
-        Limit("decoding the target gives the value", _decoded),
-        Limit("a terminal step of c51_target is the two-hot target", _onto_two_hot),
-    ),
-    stability="The target is a piecewise linear bump: no division by a small number.",
-    notes="The K locations include both ends of the range; the K bins of HL-Gauss lie inside it. "
-    "Decode with `lossviz.losses.bins.decode(..., centres=False)`.",
-    related=("hl_gauss", "cross_entropy"),
-)
-
-HL_GAUSS = Loss(
-    key="hl_gauss",
-    title="HL-Gauss loss",
-    family="regression as classification",
-    function=hl_gauss,
-    summary="A number as the histogram of a bell around it, by cross-entropy.",
-    latex=r"\ell(z, y) = -\sum_i t_i \log p_i, \qquad "
-    r"t_i = \frac{F_y(e_{i+1}) - F_y(e_i)}{F_y(e_K) - F_y(e_0)}, \quad "
-    r"F_y = \text{cdf of } N(y, \sigma^2)",
-    gradient=r"\frac{\partial \ell}{\partial z} = p - t",
-    inputs=BIN_LOGITS,
-    parameters=(V_MIN, V_MAX, RELATIVE_SIGMA),
-    source=Source(
-        "imani2018improving",
-        "the histogram loss with a Gaussian target",
-        "the default of 0.75 bin widths is the one recommended for value functions; a popular "
-        "community port defaults to 2",
-    ),
-    properties=(
-        Property(
-            "ordinal",
-            "Neighbouring bins share mass, so that being off by one bin costs less than being off "
-            "by many.",
-            source=FAREBROTHER,
-        ),
-        Property("convex in the logits", "A log-sum-exp minus a linear function."),
-        Property(
-            "biased near the ends",
-            r"The decoded mean of the target is drawn inwards within a few $\sigma$ of the ends of "
-            "the range: leave room there.",
-        ),
-    ),
-    limits=(
-        Limit("sigma to 0 is the one-hot bin of the value", _narrow),
-        Limit("sigma to infinity is uniform", _wide, rtol=1e-6),
-    ),
-    stability="Differences of erfc on the side where it is small; normalised over the range. "
-    "Values beyond the range, where this would end in 0/0, are refused.",
-    notes="sigma is what to choose: 0.75 bin widths by default, 2 in a popular community port, "
-    "whose targets are therefore much wider.",
-    related=("two_hot", "cross_entropy"),
-)
+        y, v_min=v_min, v_max=v_max, num_bins=logits.shape[-1],
+        sigma_over_binwidth=sigma_over_binwidth, sigma=sigma,
+    )  # fmt: skip
+    return _soft_cross_entropy(logits, target)

@@ -3,59 +3,43 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import torch
 
-from .checks import check_logits, row_dtype, seen
-from .declaration import Parameter
+from ...declaration import CLASS_LOGITS, Argument, Inputs, number, row_dtype
+from ...declaration.kinds import VALUES
+from ...declaration.numbers import seen
 
-V_MIN = Parameter(
-    name="v_min",
-    symbol=r"v_{\min}",
-    default=-10.0,
-    low=-math.inf,
-    high=math.inf,
-    slider=(-10.0, -5.0, 0.5),
-    meaning="lower end of the range of values, in their units",
-    at_low="wide bins",
-    at_high="values below it are out of range",
-)
-V_MAX = Parameter(
-    name="v_max",
-    symbol=r"v_{\max}",
-    default=10.0,
-    low=-math.inf,
-    high=math.inf,
-    slider=(5.0, 10.0, 0.5),
-    meaning="upper end of the range of values, above v_min",
-    at_low="values above it are out of range",
-    at_high="wide bins",
-)
-RELATIVE_SIGMA = Parameter(
-    name="sigma_over_binwidth",
-    symbol=r"\sigma / w",
-    default=0.75,
-    low=0.0,
-    high=math.inf,
-    low_open=True,
-    slider=(0.1, 3.0, 0.05),
-    meaning="standard deviation of the target's bell, in bin widths",
-    at_low="one-hot: the bin of the value",
-    at_high="uniform, whatever the value",
-)
-DISCOUNT = Parameter(
-    name="gamma",
-    symbol=r"\gamma",
-    default=0.99,
-    low=0.0,
-    high=1.0,
-    slider=(0.0, 1.0, 0.01),
-    meaning="discount of the next state's values",
-    at_low="the reward alone",
-    at_high="no discount",
-)
+Y = Argument("y", VALUES, "...", "In [v_min, v_max]; gets no gradient")
+BIN_LOGITS = Inputs(CLASS_LOGITS["logits"], Y)
+
+V_MIN = number(
+    "v_min", r"v_{\min}", "(-inf, inf)", (-10.0, -5.0, 0.5),
+    "lower end of the range of values, in their units",
+    "wide bins",
+    "values below it are out of range",
+)  # fmt: skip
+V_MAX = number(
+    "v_max", r"v_{\max}", "(-inf, inf)", (5.0, 10.0, 0.5),
+    "upper end of the range of values, above v_min",
+    "values above it are out of range",
+    "wide bins",
+)  # fmt: skip
+RELATIVE_SIGMA = number(
+    "sigma_over_binwidth", r"\sigma / w", "(0, inf)", (0.1, 3.0, 0.05),
+    "standard deviation of the target's bell, in bin widths",
+    "one-hot: the bin of the value",
+    "uniform, whatever the value",
+)  # fmt: skip
+SIGMA = number(
+    "sigma", r"\sigma", "(0, inf)", (0.1, 3.0, 0.05),
+    "the same in the units of the values", "one-hot", "uniform",
+)  # fmt: skip
+DISCOUNT = number(
+    "gamma", r"\gamma", "[0, 1]", (0.0, 1.0, 0.01),
+    "discount of the next state's values", "the reward alone", "no discount",
+)  # fmt: skip
 
 
 def _check_range(v_min: Any, v_max: Any) -> tuple[float, float]:
@@ -74,11 +58,8 @@ def _check_count(count: Any, name: str, least: int) -> int:
 
 
 def _check_values(y: Any, low: float, high: float) -> torch.Tensor:
-    if not isinstance(y, torch.Tensor):
-        raise TypeError(f"y must be a torch.Tensor, got {type(y).__name__}")
-    if not y.is_floating_point():
-        raise TypeError(f"y must have a floating dtype, got {y.dtype}")
-    y = y.detach().to(row_dtype(y))
+    y = VALUES.check(y, "y").detach()
+    y = y.to(row_dtype(y))
     outside = ~((y >= low) & (y <= high))
     if seen(outside):
         raise ValueError(
@@ -97,8 +78,8 @@ def two_hot_target(
     equally spaced locations include both ends. Returns (..., num_locations), float64; rows sum to
     one.
 
-    Raises TypeError for a y that is no floating tensor, ValueError for values out of range (checked
-    on the CPU; clipped elsewhere), v_min >= v_max or num_locations < 2.
+    Raises TypeError for a y that is not a floating tensor, ValueError for values out of range
+    (checked on the CPU; clipped elsewhere), v_min >= v_max or num_locations < 2.
     """
     low, high = _check_range(v_min, v_max)
     count = _check_count(num_locations, "num_locations", 2)
@@ -123,15 +104,14 @@ def hl_gauss_target(
     `sigma_over_binwidth` (0.75) bin widths. Mass beyond the ends is shared out in proportion.
     Returns (..., num_bins), float64, rows sum to 1.
 
-    Raises TypeError for a y that is no floating tensor, ValueError for values out of range (checked
-    on the CPU; clipped elsewhere), v_min >= v_max, num_bins < 1 or sigma <= 0.
+    Raises TypeError for a y that is not a floating tensor, ValueError for values out of range
+    (checked on the CPU; clipped elsewhere), v_min >= v_max, num_bins < 1 or sigma <= 0.
     """
     low, high = _check_range(v_min, v_max)
     count = _check_count(num_bins, "num_bins", 1)
-    width = (high - low) / count
-    deviation = RELATIVE_SIGMA.check(sigma_over_binwidth) * width
+    deviation = RELATIVE_SIGMA.check(sigma_over_binwidth) * (high - low) / count
     if sigma is not None:
-        deviation = _check_sigma(sigma)
+        deviation = SIGMA.check(sigma)
     y = _check_values(y, low, high)
     edges = torch.linspace(low, high, count + 1, dtype=y.dtype, device=y.device)
     x = (edges - y.unsqueeze(-1)) / (math.sqrt(2) * deviation)
@@ -141,14 +121,6 @@ def hl_gauss_target(
     left, right = torch.where(upper, -right, left), torch.where(upper, -left, right)
     masses = torch.erfc(-right) - torch.erfc(-left)
     return masses / masses.sum(-1, keepdim=True)
-
-
-def _check_sigma(sigma: Any) -> float:
-    if isinstance(sigma, bool) or not isinstance(sigma, Real):
-        raise TypeError(f"sigma must be a number, got {type(sigma).__name__}: {sigma!r}")
-    if not 0 < float(sigma) < math.inf:
-        raise ValueError(f"sigma must lie in (0, ∞), got {sigma!r}")
-    return float(sigma)
 
 
 def c51_projection(
@@ -163,7 +135,7 @@ def c51_projection(
     increasing and equally spaced, negative weights or weights that do not sum to one.
     """
     for name, value in (("supports", supports), ("target_support", target_support)):
-        check_logits(value, name)
+        _check_atoms(value, name)
     _check_distribution(weights, "weights")
     if supports.shape[-1] != weights.shape[-1]:
         raise ValueError(
@@ -190,13 +162,13 @@ def c51_target(
     state's distribution over it; reward (...) or a number; `gamma` in [0, 1], default 0.99;
     `terminal` (...) bool: no next state, all mass at the reward. Returns (..., K).
 
-    Raises as `c51_projection` does, and for a gamma that is no number in [0, 1].
+    Raises as `c51_projection` does, and for a gamma that is not a number in [0, 1].
     """
-    check_logits(support, "support")
+    _check_atoms(support, "support")
     _check_distribution(next_probs, "next_probs")
     if support.shape[0] != next_probs.shape[-1]:
         raise ValueError(
-            f"next_probs must have shape (..., {support.shape[0]}), one entry an atom of support, "
+            f"next_probs must have shape (..., {support.shape[0]}), one entry per atom of support, "
             f"got {tuple(next_probs.shape)}"
         )
     gamma = DISCOUNT.check(gamma)
@@ -207,8 +179,12 @@ def c51_target(
     return c51_projection(moved, weights, support)
 
 
+def _check_atoms(values: Any, name: str) -> None:
+    Inputs(Argument(name, VALUES, "... K")).check({name: values})
+
+
 def _check_distribution(weights: Any, name: str) -> None:
-    check_logits(weights, name)
+    _check_atoms(weights, name)
     if seen(weights < 0):
         raise ValueError(f"{name} must not be negative, got {float(weights.min())!r}")
     total = weights.to(row_dtype(weights)).sum(-1)
@@ -239,7 +215,7 @@ def decode(
     Raises TypeError or ValueError for wrong logits, v_min >= v_max or too few bins.
     """
     low, high = _check_range(v_min, v_max)
-    check_logits(logits)
+    Inputs(CLASS_LOGITS["logits"]).check({"logits": logits})
     count = _check_count(logits.shape[-1], "the number of bins", 1 if centres else 2)
     inset = (high - low) / (2 * count) if centres else 0.0
     exact = row_dtype(logits)

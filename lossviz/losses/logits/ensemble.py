@@ -7,50 +7,52 @@ that falls like 1/z beyond margin 1.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
-from .checks import check_reduction, reduce_rows, row_dtype, seen
-from .declaration import Limit, Loss, Parameter, Property, Source
+from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number, row_dtype
+from ...declaration.kinds import DRAWS, SCORES, TRUTH, VALUES
 
-BINARY_SCORES = "binary scores with random draws"
+DRAWN = Argument(
+    "z_normal",
+    DRAWS,
+    "B",
+    "Drawn here from torch's global generator if None",
+    optional=True,
+)
+BINARY_SCORES = Inputs(
+    Argument("output", SCORES, "B"),
+    Argument("target01", TRUTH, "B"),
+    DRAWN,
+    rows="B",
+    coupled=True,
+)
+MARGINS = Inputs(Argument("margins", VALUES, "B"), Argument("z_normal", DRAWS, "B"), rows="B")
 
-LAM = Parameter(
-    name="lam",
-    symbol=r"\lambda",
-    default=0.0,
-    low=-math.inf,
-    high=math.inf,
-    slider=(-1.0, 1.0, 0.1),
-    meaning="power of the inverse Box-Cox transform that turns normal draws into magnitudes",
-    at_low="heavy tails: most magnitudes are clipped to 1",
-    at_high="magnitudes near 1: close to a hinge loss without an end",
-)
-CLIP = Parameter(
-    name="clip",
-    symbol="m",
-    default=-1.0,
-    low=-math.inf,
-    high=0.0,
-    high_open=True,
-    slider=(-2.0, -0.2, 0.1),
-    meaning="the most negative derivative",
-    at_low="rare examples may get a very large step",
-    at_high="all steps are alike",
-)
-EPS = Parameter(
-    name="eps",
-    symbol=r"\epsilon",
-    default=1e-6,
-    low=0.0,
-    high=math.inf,
-    low_open=True,
-    slider=(1e-6, 1e-3, 1e-6),
-    meaning="distance by which every derivative stays below 0",
-    at_low="barely calibrated",
-    at_high="nearly the same step for every example",
+LAM = number(
+    "lam", r"\lambda", "(-inf, inf)", (-1.0, 1.0, 0.1),
+    "power of the inverse Box-Cox transform that turns normal draws into magnitudes",
+    "heavy tails: most magnitudes are clipped to 1",
+    "magnitudes near 1: close to a hinge loss without an end",
+)  # fmt: skip
+CLIP = number(
+    "clip", "m", "(-inf, 0)", (-2.0, -0.2, 0.1),
+    "the most negative derivative",
+    "rare examples may get a very large step",
+    "all steps are alike",
+)  # fmt: skip
+EPS = number(
+    "eps", r"\epsilon", "(0, inf)", (1e-6, 1e-3, 1e-6),
+    "distance by which every derivative stays below 0",
+    "barely calibrated",
+    "nearly the same step for every example",
+)  # fmt: skip
+
+DAI = Source(
+    "dai2025ensloss",
+    "the generated loss derivatives",
+    "the authors' code redraws lam only on request (never by default) and clips magnitudes at 1",
 )
 
 
@@ -72,13 +74,7 @@ def loss_derivatives(
     Raises TypeError or ValueError for parameters outside their ranges or unequal shapes.
     """
     lam, clip, eps = LAM.check(lam), CLIP.check(clip), EPS.check(eps)
-    _check_scores(margins, "margins")
-    _check_scores(z_normal, "z_normal")
-    if margins.shape != z_normal.shape:
-        raise ValueError(
-            f"z_normal must have shape {tuple(margins.shape)}, one draw a margin, "
-            f"got {tuple(z_normal.shape)}"
-        )
+    MARGINS.check({"margins": margins, "z_normal": z_normal})
     margins = margins.detach().to(row_dtype(margins))
     drawn = z_normal.detach().to(margins)
     if lam != 0:
@@ -89,162 +85,89 @@ def loss_derivatives(
     return derivatives[ranks] / margins.clamp_min(1.0) - eps
 
 
-def _check_scores(scores: Any, name: str) -> None:
-    if not isinstance(scores, torch.Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(scores).__name__}")
-    if not scores.is_floating_point():
-        raise TypeError(f"{name} must have a floating dtype, got {scores.dtype}")
-    if scores.ndim != 1:
-        raise ValueError(f"{name} must have shape (B,), got {tuple(scores.shape)}")
-
-
-def ensloss(
-    output: torch.Tensor,
-    target01: torch.Tensor,
-    z_normal: torch.Tensor | None = None,
-    *,
-    lam: float = 0.0,
-    clip: float = -1.0,
-    eps: float = 1e-6,
-    reduction: str = "mean",
-) -> torch.Tensor:
-    r"""EnsLoss step: a random derivative for each margin of a batch, times the margin.
-
-    .. math:: \frac1B \sum_i g_i\, m_i, \qquad m_i = (2 t_i - 1)\, o_i, \qquad
-              g_i \text{ drawn, held fixed} .
-
-    Parameters
-    ----------
-    output : floating tensor (B,), the scores o of a batch; computed in float64.
-    target01 : tensor (B,) of labels 0 and 1, integer, boolean or floating.
-    z_normal : floating tensor (B,) of standard normal draws, or None (default) to draw them here
-        from torch's global generator.
-    lam : number, default 0: power of the inverse Box-Cox transform, 0 for log-normal magnitudes.
-    clip : number below 0, default -1: the most negative derivative.
-    eps : number above 0, default 1e-6.
-    reduction : "mean" (default), "sum" or "none".
-
-    Returns
-    -------
-    A number whose gradient is that of a drawn loss, in the dtype of `output`; it is no loss value,
-    may be negative, and says nothing about progress: do not plot it. A batch of one is a perceptron
-    step of random size.
-
-    Raises
-    ------
-    TypeError for a wrong dtype; ValueError for unequal shapes or devices, labels other than 0 and 1
-    (checked on the CPU), a parameter outside its range or an unknown reduction.
-
-    Notes
-    -----
-    The authors' configurations never redraw lam (their default), so magnitudes are log-normal,
-    clipped at 1. Source: Dai (2025).
-    """
-    check_reduction(reduction)
-    _check_scores(output, "output")
-    if not isinstance(target01, torch.Tensor):
-        raise TypeError(f"target01 must be a torch.Tensor, got {type(target01).__name__}")
-    if target01.shape != output.shape:
-        raise ValueError(
-            f"target01 must have the shape of output, {tuple(output.shape)}, "
-            f"got {tuple(target01.shape)}"
-        )
-    if target01.device != output.device:
-        raise ValueError(f"target01 is on {target01.device}, output on {output.device}: move one")
-    wrong = (target01 != 0) & (target01 != 1)
-    if seen(wrong):
-        raise ValueError(f"target01 must hold 0 and 1, got {target01[wrong][0].item()!r}")
-    margins = torch.where(target01 == 1, output, -output).to(row_dtype(output))
-    if z_normal is None:
-        z_normal = torch.randn_like(margins)
-    rows = loss_derivatives(margins, z_normal, lam=lam, clip=clip, eps=eps) * margins
-    kept = torch.ones_like(rows, dtype=torch.bool)
-    return reduce_rows(rows, kept, reduction, output.dtype)
-
-
 def draw_lam(generator: torch.Generator | None = None) -> float:
     """A power `lam` drawn uniformly from (-1, 1), as the method redraws it every few epochs."""
     return 2 * torch.rand((), generator=generator, dtype=torch.float64).item() - 1
 
 
-# --- declarations ---------------------------------------------------------------------------------
-
-DAI = Source(
-    "dai2025ensloss",
-    "the generated loss derivatives",
-    "the authors' code redraws lam only on request (never by default) and clips magnitudes at 1",
-)
+def _slope(o: torch.Tensor, t: torch.Tensor, z: torch.Tensor, **parameters: Any) -> torch.Tensor:
+    sign = torch.where(t, 1.0, -1.0).double()
+    return sign * loss_derivatives(sign * o, z, **parameters)
 
 
-def _example() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    output, draws = 2 * torch.randn(2, 16, generator=generator, dtype=torch.float64)
-    return output, torch.arange(16) % 2, draws
-
-
-def _gradient_is_the_draw() -> tuple[torch.Tensor, torch.Tensor]:
-    output, target, draws = _example()
-    output.requires_grad_()
-    (slope,) = torch.autograd.grad(ensloss(output, target, draws, reduction="sum"), output)
-    sign = 2 * target - 1
-    return slope, sign * loss_derivatives(sign * output, draws)
-
-
-def _log_normal() -> tuple[torch.Tensor, torch.Tensor]:
-    output, target, draws = _example()
-    return ensloss(output, target, draws, lam=1e-12), ensloss(output, target, draws)
-
-
-def _batch_of_one() -> tuple[torch.Tensor, torch.Tensor]:
-    output = torch.tensor([0.4], dtype=torch.float64)
-    draw = torch.tensor([-1.5], dtype=torch.float64)
-    return loss_derivatives(output, draw, eps=1e-12), -draw.exp()
-
-
-ENSLOSS = Loss(
-    key="ensloss",
-    title="EnsLoss",
+@declare(
     family="margin",
-    function=ensloss,
-    summary="Each step descends another randomly drawn convex, calibrated margin loss.",
-    latex=r"\frac1B \sum_i g_i\, m_i, \qquad m_i = (2 t_i - 1)\, o_i, \qquad "
-    r"g_{(1)} \le g_{(2)} \le \dots \le g_{(B)} < 0 \text{ in the order of } m",
-    gradient=r"\frac{\partial}{\partial o_i} = \frac{(2 t_i - 1)\, g_i}{B}",
     inputs=BINARY_SCORES,
+    latex=r"\ell_i = g_i\, m_i, \qquad m_i = (2 t_i - 1)\, o_i, \qquad "
+    r"g_{(1)} \le g_{(2)} \le \dots \le g_{(B)} < 0 \text{ drawn, in the order of } m",
+    gradient=Gradient(r"\frac{\partial \ell_i}{\partial o_i} = (2 t_i - 1)\, g_i", _slope),
     parameters=(LAM, CLIP, EPS),
     source=DAI,
-    properties=(
-        Property(
-            "convex",
+    facts=(
+        Fact(
             "In every draw the derivatives do not decrease with the margin: they are subgradients "
-            "of one convex loss at all margins of the batch.",
+            "of one convex loss at all margins of the batch",
+            lambda o, t, z: (
+                (g := loss_derivatives(o, z, lam=0.5))[o.argsort()],
+                g.sort().values,
+            ),
             source=DAI,
         ),
-        Property(
-            "calibrated",
-            "In every draw with different margins some convex loss has these derivatives and a "
-            "single, negative derivative at 0, which is what calibration asks of a convex loss.",
+        Fact(
+            "In every draw with different margins all derivatives are at most -eps, so some convex "
+            "loss has these derivatives and a single, negative derivative at 0, which is what "
+            "calibration asks of a convex loss",
+            lambda o, t, z: (
+                (g := loss_derivatives(o, 9 * z, lam=0.5, eps=0.1)),
+                g.clamp_max(-0.1),
+            ),
             source=Source("bartlett2006convexity", "calibration of convex margin losses"),
         ),
-        Property(
-            "tail",
+        Fact(
             "Beyond margin 1 the magnitude falls like 1/z, so that very safe examples fade, though "
             "the loss drawn may be unbounded below.",
-            "quoted",
-            DAI,
+            status="quoted",
+            source=DAI,
         ),
-    ),
-    limits=(
-        Limit("the gradient is the drawn derivative", _gradient_is_the_draw),
-        Limit("lam to 0 is log-normal", _log_normal, rtol=1e-8),
-        Limit("a batch of one: the draw itself", _batch_of_one),
+        Fact(
+            "lam to 0 is log-normal",
+            lambda o, t, z: (ensloss(o, t, z, lam=1e-12), ensloss(o, t, z)),
+            rtol=1e-8,
+        ),
+        Fact(
+            "A batch of one at a margin below 1: the draw itself, exp of a normal number",
+            lambda o, t, z: (
+                ensloss(-o[:1].abs(), t[:1] | True, -z[:1].abs(), eps=1e-12),
+                o[0].abs() * (-z[0].abs()).exp(),
+            ),
+        ),
     ),
     stability="The power is taken through log1p, so that it passes smoothly through lam = 0; an "
     "infinite magnitude ends at the clip.",
-    notes="The returned number is no loss and must not be plotted as one. The published "
-    "configurations leave lam at 0 throughout, so the ensemble is one of log-normal magnitudes. "
-    "Equal margins get different derivatives: a network that starts with all scores 0 descends a "
-    "loss with a kink at 0, which is convex but not calibrated. "
-    "`lossviz.losses.ensemble.draw_lam` redraws it.",
+    notes="The returned number is no loss value and must not be plotted as one. The published "
+    "configurations leave lam at 0 throughout, so the ensemble is one of log-normal magnitudes; "
+    "`lossviz.losses.draw_lam` redraws it. Equal margins get different derivatives: a network that "
+    "starts with all scores 0 descends a loss with a kink at 0, which is convex but not "
+    "calibrated.",
     related=("logistic", "sum_exponential", "l2_svm"),
+    breaks=("shift of B",),
 )
+def ensloss(
+    output: torch.Tensor,
+    target01: torch.Tensor,
+    z_normal: torch.Tensor | None,
+    *,
+    lam: float = 0.0,
+    clip: float = -1.0,
+    eps: float = 1e-6,
+) -> torch.Tensor:
+    """EnsLoss: each step descends another randomly drawn convex, calibrated margin loss.
+
+    A random derivative for each margin of the batch, held fixed, times the margin, in float64. Only
+    the gradient is that of a drawn loss: the number may be negative and says nothing about
+    progress, so do not plot it. A batch of one is a perceptron step of random size.
+    """
+    margins = torch.where(target01, output, -output).to(row_dtype(output))
+    if z_normal is None:
+        z_normal = torch.randn_like(margins)
+    return loss_derivatives(margins, z_normal, lam=lam, clip=clip, eps=eps) * margins
