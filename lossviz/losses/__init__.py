@@ -27,13 +27,19 @@ from ..declaration import (
     number,
 )
 from ..declaration.module import class_name
+from .embeddings.angular import arcface
+from .embeddings.contrastive import nt_xent
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
 from .logits.crossentropy import cross_entropy
+from .logits.distillation import pld
 from .logits.imbalance import balanced_softmax_ce
 from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
+from .scores.multilabel import decoupled_softmax
+from .tokens.edits import eisl
+from .tokens.preference import dpo
 from .values.gaussian import gaussian_nll
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
@@ -50,6 +56,12 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             poly_1,
             balanced_softmax_ce,
             ordinal_cross_entropy,
+            pld,
+            nt_xent,
+            arcface,
+            decoupled_softmax,
+            eisl,
+            dpo,
             gaussian_nll,
             dice,
             dsc_elementwise,
@@ -115,12 +127,16 @@ __all__ = [
     "Parameter",
     "Source",
     "SymbolicForm",
+    "arcface",
     "balanced_softmax_ce",
     "comp_sum",
     "cross_entropy",
     "declare",
+    "decoupled_softmax",
     "dice",
+    "dpo",
     "dsc_elementwise",
+    "eisl",
     "focal",
     "gaussian_nll",
     "generalized_cross_entropy",
@@ -128,8 +144,10 @@ __all__ = [
     "logistic",
     "mae",
     "names",
+    "nt_xent",
     "number",
     "ordinal_cross_entropy",
+    "pld",
     "poly_1",
     "soft_cldice",
     "soft_skeleton",
