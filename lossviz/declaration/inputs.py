@@ -27,10 +27,11 @@ ANY = "*"
 NAMES = {
     "K": "classes", "C": "classes", "V": "tokens of the vocabulary", "J": "thresholds",
     "N": "examples", "B": "examples", "M": "candidates", "D": "features", "T": "places",
-    "H": "rows of pixels", "W": "columns of pixels",
+    "S": "tokens of the target", "H": "rows of pixels", "W": "columns of pixels",
 }  # fmt: skip
 EXAMPLE_SIZES: Mapping[str, int] = {
-    "K": 5, "C": 4, "V": 5, "J": 4, "N": 6, "B": 4, "M": 6, "D": 4, "T": 5, "H": 7, "W": 6, ANY: 3,
+    "K": 5, "C": 4, "V": 5, "J": 4, "N": 6, "B": 4, "M": 6, "D": 4, "T": 5, "S": 4, "H": 7, "W": 6,
+    ANY: 3,
 }  # fmt: skip
 
 
@@ -97,8 +98,9 @@ class Checked:
 class Inputs:
     """The arguments of a loss in order, and what follows from them.
 
-    `rows` is the shape of the loss without reduction: the batch ("..."), anchors ("N"), or "" for a
-    loss of the whole batch that has no rows. `coupled` says that rows see each other (contrastive
+    `rows` is the shape of the loss without reduction: the batch ("..."), anchors ("N", or "2N" for
+    those of both views of N pairs, one view after the other), or "" for a loss of the whole batch
+    that has no rows. `coupled` says that rows see each other (contrastive
     losses). `exchange` names pairs of arguments whose exchange is worth trying.
     """
 

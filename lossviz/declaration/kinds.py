@@ -7,7 +7,7 @@ sizes of the letters only where its values refer to them (labels that count the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -101,6 +101,11 @@ def _truth(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) -> 
     return _uniform(generator, shape, sizes) < 0.4
 
 
+def _relevant(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) -> torch.Tensor:
+    first = torch.arange(shape[-1]) == 0
+    return _truth(generator, shape, sizes) | first
+
+
 def _counts(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
     return torch.randint(1, 100, shape, generator=generator).double()
 
@@ -129,7 +134,7 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
 
 
 LOGITS = Kind("logits", _normal, learnt=True, shifts=True)
-TEACHER = Kind("logits", _normal, learnt=True, shifts=True)
+TEACHER = Kind("logits of the teacher", _normal, shifts=True)
 SCORES = Kind("scores", _normal, learnt=True, shifts=True)
 VALUES = Kind("values", _normal)
 PREDICTIONS = Kind("predictions", _normal, learnt=True)
@@ -180,3 +185,4 @@ MASK = Kind(
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
 )
+RELEVANCE = replace(TRUTH, noun="relevance", draw=_relevant)

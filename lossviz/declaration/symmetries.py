@@ -21,8 +21,18 @@ def _as_they_were(losses: torch.Tensor) -> torch.Tensor:
     return losses
 
 
-def _in_order(order: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+def _in_order(
+    order: torch.Tensor, letter: str, rows: tuple[str, ...]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    if f"2{letter}" in rows:
+        order = torch.cat([order, order + len(order)])
+    elif letter not in rows:
+        return _as_they_were
     return lambda losses: losses[order]
+
+
+def _halves_exchanged(losses: torch.Tensor) -> torch.Tensor:
+    return losses.roll(len(losses) // 2)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def symmetries(inputs: Inputs, tensors: Tensors) -> Iterator[Symmetry]:
             yield Symmetry(f"length of {letter}", each(_stretch(letter, generator)))
         if letter in (BATCH, "N", "B"):
             order = _permutation(sizes[letter], generator)
-            rows = _in_order(order) if letter in inputs.rows else _as_they_were
+            rows = _in_order(order, letter, inputs.rows)
             name = "rows" if letter == BATCH else letter
             yield Symmetry(f"order of {name}", each(_reorder(letter, order)), rows)
         if letter in ("H", "W") and letter not in inputs.rows:
@@ -77,7 +87,8 @@ def symmetries(inputs: Inputs, tensors: Tensors) -> Iterator[Symmetry]:
             changed[i], changed[j] = given[j], given[i]
             return tuple(changed)
 
-        yield Symmetry(f"exchange of {one} and {other}", swapped)
+        rows = _halves_exchanged if any(row[0] == "2" for row in inputs.rows) else _as_they_were
+        yield Symmetry(f"exchange of {one} and {other}", swapped, rows)
 
 
 def _sizes(inputs: Inputs, tensors: Tensors) -> dict[str, int]:

@@ -28,6 +28,8 @@ from ..declaration import (
     number,
 )
 from ..declaration.module import class_name
+from .embeddings.angular import arcface
+from .embeddings.contrastive import nt_xent
 from .logits.adaptive import RememberedTemperature, adapted_temperature, aldr_kl
 from .logits.adversarial import (
     adv_comp_sum,
@@ -40,6 +42,7 @@ from .logits.binned import hl_gauss, two_hot
 from .logits.bins import c51_projection, c51_target, decode, hl_gauss_target, two_hot_target
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
 from .logits.crossentropy import cross_entropy
+from .logits.distillation import pld
 from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.ordinal import ordinal_cross_entropy
@@ -51,6 +54,9 @@ from .logits.svm import l2_svm
 from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
+from .scores.multilabel import decoupled_softmax
+from .tokens.edits import eisl
+from .tokens.preference import dpo
 from .values.gaussian import gaussian_nll
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
@@ -84,6 +90,12 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             ensloss,
             balanced_softmax_ce,
             ordinal_cross_entropy,
+            pld,
+            nt_xent,
+            arcface,
+            decoupled_softmax,
+            eisl,
+            dpo,
             gaussian_nll,
             dice,
             dsc_elementwise,
@@ -154,6 +166,7 @@ __all__ = [
     "adv_comp_sum",
     "adv_comp_sum_at",
     "aldr_kl",
+    "arcface",
     "balanced_softmax_ce",
     "balanced_softmax_ce",
     "brier",
@@ -163,9 +176,14 @@ __all__ = [
     "cross_entropy",
     "declare",
     "decode",
+    "decoupled_softmax",
     "dice",
+    "dice",
+    "dpo",
     "draw_lam",
     "dsc_elementwise",
+    "dsc_elementwise",
+    "eisl",
     "ensloss",
     "entropy_bonus",
     "focal",
@@ -181,8 +199,10 @@ __all__ = [
     "mae",
     "names",
     "normalise_scores",
+    "nt_xent",
     "number",
     "ordinal_cross_entropy",
+    "pld",
     "poly_1",
     "renyi_2_bonus",
     "soft_cldice",

@@ -1,0 +1,1 @@
+"""Losses of sequences: of token logits, and of the log-probabilities of whole answers."""

@@ -1,0 +1,150 @@
+"""Losses of sequences that forgive edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from ...declaration import Argument, Fact, Inputs, Source, declare, number
+from ...declaration.kinds import LOGITS, TRUTH, labels
+from ...declaration.margin import log_probabilities
+
+ALIGNED_TOKENS = Inputs(
+    Argument("logits", LOGITS, "B T V", "Of T places of the output"),
+    Argument("tokens", labels("V", ignorable=True, noun="tokens"), "B S", "The target"),
+    rows="B",
+).with_optional(Argument("places", TRUTH, "B T", "Which places of the output there are"))
+
+TEMPERATURE = number(
+    "temperature", r"\tau", "(0, inf)", (0.1, 5.0, 0.1),
+    "how soft the choice is of the place where an n-gram stands in the output",
+    "the best place alone counts",
+    "all places count alike",
+)  # fmt: skip
+FLOOR = number(
+    "log_prob_floor", "f", "(-inf, 0)", (-40.0, -1.0, 1.0),
+    "least log-probability of a token; below it there is no gradient",
+    "log-probabilities as they are",
+    "only tokens that are nearly certain are told apart",
+)  # fmt: skip
+
+
+def _shares(
+    ngrams: Sequence[Any], weights: Sequence[float] | None, places: int, tokens: int
+) -> dict[int, float]:
+    """The weight of each n that fits into the output and the target."""
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) for n in ngrams):
+        raise TypeError(f"ngrams must hold integers, got {ngrams!r}")
+    shares = [1.0] * len(ngrams) if weights is None else list(weights)
+    if len(shares) != len(ngrams) or min(shares, default=0.0) <= 0:
+        raise ValueError(f"weights must hold a positive number for each n, got {weights!r}")
+    lengths = [int(n) if n > 0 else places + int(n) for n in ngrams]
+    longest = min(places, tokens)
+    fitting = {n: w for n, w in zip(lengths, shares, strict=True) if 0 < n <= longest}
+    if not fitting:
+        raise ValueError(f"ngrams must hold an n of at most {longest} tokens, got {ngrams!r}")
+    return fitting
+
+
+def _diagonal_means(scores: torch.Tensor, longest: int) -> Iterator[torch.Tensor]:
+    """For n = 1, 2, ... the means of n entries down each diagonal: (..., T - n + 1, S - n + 1)."""
+    sums = scores
+    yield sums
+    for n in range(2, longest + 1):
+        sums = sums[..., :-1, :-1] + scores[..., n - 1 :, n - 1 :]
+        yield sums / n
+
+
+def _found(
+    means: torch.Tensor, stands: torch.Tensor, counts: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cost (...) of the n-grams that count, and whether there are any, from (..., A, I)."""
+    stands = stands.unsqueeze(-1)
+    # the smallest finite number, not -inf: a softmax over no place at all is then no 0/0
+    least = torch.finfo(means.dtype).min
+    best = means.masked_fill(~stands, least).amax(-2, keepdim=True).detach()
+    choice = ((means - best) / temperature).masked_fill(~stands, least).softmax(-2)
+    counts = counts & stands.any(-2)
+    number = counts.sum(-1)
+    costs = -(choice * means).sum(-2).masked_fill(~counts, 0.0)
+    return costs.sum(-1) / number.clamp_min(1), (number > 0).to(means.dtype)
+
+
+def _inserted(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    said = torch.cat([tokens[:, :1], tokens], 1)
+    sure = 1e3 * F.one_hot(said, logits.shape[-1]).double()
+    return 1 + eisl(sure, tokens, temperature=0.01), torch.ones(()).double()
+
+
+@declare(
+    family="sequences",
+    inputs=ALIGNED_TOKENS,
+    latex=r"\ell = -\sum_n \frac{w_n}{S - n + 1} \sum_i \sum_a q^{(n)}_{ai}\, G^{(n)}_{ai}, \quad "
+    r"G^{(n)}_{ai} = \frac1n \sum_{k < n} \max\big(\log p_{a + k}(y_{i + k}), f\big), \quad "
+    r"q^{(n)}_{\cdot i} = \mathrm{softmax}_a\big(G^{(n)}_{ai} / \tau\big)",
+    parameters=(TEMPERATURE, FLOOR),
+    source=Source(
+        "liu2022eisl",
+        "eq. 1 to 8",
+        "the paper scores an n-gram by the sum of its log-probabilities, the authors' code and we "
+        "by their mean; both add Gumbel noise to the choice of the place, which is left out here",
+    ),
+    facts=(
+        Fact(
+            "The whole target as the only n-gram: cross-entropy, mean over the tokens",
+            lambda logits, tokens: (
+                eisl(logits[:, : tokens.shape[1]], tokens, ngrams=(0,), reduction="none"),
+                F.cross_entropy(logits[:, : tokens.shape[1]].mT, tokens, reduction="none").mean(1),
+            ),
+        ),
+        Fact(
+            "Single tokens (n = 1) do not see the order of the target",
+            lambda logits, tokens: (
+                eisl(logits, tokens.flip(1), ngrams=(1,)),
+                eisl(logits, tokens, ngrams=(1,)),
+            ),
+        ),
+        Fact(
+            "A token inserted into a certain output costs nothing at a low temperature (0.01; both "
+            "sides plus 1)",
+            _inserted,
+        ),
+    ),
+    notes="Nothing is shifted: logits at a place are about the token of that place. The authors' "
+    "code does not mask padding; here n-grams with an ignored token are left out, and places of "
+    "the output that `places` denies are no place to stand.",
+    related=("cross_entropy",),
+)
+def eisl(
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    places: torch.Tensor | None,
+    *,
+    temperature: float = 1.0,
+    log_prob_floor: float = -20.0,
+    ngrams: Sequence[int] = (1, 2, 3, 4),
+    weights: Sequence[float] | None = None,
+    kept: torch.Tensor,
+) -> torch.Tensor:
+    """Edit-invariant sequence loss: each n-gram of the target has to stand somewhere in the output.
+
+    `ngrams` are the n; 0 stands for T, -1 for T - 1 and so on. An n longer than the output or the
+    target is skipped, as it is for a sequence that has no such n-gram left (the loss is 0 if it has
+    none at all). `weights` (default: equal) are those of the n in their weighted mean.
+    """
+    outputs, targets = logits.shape[-2], tokens.shape[-1]
+    shares = _shares(ngrams, weights, outputs, targets)
+    index = tokens.unsqueeze(-2).expand(*tokens.shape[:-1], outputs, targets)
+    scores = log_probabilities(logits).gather(-1, index).clamp_min(log_prob_floor)
+    stands = torch.ones_like(logits[..., 0], dtype=torch.bool) if places is None else places
+    total = weight = torch.zeros_like(scores[..., 0, 0])
+    for n, means in enumerate(_diagonal_means(scores, max(shares)), 1):
+        if n in shares:
+            standing, counting = (mask.unfold(-1, n, 1).all(-1) for mask in (stands, kept))
+            cost, there = _found(means, standing, counting, temperature)
+            total, weight = total + shares[n] * there * cost, weight + shares[n] * there
+    return total / weight.masked_fill(weight == 0, 1.0)
