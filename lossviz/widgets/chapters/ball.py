@@ -15,17 +15,36 @@ import torch
 
 from ..live import Choice, LiveFigure, Slider
 from ..loss.subject import Subject
-from ..vega.contours import LEFT, TOP, colour_key, contour_data
-from ..vega.dragging import HANDLE, contour_spec, drag_signals
+from ..vega.contours import HANDLE, LEFT, TOP, colour_key, contour_data, level_scale, pointer
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal
-from .ball_picture import EXTENT, GRID, NORMS, bars, layout_signals, plane, plane_x, plane_y
+from ..vega.frame import figure, formula, signal, table
+from .ball_picture import (
+    EXTENT,
+    GRID,
+    HEIGHT,
+    NORMS,
+    bars,
+    layout_signals,
+    plane,
+    plane_x,
+    plane_y,
+)
 
 REACH = 1  # largest radius; the point keeps so far from the edge that the ball stays in sight
 NET = 41
 DIGITS = 3
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
+STATE = (
+    "lead <= 0 ? 'The point itself is misclassified'"
+    " : least <= 0 ? 'The ball contains a misclassified point'"
+    " : 'No point of the ball is misclassified'"
+)
+READOUT = (
+    f"({STATE}) + '. Loss at the point ' + format(clean, '.2f') + ', worst in the ball '"
+    " + format(worst, '.2f') + '; the smooth adversarial loss, ' + format(smooth, '.2f')"
+    " + (smooth < worst ? ', is below the worst.' : ', is at least the worst.')"
+)
 _P = sp.Symbol("p", positive=True)
 
 Model = Callable[[torch.Tensor], torch.Tensor]
@@ -88,9 +107,29 @@ def ball(
         Slider("y", "point, up", *span, point[1], "down", "up"),
         *subject.sliders,
     )
-    return LiveFigure(
-        _spec(subject, leads, features, labels, target, controls),
+    others = len(leads[0])
+    # circles are for the target, whatever its number
+    classes = [target, *(k for k in range(others + 1) if k != target)]
+    shapes = {"name": "shape", "type": "ordinal", "domain": classes, "range": SHAPES}
+    return figure(
         controls,
+        moves=_moves(),
+        layout=[*layout_signals(), pointer("drag", "plane")],
+        height=HEIGHT,
+        signals=[
+            {"name": "networks", "value": leads},
+            signal("leads", f"networks[indexof({list(models)!r}, network)]"),
+            {"name": "levels", "value": LEVELS},
+            *_reading_signals(),
+        ],
+        readout=READOUT,
+        data=[
+            *_contours(subject, others),
+            {"name": "dots", "values": _dots(features, labels)},
+            *_ball_data(subject, others),
+        ],
+        scales=[level_scale((LEVELS[0], LEVELS[-1]), type="log"), shapes],
+        marks=[plane(target), *bars(), colour_key(LEVELS, "loss of the point, were it there")],
         alt=(
             f"Loss of a point of class {target + 1} as contours over two features, network "
             f"{next(iter(models))}, with a ball of radius {radius:g} around x = {point[0]:g}, "
@@ -141,75 +180,36 @@ def _leads(name: str, model: Model, target: int) -> list[list[float]]:
     return [[round(value, DIGITS) for value in lead[:, k].tolist()] for k in others]
 
 
-def _spec(
-    subject: Subject,
-    leads: list[list[list[float]]],
-    features: torch.Tensor,
-    labels: torch.Tensor,
-    target: int,
-    controls: tuple[Slider | Choice, ...],
-) -> dict[str, Any]:
-    others = len(leads[0])
-    dots = [
+def _contours(subject: Subject, others: int) -> list[dict[str, Any]]:
+    """The loss over the plane, and where the network changes its mind about the target."""
+    leads = [f"leads[{k}][datum.index]" for k in range(others)]
+    least = [formula("value", _least(leads))]
+    return [
+        *contour_data("plane", (GRID, GRID), "side", _value(subject, leads)),
+        *contour_data("wrong", (GRID, GRID), "side", least, thresholds="[0]"),
+    ]
+
+
+def _dots(features: torch.Tensor, labels: torch.Tensor) -> list[dict[str, float]]:
+    return [
         {"x": round(x, 3), "y": round(y, 3), "class": label}
         for (x, y), label in zip(features.tolist(), labels.tolist(), strict=True)
     ]
-    # circles are for the target, whatever its number
-    classes = [target, *(k for k in range(others + 1) if k != target)]
-    return contour_spec(
-        signals=[
-            *layout_signals(),
-            *drag_signals("plane", controls, _moves()),
-            {"name": "networks", "value": leads},
-            signal("leads", f"networks[indexof({list(_options(controls))!r}, network)]"),
-            {"name": "levels", "value": LEVELS},
-            *_reading_signals(),
-        ],
-        data=[
-            *contour_data(
-                "plane",
-                (GRID, GRID),
-                "side",
-                _value(subject, [f"leads[{k}][datum.index]" for k in range(others)]),
-            ),
-            *contour_data(
-                "wrong",
-                (GRID, GRID),
-                "side",
-                [formula("value", _least([f"leads[{k}][datum.index]" for k in range(others)]))],
-                thresholds="[0]",
-            ),
-            {"name": "dots", "values": dots},
-            *_ball_data(subject, others),
-        ],
-        level={"type": "log", "domain": [LEVELS[0], LEVELS[-1]]},
-        scales=[{"name": "shape", "type": "ordinal", "domain": classes, "range": list(SHAPES)}],
-        marks=[plane(target), *bars(), colour_key(LEVELS, "loss of the point, were it there")],
-    )
 
 
-def _options(controls: tuple[Slider | Choice, ...]) -> tuple[str, ...]:
-    (options,) = [c.options for c in controls if isinstance(c, Choice) and c.signal == "network"]
-    return options
-
-
-def _moves() -> dict[str, str]:
+def _moves() -> dict[str, dict[str, str]]:
     """How dragging sets the coordinates of the point."""
     share = {"x": f"(drag[0] - {LEFT}) / side - 0.5", "y": f"0.5 - (drag[1] - {TOP}) / side"}
     free = EXTENT - REACH
     return {
-        name: f"clamp({2 * EXTENT} * ({place}), {-free}, {free})" for name, place in share.items()
+        name: {"drag": f"clamp({2 * EXTENT} * ({place}), {-free}, {free})"}
+        for name, place in share.items()
     }
 
 
 def _reading_signals() -> list[dict[str, Any]]:
-    """What the ball holds, and the sentence below the figure."""
+    """What the ball holds."""
     found = "length(data('found')) ? data('found')[0]"
-    state = (
-        "lead <= 0 ? 'The point itself is misclassified'"
-        " : least <= 0 ? 'The ball contains a misclassified point'"
-        " : 'No point of the ball is misclassified'"
-    )
     return [
         signal("at", f"[{LEFT} + {plane_x('x')}, {TOP} + {plane_y('y')}]"),
         signal("clean", f"{found}.centre.value : 0"),
@@ -219,12 +219,6 @@ def _reading_signals() -> list[dict[str, Any]]:
         signal("least", f"{found}.least : 0"),
         signal("shift", f"{found}.shift : 0"),
         signal("smooth", "clean + nu * shift"),
-        signal(
-            "readout",
-            f"({state}) + '. Loss at the point ' + format(clean, '.2f') + ', worst in the ball '"
-            " + format(worst, '.2f') + '; the smooth adversarial loss, ' + format(smooth, '.2f')"
-            " + (smooth < worst ? ', is below the worst.' : ', is at least the worst.')",
-        ),
     ]
 
 
@@ -261,8 +255,7 @@ def _ball_data(subject: Subject, others: int) -> list[dict[str, Any]]:
 
     leads = [f"datum.lead{k}" for k in range(others)]
     moved = " + ".join(f"pow({lead} - datum.centre.lead{k}, 2)" for k, lead in enumerate(leads))
-    places = [
-        {"type": "sequence", "start": 0, "stop": NET * NET, "as": "index"},
+    places: list[dict[str, Any]] = [
         formula("a", f"2 * ({across}) / {NET - 1} - 1"),
         formula("b", f"2 * {up} / {NET - 1} - 1"),
         formula("scale", f"radius * ({square} ? 1 : {press})"),
@@ -289,6 +282,6 @@ def _ball_data(subject: Subject, others: int) -> list[dict[str, Any]]:
         "as": ["centre", "worst", "least", "shift"],
     }
     return [
-        {"name": "ball", "transform": places},
+        table("ball", NET * NET, *places),
         {"name": "found", "source": "ball", "transform": [summary]},
     ]

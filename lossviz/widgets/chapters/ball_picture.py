@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..vega import palette
-from ..vega.contours import FOOT, LEFT, TOP, contour_mark, square
-from ..vega.frame import signal
+from ..vega.contours import FOOT, LEFT, TOP, areas, contour_mark, square
+from ..vega.frame import mark, signal
+from ..vega.plot import axis
 
 EXTENT = 3  # the picture shows both features from -EXTENT to EXTENT
 GRID = 49
 BARS = 150
+HEIGHT = f"{TOP + FOOT} + side + (wide ? 0 : {BARS + 20})"
 NORMS = {"linf": "l∞: a square", "l2": "l2: a disc"}
 
 
 def layout_signals() -> list[dict[str, Any]]:
     """Bars beside the picture where there is room, else below it."""
     return [
-        signal("wide", "container >= 560"),
         signal("side", f"wide ? container * 0.53 : min(container - {LEFT + 10}, 420)"),
         signal("bars_x", f"{LEFT} + (wide ? side + 36 : 0)"),
         signal("bars_y", f"{TOP} + (wide ? (side - {BARS}) / 2 : side + 52)"),
         signal("bars_width", "wide ? container - bars_x - 12 : side"),
-        signal("width", "container"),
-        signal("height", f"{TOP + FOOT} + side + (wide ? 0 : {BARS + 20})"),
     ]
 
 
@@ -39,94 +37,53 @@ def plane_y(y: str) -> str:
 
 
 def plane(target: int) -> dict[str, Any]:
-    domain = [-EXTENT, EXTENT]
-    axes = (
-        {"title": "first feature", "domain": domain},
-        {"title": "second feature", "domain": domain},
+    across, up = (
+        axis(title, f"[{-EXTENT}, {EXTENT}]", look={"tickCount": 7})
+        for title in ("first feature", "second feature")
     )
     cell = f"side / {GRID - 1}"
-    marks = [
-        contour_mark("plane", cell, "datum.contour.value"),
-        _boundary(cell),
-        _dots(target),
-        _outline(),
-        _cross(),
-    ]
-    return square("plane", axes, marks, (plane_x("x"), plane_y("y")))
-
-
-def _boundary(cell: str) -> dict[str, Any]:
-    """Where the network changes its mind about the target."""
-    return {
-        "type": "shape",
-        "from": {"data": "wrong_contours"},
-        "encode": {
-            "update": {
-                **{axis: {"signal": f"-{cell} / 2"} for axis in "xy"},
-                "stroke": palette.colour("ink"),
-                "strokeWidth": {"value": 1.5},
-                "strokeDash": {"value": [4, 4]},
-            }
-        },
-        "transform": [{"type": "geoshape", "field": "datum.contour"}],
-    }
+    # where the network changes its mind about the target
+    boundary = contour_mark("wrong", cell, stroke="ink", strokeWidth=1.5, strokeDash=[4, 4])
+    contours = areas("plane", cell, "datum.contour.value")
+    marks = [contours, boundary, _dots(target), _outline(), _cross()]
+    return square("plane", across, up, marks, (plane_x("x"), plane_y("y")))
 
 
 def _dots(target: int) -> dict[str, Any]:
-    return {
-        "type": "symbol",
-        "from": {"data": "dots"},
-        "encode": {
-            "update": {
-                "x": {"signal": plane_x("datum.x")},
-                "y": {"signal": plane_y("datum.y")},
-                "shape": {"scale": "shape", "field": "class"},
-                "size": {"value": 28},
-                "fill": {"signal": f"datum['class'] === {target} ? ink : surface"},
-                "stroke": {"signal": f"datum['class'] === {target} ? surface : ink"},
-                "strokeWidth": {"value": 0.8},
-            }
-        },
-    }
+    return mark(
+        "symbol",
+        "dots",
+        x=plane_x("datum.x"),
+        y=plane_y("datum.y"),
+        shape={"scale": "shape", "field": "class"},
+        size=28,
+        fill=f"datum['class'] === {target} ? ink : surface",
+        stroke=f"datum['class'] === {target} ? surface : ink",
+        strokeWidth=0.8,
+    )
 
 
 def _outline() -> dict[str, Any]:
     """The rim of the ball: a rectangle whose corners are round as far as the norm says."""
     pixels = f"side * radius / {2 * EXTENT}"
-    return {
-        "type": "rect",
-        "encode": {
-            "update": {
-                "x": {"signal": f"{plane_x('x')} - {pixels}"},
-                "y": {"signal": f"{plane_y('y')} - {pixels}"},
-                "width": {"signal": f"2 * {pixels}"},
-                "height": {"signal": f"2 * {pixels}"},
-                "cornerRadius": {"signal": f"norm === '{NORMS['l2']}' ? {pixels} : 0"},
-                "stroke": palette.colour("path"),
-                "strokeWidth": {"value": 2.5},
-                "fill": palette.colour("path"),
-                "fillOpacity": {"value": 0.12},
-            }
-        },
-    }
+    return mark(
+        "rect",
+        x=f"{plane_x('x')} - {pixels}",
+        y=f"{plane_y('y')} - {pixels}",
+        width=f"2 * {pixels}",
+        height=f"2 * {pixels}",
+        cornerRadius=f"norm === '{NORMS['l2']}' ? {pixels} : 0",
+        stroke="path",
+        strokeWidth=2.5,
+        fill="path",
+        fillOpacity=0.12,
+    )
 
 
 def _cross() -> dict[str, Any]:
-    return {
-        "type": "symbol",
-        "encode": {
-            "update": {
-                "x": {"signal": plane_x("worst_at.x")},
-                "y": {"signal": plane_y("worst_at.y")},
-                "shape": {"value": "cross"},
-                "angle": {"value": 45},
-                "size": {"value": 190},
-                "fill": palette.colour("path"),
-                "stroke": palette.colour("surface"),
-                "strokeWidth": {"value": 1.5},
-            }
-        },
-    }
+    place = {"x": plane_x("worst_at.x"), "y": plane_y("worst_at.y")}
+    look = {"size": 190, "fill": "path", "stroke": "surface", "strokeWidth": 1.5}
+    return mark("symbol", **place, shape="'cross'", angle=45, **look)
 
 
 def bars() -> list[dict[str, Any]]:
@@ -145,23 +102,17 @@ def bars() -> list[dict[str, Any]]:
     marks = []
     for k, (text, value, parts) in enumerate(rows):
         top = k * BARS / 3
-        place = {"x": {"signal": "bars_x"}, "y": {"signal": f"bars_y + {top + 12}"}}
         words = f"'{text}: ' + format({value}, '.2f')"
-        look = {"text": {"signal": words}, "fill": palette.colour("ink")}
-        marks.append({"type": "text", "encode": {"update": place | look}})
+        marks.append(mark("text", x="bars_x", y=f"bars_y + {top + 12}", text=words, fill="ink"))
         marks += [
-            {
-                "type": "rect",
-                "encode": {
-                    "update": {
-                        "x": {"signal": f"bars_x + bars_width * {low} / {room}"},
-                        "x2": {"signal": f"bars_x + bars_width * {high} / {room}"},
-                        "y": {"signal": f"bars_y + {top + 19}"},
-                        "height": {"value": 14},
-                        "fill": palette.colour(colour),
-                    }
-                },
-            }
+            mark(
+                "rect",
+                x=f"bars_x + bars_width * {low} / {room}",
+                x2=f"bars_x + bars_width * {high} / {room}",
+                y=f"bars_y + {top + 19}",
+                height=14,
+                fill=colour,
+            )
             for low, high, colour in parts
         ]
     return marks

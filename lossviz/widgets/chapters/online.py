@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from ..live import LiveFigure, Slider
-from ..vega import palette
 from ..vega.frame import formula, signal
-from ..vega.panels import axis, dot, layout_signals, line, panels, rule
+from ..vega.panels import Plot, two_plots
+from ..vega.plot import axis, dot, line, rule, symbols
+
+LEGEND = (
+    ("'largest logit of a tile (open square: all below ε)'", "subject"),
+    ("'running maximum m, and running log-sum-exp m + log s'", "path"),
+)
 
 
 def online(
@@ -55,9 +59,37 @@ def online(
         )
     ]
     controls = (Slider("seen", "tiles walked", 1, tiles, 1, seen, "the first", "all"),)
-    return LiveFigure(
-        _spec(rows, controls),
+    return two_plots(
         controls,
+        LEGEND,
+        _plots(tiles),
+        signals=[
+            signal("now", "data('tiles')[seen - 1]"),
+            signal("before", "data('tiles')[max(seen - 2, 0)]"),
+            signal("lse", f"data('tiles')[{tiles - 1}].lse"),
+            signal("shrunk", "exp(before.top - now.top)"),
+        ],
+        readout=(
+            f"'After tile ' + seen + ' of {tiles}: m = ' + format(now.top, '.2f')"
+            " + ', s = ' + format(now.sum, '.2f') + ', log-sum-exp so far '"
+            " + format(now.lse, '.3f') + ' of ' + format(lse, '.3f') + '; '"
+            " + (seen === 1 ? 'nothing came before it' : shrunk < 1 ? 'a new maximum shrank"
+            " the old sum to ' + format(shrunk, '.2~p') + ' of itself'"
+            " : 'the maximum stayed') + (now.skipped ? ', and backward may leave this tile"
+            " out, for this row.' : '.')"
+        ),
+        data=[
+            {
+                "name": "tiles",
+                "values": rows,
+                "transform": [formula("lse", "datum.top + log(datum.sum)")],
+            },
+            {
+                "name": "walked",
+                "source": "tiles",
+                "transform": [{"type": "filter", "expr": "datum.tile <= seen"}],
+            },
+        ],
         alt=(
             f"Two plots over {tiles} tiles of one row of logits. Left, the largest logit of each "
             "tile as dots and the running maximum as steps; tiles that a gradient filter may "
@@ -71,90 +103,28 @@ def online(
     )
 
 
-def _spec(rows: list[dict[str, Any]], controls: tuple[Slider, ...]) -> dict[str, Any]:
-    legend = [
-        ("'largest logit of a tile (open square: all below ε)'", "subject"),
-        ("'running maximum m, and running log-sum-exp m + log s'", "path"),
-    ]
-    tile = axis("tile of the vocabulary", f"[0.5, {len(rows) + 0.5}]", zero=False)
+def _plots(tiles: int) -> tuple[Plot, Plot]:
+    tile = axis("tile of the vocabulary", f"[0.5, {tiles + 0.5}]", zero=False)
     height = "[extent(pluck(data('tiles'), 'own'))[0] - 0.5, lse + 0.5]"
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            *layout_signals(len(legend)),
-            *({"name": control.signal, "value": control.value} for control in controls),
-            signal("now", "data('tiles')[seen - 1]"),
-            signal("before", "data('tiles')[max(seen - 2, 0)]"),
-            signal("lse", f"data('tiles')[{len(rows) - 1}].lse"),
-            signal("shrunk", "exp(before.top - now.top)"),
-            signal(
-                "readout",
-                f"'After tile ' + seen + ' of {len(rows)}: m = ' + format(now.top, '.2f')"
-                " + ', s = ' + format(now.sum, '.2f') + ', log-sum-exp so far '"
-                " + format(now.lse, '.3f') + ' of ' + format(lse, '.3f') + '; '"
-                " + (seen === 1 ? 'nothing came before it' : shrunk < 1 ? 'a new maximum shrank"
-                " the old sum to ' + format(shrunk, '.2~p') + ' of itself'"
-                " : 'the maximum stayed') + (now.skipped ? ', and backward may leave this tile"
-                " out, for this row.' : '.')",
-            ),
-        ],
-        "data": [
-            {
-                "name": "tiles",
-                "values": rows,
-                "transform": [formula("lse", "datum.top + log(datum.sum)")],
-            },
-            {
-                "name": "walked",
-                "source": "tiles",
-                "transform": [{"type": "filter", "expr": "datum.tile <= seen"}],
-            },
-        ],
-        "marks": panels(
-            legend,
-            [
-                (
-                    tile,
-                    axis("logit", height, zero=False),
-                    [_steps("datum.top"), _tops()],
-                ),
-                (
-                    tile,
-                    axis("log-sum-exp so far", height, zero=False),
-                    [
-                        rule(("0", str(len(rows) + 1)), ("lse", "lse"), "muted", 1),
-                        line("walked", "datum.tile", "datum.top", "reference", 1.5),
-                        line("walked", "datum.tile", "datum.lse", "path"),
-                        dot("seen", "now.lse", "path"),
-                    ],
-                ),
-            ],
-        ),
-        "config": palette.vega_config(),
-    }
-
-
-def _steps(y: str) -> dict[str, Any]:
-    mark = line("walked", "datum.tile", y, "path")
-    mark["encode"]["update"]["interpolate"] = {"value": "step"}
-    return mark
-
-
-def _tops() -> dict[str, Any]:
-    return {
-        "type": "symbol",
-        "from": {"data": "tiles"},
-        "encode": {
-            "update": {
-                "x": {"scale": "across", "field": "tile"},
-                "y": {"scale": "up", "field": "own"},
-                "shape": {"signal": "datum.skipped ? 'square' : 'circle'"},
-                "size": {"value": 60},
-                "fill": {"signal": "datum.skipped ? surface : subject"},
-                "stroke": {"signal": "subject"},
-                "strokeWidth": {"value": 1.5},
-                "opacity": {"signal": "datum.tile <= seen ? 1 : 0.3"},
-            }
-        },
-    }
+    largest = symbols(
+        "tiles",
+        "datum.tile",
+        "datum.own",
+        shape="datum.skipped ? 'square' : 'circle'",
+        size=60,
+        fill="datum.skipped ? surface : subject",
+        stroke="subject",
+        strokeWidth=1.5,
+        opacity="datum.tile <= seen ? 1 : 0.3",
+    )
+    maximum = line("walked", "datum.tile", "datum.top", "path", interpolate="'step'")
+    sums = [
+        rule(("0", f"{tiles + 1}"), ("lse", "lse"), "muted", 1),
+        line("walked", "datum.tile", "datum.top", "reference", 1.5),
+        line("walked", "datum.tile", "datum.lse", "path"),
+        dot("seen", "now.lse", "path"),
+    ]
+    return (
+        (tile, axis("logit", height, zero=False), [maximum, largest]),
+        (tile, axis("log-sum-exp so far", height, zero=False), sums),
+    )

@@ -17,10 +17,10 @@ from lossviz.kernels.planning import PARTS, THIN_ON_GPU, WORKSPACE
 from lossviz.kernels.tiles import UNIT
 
 from ..live import Choice, LiveFigure, Slider
-from ..vega import palette
 from ..vega.expression import vega_expression
 from ..vega.frame import formula, signal
-from ..vega.panels import axis, dot, layout_signals, line, panels, rule
+from ..vega.panels import Plot, two_plots
+from ..vega.plot import axis, dot, line, rule
 
 N, V, D = sp.symbols("N V D", positive=True)  # rows, classes, features
 B = sp.Symbol("b", positive=True)  # bytes of an element: 2 or 4
@@ -132,6 +132,15 @@ METHODS = {
 
 FLOOR = 6 * N * V * D / PEAK
 RANGE, STEP = (6, 20), 0.25  # of the batch, as a power of two
+READOUT = (
+    "'At N = ' + format(tokens, ',') + ', V = ' + format(classes, ',') + ', D = '"
+    " + format(features, ',') + ' in ' + dtype + ' eager holds '"
+    " + format(eager_memory, '.3~s') + 'B beside inputs and gradients, chunked '"
+    " + format(chunked_memory, '.3~s') + 'B; three products at peak take '"
+    " + format(1000 * floor, '.3~r') + ' ms, eager at least '"
+    " + format(eager_time / floor, '.2~f') + ' and chunked '"
+    " + format(chunked_time / floor, '.2~f') + ' times as long.'"
+)
 
 
 def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFigure:
@@ -155,9 +164,22 @@ def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFig
         Slider("d", f"D: features, {power}", 5, 14, STEP, sizes[2], "32", "16,384"),
         Choice("machine", "machine", tuple(MACHINES), "H200"),
     )
-    return LiveFigure(
-        _spec(controls),
+    return two_plots(
         controls,
+        _legend(),
+        _plots(),
+        moves=_moves(),
+        signals=[
+            *_machine_signals(),
+            *(
+                signal(f"{key}_{name}", _expression(getattr(method, name)))
+                for key, method in METHODS.items()
+                for name in ("memory", "time")
+            ),
+            signal("floor", _expression(FLOOR)),
+        ],
+        readout=READOUT,
+        data=[_batches()],
         alt=(
             f"Two plots over the number of tokens in a step, for the sizes of {shape} in {dtype}. "
             "Left, memory: eager and torch.compile grow in proportion from the start, chunked and "
@@ -178,8 +200,8 @@ def _expression(form: sp.Expr, rows: str = "tokens") -> str:
     return vega_expression(form, names)
 
 
-def _spec(controls: tuple[Slider | Choice, ...]) -> dict[str, Any]:
-    legend = [
+def _legend() -> list[tuple[str, str]]:
+    return [
         (
             f"'{method.title}: ' + format({key}_memory, '.3~s') + 'B, at least '"
             f" + format(1000 * {key}_time, '.3~r') + ' ms'",
@@ -187,74 +209,43 @@ def _spec(controls: tuple[Slider | Choice, ...]) -> dict[str, Any]:
         )
         for key, method in METHODS.items()
     ]
+
+
+def _batches() -> dict[str, Any]:
     low, high = RANGE
-    batch = axis("N: tokens in a step, as a power of two", f"[{low}, {high}]", zero=False)
-    here = [rule(("n", "n"), ("1e-4", "1e5"), "muted", 1)]
-    memory_dots = [dot("n", f"{key}_memory / 1e9", m.colour) for key, m in METHODS.items()]
-    time_dots = [dot("n", f"{key}_time / floor", m.colour) for key, m in METHODS.items()]
-    room = rule((str(low), str(high)), ("room", "room"), "muted", 1.5)
+    steps = {"type": "sequence", "start": low, "stop": high + STEP, "step": STEP, "as": "n"}
     return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            *layout_signals(len(legend)),
-            *(_control_signal(control) for control in controls),
-            *_machine_signals(),
+        "name": "batches",
+        "transform": [
+            steps,
+            formula("tokens", "round(pow(2, datum.n))"),
+            formula("floor", _expression(FLOOR, "datum.tokens")),
             *(
-                signal(f"{key}_{name}", _expression(getattr(method, name)))
+                formula(f"{key}_{name}", _expression(getattr(method, name), "datum.tokens"))
                 for key, method in METHODS.items()
                 for name in ("memory", "time")
             ),
-            signal("floor", _expression(FLOOR)),
-            signal(
-                "readout",
-                "'At N = ' + format(tokens, ',') + ', V = ' + format(classes, ',') + ', D = '"
-                " + format(features, ',') + ' in ' + dtype + ' eager holds '"
-                " + format(eager_memory, '.3~s') + 'B beside inputs and gradients, chunked '"
-                " + format(chunked_memory, '.3~s') + 'B; three products at peak take '"
-                " + format(1000 * floor, '.3~r') + ' ms, eager at least '"
-                " + format(eager_time / floor, '.2~f') + ' and chunked '"
-                " + format(chunked_time / floor, '.2~f') + ' times as long.'",
-            ),
         ],
-        "data": [
-            {
-                "name": "batches",
-                "transform": [
-                    {
-                        "type": "sequence",
-                        "start": low,
-                        "stop": high + STEP,
-                        "step": STEP,
-                        "as": "n",
-                    },
-                    formula("tokens", "round(pow(2, datum.n))"),
-                    formula("floor", _expression(FLOOR, "datum.tokens")),
-                    *(
-                        formula(f"{key}_{name}", _expression(form, "datum.tokens"))
-                        for key, method in METHODS.items()
-                        for name, form in (("memory", method.memory), ("time", method.time))
-                    ),
-                ],
-            }
-        ],
-        "marks": panels(
-            legend,
-            [
-                (
-                    batch,
-                    axis("memory (GB)", "[1e-2, 900]", type="log"),
-                    [room, *here, *_lines("memory", "1e9"), *memory_dots],
-                ),
-                (
-                    batch,
-                    axis("least time / three products at peak", "[0.9, 20]", type="log"),
-                    [*here, *_lines("time", "datum.floor"), *time_dots],
-                ),
-            ],
-        ),
-        "config": palette.vega_config(),
     }
+
+
+def _plots() -> tuple[Plot, Plot]:
+    low, high = RANGE
+    batch = axis("N: tokens in a step, as a power of two", f"[{low}, {high}]", zero=False)
+    here = rule(("n", "n"), ("1e-4", "1e5"), "muted", 1)
+    room = rule((str(low), str(high)), ("room", "room"), "muted", 1.5)
+    return (
+        (
+            batch,
+            axis("memory (GB)", "[1e-2, 900]", type="log"),
+            [room, here, *_lines("memory", "1e9"), *_dots("memory", "1e9")],
+        ),
+        (
+            batch,
+            axis("least time / three products at peak", "[0.9, 20]", type="log"),
+            [here, *_lines("time", "datum.floor"), *_dots("time", "floor")],
+        ),
+    )
 
 
 def _lines(name: str, unit: str) -> list[dict[str, Any]]:
@@ -264,14 +255,17 @@ def _lines(name: str, unit: str) -> list[dict[str, Any]]:
     ]
 
 
-def _control_signal(control: Slider | Choice) -> dict[str, Any]:
-    """The signal of a control; those of the sizes also follow the choice of a model."""
-    made: dict[str, Any] = {"name": control.signal, "value": control.value}
-    if control.signal in ("n", "v", "d"):
-        place = ("n", "v", "d").index(control.signal)
-        known = {name: math.log2(sizes[place]) for name, sizes in SHAPES.items()}
-        made["on"] = [{"events": {"signal": "like"}, "update": f"({known!r})[like]"}]
-    return made
+def _dots(name: str, unit: str) -> list[dict[str, Any]]:
+    return [dot("n", f"{key}_{name} / {unit}", method.colour) for key, method in METHODS.items()]
+
+
+def _moves() -> dict[str, dict[str, str]]:
+    """The sizes also follow the choice of a model."""
+    known = {
+        size: {name: math.log2(sizes[place]) for name, sizes in SHAPES.items()}
+        for place, size in enumerate("nvd")
+    }
+    return {size: {"like": f"({powers!r})[like]"} for size, powers in known.items()}
 
 
 def _machine_signals() -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ import torch
 
 from ...experiments.perceptron import batch_perceptron, first_separation
 from ..live import Choice, LiveFigure, Slider
-from ..vega import palette
-from ..vega.frame import formula, signal
-from ..vega.panels import axis, layout_signals, line, panels, rule
+from ..vega.frame import formula, signal, table
+from ..vega.panels import Plot, two_plots
+from ..vega.plot import axis, line, rule, symbols
 
 STEPS = 24
 PLAIN, NORMALISED = "plain", "normalised"
@@ -36,6 +36,10 @@ SIGNED = (
 )
 REACH = 1.5
 LOWEST, HIGHEST = 0.01, 100  # of the losses drawn
+LEGEND = (
+    ("'logistic regression; open dots: no mistake'", "path"),
+    ("'perceptron'", "muted"),
+)
 
 
 def points() -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,9 +78,18 @@ def large_steps(*, step_size: float = 100.0, step: int = 4, descent: str = PLAIN
         Slider("now", "step", 0, STEPS, 1, step, "0: all weights zero", f"{STEPS}"),
         Choice("descent", "gradient descent", (PLAIN, NORMALISED), descent),
     )
-    return LiveFigure(
-        _spec(controls),
+    return two_plots(
         controls,
+        LEGEND,
+        (_boundaries(), _losses()),
+        signals=[
+            signal("gamma", "pow(10, power)"),
+            signal("whole", f"descent === '{PLAIN}'"),
+            *_path_signals(),
+            *_reading_signals(),
+        ],
+        readout=_readout(),
+        data=_data(),
         alt=(
             f"Left, eleven points of two classes, the boundary after {step} steps of {descent} "
             f"gradient descent with step size {step_size:g}, and that of the perceptron. Right, "
@@ -88,28 +101,6 @@ def large_steps(*, step_size: float = 100.0, step: int = 4, descent: str = PLAIN
             f"logistic loss, drawn between {LOWEST:g} and {HIGHEST:g}."
         ),
     )
-
-
-def _spec(controls: tuple[Slider | Choice, ...]) -> dict[str, Any]:
-    legend = [
-        ("'logistic regression; open dots: no mistake'", "path"),
-        ("'perceptron'", "muted"),
-    ]
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            *layout_signals(len(legend)),
-            *({"name": control.signal, "value": control.value} for control in controls),
-            signal("gamma", "pow(10, power)"),
-            signal("whole", f"descent === '{PLAIN}'"),
-            *_path_signals(),
-            *_reading_signals(),
-        ],
-        "data": _data(),
-        "marks": panels(legend, [_boundaries(), _losses()]),
-        "config": palette.vega_config(),
-    }
 
 
 def _path_signals() -> list[dict[str, Any]]:
@@ -150,11 +141,7 @@ def _path_signals() -> list[dict[str, Any]]:
 
 
 def _reading_signals() -> list[dict[str, Any]]:
-    """The weights drawn, and the sentence below the figure."""
-    arrivals = {
-        normalized: first_separation(_perceptron(normalized), *points())
-        for normalized in (False, True)
-    }
+    """The weights drawn, and when they made no mistake for the first time."""
     return [
         signal("weights", "walk[now]"),
         signal("rival", f"whole ? {_perceptron(False).tolist()} : {_perceptron(True).tolist()}"),
@@ -164,15 +151,22 @@ def _reading_signals() -> list[dict[str, Any]]:
             "first < 0 ? "
             f"'still mistakes at step {STEPS}' : 'first without a mistake at step ' + first",
         ),
-        signal(
-            "readout",
-            "'Step size ' + format(gamma, '.3~r') + ', after step ' + now + ': loss '"
-            " + format(losses[now], '.3~r') + ', ' + mistakes[now]"
-            f" + ' of {len(SIGNED)} points wrong or undecided; ' + arrival"
-            f" + ', the perceptron at step ' + (whole ? {arrivals[False]} : {arrivals[True]})"
-            " + '.'",
-        ),
     ]
+
+
+def _readout() -> str:
+    """The sentence below the figure."""
+    arrivals = {
+        normalized: first_separation(_perceptron(normalized), *points())
+        for normalized in (False, True)
+    }
+    return (
+        "'Step size ' + format(gamma, '.3~r') + ', after step ' + now + ': loss '"
+        " + format(losses[now], '.3~r') + ', ' + mistakes[now]"
+        f" + ' of {len(SIGNED)} points wrong or undecided; ' + arrival"
+        f" + ', the perceptron at step ' + (whole ? {arrivals[False]} : {arrivals[True]})"
+        " + '.'"
+    )
 
 
 def _perceptron(normalized: bool) -> torch.Tensor:
@@ -188,41 +182,41 @@ def _data() -> list[dict[str, Any]]:
     return [
         # what depends on no signal comes first, so that it is computed once
         {"name": "points", "values": rows},
-        {
-            "name": "steps",
-            "transform": [
-                {"type": "sequence", "start": 0, "stop": STEPS + 1, "as": "step"},
-                formula("x", "walk[datum.step][0]"),
-                formula("y", "walk[datum.step][1]"),
-                formula("loss", "losses[datum.step]"),
-                formula("mistakes", "mistakes[datum.step]"),
-                formula("drawn", f"clamp(datum.loss, {LOWEST}, {HIGHEST})"),
-            ],
-        },
+        table(
+            "steps",
+            STEPS + 1,
+            formula("x", "walk[datum.index][0]"),
+            formula("y", "walk[datum.index][1]"),
+            formula("loss", "losses[datum.index]"),
+            formula("mistakes", "mistakes[datum.index]"),
+            formula("drawn", f"clamp(datum.loss, {LOWEST}, {HIGHEST})"),
+        ),
     ]
 
 
-def _boundaries() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+def _boundaries() -> Plot:
     """The plane of the data with both boundaries."""
     span = f"[-{REACH}, {REACH}]"
     marks = [
         _boundary("rival[now]", "reference", 7),
         _boundary("weights", "path", 2.5),
-        _symbols(
+        symbols(
             "points",
-            ("datum.x", "datum.y"),
-            size="110",
+            "datum.x",
+            "datum.y",
+            size=110,
             shape="datum.sign > 0 ? 'circle' : 'square'",
             fill="datum.sign > 0 ? subject : surface",
             stroke="subject",
+            strokeWidth=2,
         ),
-        _symbols(
+        symbols(
             "points",
-            ("datum.x", "datum.y"),
+            "datum.x",
+            "datum.y",
             size="margins[now][datum.index] <= 0 ? 380 : 0",
-            shape="'circle'",
-            fill="'transparent'",
             stroke="path",
+            strokeWidth=2,
         ),
     ]
     return axis("first feature", span), axis("second feature", span), marks
@@ -236,18 +230,19 @@ def _boundary(weights: str, colour: str, width: float) -> dict[str, Any]:
     return rule((first[0], second[0]), (first[1], second[1]), colour, width)
 
 
-def _losses() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+def _losses() -> Plot:
     """The loss against the step, with what is right and what is not."""
     marks = [
         rule(("now", "now"), (str(LOWEST), str(HIGHEST)), "muted", 1),
-        line("steps", "datum.step", "datum.drawn", "path", 1.5),
-        _symbols(
+        line("steps", "datum.index", "datum.drawn", "path", 1.5),
+        symbols(
             "steps",
-            ("datum.step", "datum.drawn"),
-            size="50",
-            shape="'circle'",
+            "datum.index",
+            "datum.drawn",
+            size=50,
             fill="datum.mistakes ? path : surface",
             stroke="path",
+            strokeWidth=2,
         ),
     ]
     return (
@@ -255,18 +250,3 @@ def _losses() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
         axis("mean logistic loss", f"[{LOWEST}, {HIGHEST}]", type="log"),
         marks,
     )
-
-
-def _symbols(data: str, place: tuple[str, str], **look: str) -> dict[str, Any]:
-    return {
-        "type": "symbol",
-        "from": {"data": data},
-        "encode": {
-            "update": {
-                "x": {"scale": "across", "signal": place[0]},
-                "y": {"scale": "up", "signal": place[1]},
-                "strokeWidth": {"value": 2},
-            }
-            | {name: {"signal": expression} for name, expression in look.items()}
-        },
-    }

@@ -11,13 +11,44 @@ from ...theory import ConsistencyBound
 from ...theory.symbolic import BETA, comp_sum_transform_form
 from ...theory.symbolic import TAU as TAU_SYMBOL
 from ..live import Choice, LiveFigure, Slider
-from ..vega import palette
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal
-from ..vega.panels import axis, dot, layout_signals, line, panels, rule
+from ..vega.frame import formula, signal, table
+from ..vega.panels import two_plots
+from ..vega.plot import axis, dot, line, rule
 
 FINEST = 100
 SIDES = ("left", "right", "inside")
+LEGEND = (
+    ("'zero-one excess'", "subject"),
+    ("'bound by the theorem, τ = ' + tau", "path"),
+)
+READOUT = (
+    "'Step ' + step + ' of training with τ = ' + tau + ': the surrogate excess is ' + "
+    "format(inside, '.3~g') + ', so the zero-one excess is at most ' + "
+    "format(right, '.3~f') + '; it is ' + format(left, '.3~f') + '.'"
+)
+OVER_STEPS = (
+    axis("step", "extent(steps)", type="sqrt"),
+    axis("zero-one excess", "[0, 1.02]"),
+    [
+        rule(("step", "step"), ("0", "1.02"), "muted", 1),
+        line("run", "datum.step", "datum.right", "path"),
+        line("run", "datum.step", "datum.left", "subject"),
+        dot("step", "right", "path"),
+        dot("step", "left", "subject"),
+    ],
+)
+OVER_SURROGATE = (
+    axis("surrogate excess (square-root scale)", "[0, farthest]", type="sqrt"),
+    axis("zero-one excess", "[0, 1.02]"),
+    [
+        rule(("inside", "inside"), ("0", "1.02"), "muted", 1),
+        line("theorem", "datum.t", "datum.beta", "path"),
+        line("run", "datum.inside", "datum.left", "subject"),
+        dot("inside", "right", "path"),
+        dot("inside", "left", "subject"),
+    ],
+)
 
 
 def training_bound(
@@ -51,13 +82,24 @@ def training_bound(
         Slider("at", "point of the run", 0, last, 1, last // 2, "start", f"step {steps[-1]}"),
         Choice("tau", "τ of the loss", tuple(names), first),
     )
-    table = {
+    numbers = {
         name: {side: [_digits(getattr(bound, side)) for bound in run] for side in SIDES}
         for name, run in zip(names, runs, strict=True)
     }
-    return LiveFigure(
-        _spec(list(steps), table, classes.pop(), controls),
+    return two_plots(
         controls,
+        LEGEND,
+        (OVER_STEPS, OVER_SURROGATE),
+        signals=[
+            {"name": "steps", "value": list(steps)},
+            {"name": "table", "value": numbers},
+            signal("power", "toNumber(tau)"),
+            signal("step", "steps[at]"),
+            *(signal(side, f"table[tau].{side}[at]") for side in SIDES),
+            signal("farthest", "max(extent(table[tau].inside)[1], 1e-6)"),
+        ],
+        readout=READOUT,
+        data=[_run(len(steps)), _theorem(classes.pop())],
         alt=(
             f"{title}. Left, over the steps of training with tau = {first}: the zero-one side of "
             "the bound below, and the bound above it. Right, the same run as a path of zero-one "
@@ -86,89 +128,19 @@ def _digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _spec(
-    steps: list[int],
-    table: dict[str, dict[str, list[float]]],
-    n: int,
-    controls: tuple[Slider | Choice, ...],
-) -> dict[str, Any]:
-    def transform(beta: str) -> str:
-        return vega_expression(comp_sum_transform_form(n=n), {BETA: beta, TAU_SYMBOL: "power"})
+def _run(count: int) -> dict[str, Any]:
+    sides = (formula(side, f"table[tau].{side}[datum.index]") for side in SIDES)
+    return table("run", count, formula("step", "steps[datum.index]"), *sides)
 
-    legend = [
-        ("'zero-one excess'", "subject"),
-        ("'bound by the theorem, τ = ' + tau", "path"),
-    ]
-    surrogate, excess = "surrogate excess", "zero-one excess"
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            *layout_signals(len(legend)),
-            *({"name": control.signal, "value": control.value} for control in controls),
-            {"name": "steps", "value": steps},
-            {"name": "table", "value": table},
-            signal("power", "toNumber(tau)"),
-            signal("step", "steps[at]"),
-            *(signal(side, f"table[tau].{side}[at]") for side in SIDES),
-            signal("farthest", "max(extent(table[tau].inside)[1], 1e-6)"),
-            signal(
-                "readout",
-                "'Step ' + step + ' of training with τ = ' + tau + ': the surrogate excess is ' + "
-                "format(inside, '.3~g') + ', so the zero-one excess is at most ' + "
-                "format(right, '.3~f') + '; it is ' + format(left, '.3~f') + '.'",
-            ),
-        ],
-        "data": [
-            {
-                "name": "run",
-                "transform": [
-                    {"type": "sequence", "start": 0, "stop": len(steps), "as": "index"},
-                    formula("step", "steps[datum.index]"),
-                    *(formula(side, f"table[tau].{side}[datum.index]") for side in SIDES),
-                ],
-            },
-            {
-                "name": "theorem",
-                "transform": [
-                    # the last row is where the bound, which is 1 from T(1) on, leaves the plot
-                    {"type": "sequence", "start": 0, "stop": FINEST + 2, "as": "index"},
-                    # closer together near zero, where the inverse is steep
-                    formula("beta", f"pow(min(1, datum.index / {FINEST}), 1.5)"),
-                    formula("reached", transform("datum.beta")),
-                    formula(
-                        "t",
-                        f"datum.index > {FINEST} ? max(datum.reached, farthest) : datum.reached",
-                    ),
-                ],
-            },
-        ],
-        "marks": panels(
-            legend,
-            [
-                (
-                    axis("step", "extent(steps)", type="sqrt"),
-                    axis(excess, "[0, 1.02]"),
-                    [
-                        rule(("step", "step"), ("0", "1.02"), "muted", 1),
-                        line("run", "datum.step", "datum.right", "path"),
-                        line("run", "datum.step", "datum.left", "subject"),
-                        dot("step", "right", "path"),
-                        dot("step", "left", "subject"),
-                    ],
-                ),
-                (
-                    axis(f"{surrogate} (square-root scale)", "[0, farthest]", type="sqrt"),
-                    axis(excess, "[0, 1.02]"),
-                    [
-                        rule(("inside", "inside"), ("0", "1.02"), "muted", 1),
-                        line("theorem", "datum.t", "datum.beta", "path"),
-                        line("run", "datum.inside", "datum.left", "subject"),
-                        dot("inside", "right", "path"),
-                        dot("inside", "left", "subject"),
-                    ],
-                ),
-            ],
-        ),
-        "config": palette.vega_config(),
-    }
+
+def _theorem(n: int) -> dict[str, Any]:
+    names = {BETA: "datum.beta", TAU_SYMBOL: "power"}
+    return table(
+        "theorem",
+        # the last row is where the bound, which is 1 from T(1) on, leaves the plot
+        FINEST + 2,
+        # closer together near zero, where the inverse is steep
+        formula("beta", f"pow(min(1, datum.index / {FINEST}), 1.5)"),
+        formula("reached", vega_expression(comp_sum_transform_form(n=n), names)),
+        formula("t", f"datum.index > {FINEST} ? max(datum.reached, farthest) : datum.reached"),
+    )

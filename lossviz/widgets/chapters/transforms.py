@@ -16,16 +16,32 @@ from ...theory.checks import check_classes
 from ...theory.symbolic import BETA, N, comp_sum_transform_form
 from ...theory.symbolic import TAU as TAU_SYMBOL
 from ..live import LiveFigure, Slider
-from ..vega import palette
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal
-from ..vega.panels import axis, dot, layout_signals, line, panels, rule
+from ..vega.frame import formula, mark, signal, table
+from ..vega.panels import Plot, two_plots
+from ..vega.plot import axis, dot, line, rule
 
 FINEST = 100  # steps of the theorem's curve
 STEPS = 25  # steps of the slider of beta, and of the exact curve
 MAX_CLASSES = 12
 MAX_TAU = 3.0
 TABLE_FROM = 1.6  # the first slider value above 3/2
+LEGEND = (
+    ("'theorem, τ = ' + format(tau, '.1f') + ', n = ' + n", "subject"),
+    (
+        "'exact, at one input' + "
+        "(searched ? ' (least found)' : ratio > 1.0005 ? '' : ': the same at this β')",
+        "path",
+    ),
+    ("'cross-entropy (τ = 1)'", "muted"),
+)
+READOUT = (
+    "'Surrogate regret up to ' + format(theorem_at, '.3~g') + ' leaves a zero-one "
+    "regret of at most ' + format(beta, '.2~f') + ' by the theorem' + (ratio > 1.0005 "
+    "? '; at one input' + (searched ? ', as far as search has found,' : '') + "
+    "' even ' + format(exact_at, '.3~g') + ' leaves no more, ' + "
+    "format(ratio, '.3~r') + ' times as much.' : ', and this is tight.')"
+)
 
 
 def transforms(*, tau: float = 1.0, n: int = 10, beta: float = 0.2) -> LiveFigure:
@@ -48,9 +64,13 @@ def transforms(*, tau: float = 1.0, n: int = 10, beta: float = 0.2) -> LiveFigur
         Slider("n", "n: number of classes", 2, MAX_CLASSES, 1, n, "2: tight below τ = 2", "12"),
         Slider("beta", "β: zero-one regret", 0, 1, 1 / STEPS, beta, "0: best decision", "1: worst"),
     )
-    return LiveFigure(
-        _spec(controls),
+    return two_plots(
         controls,
+        LEGEND,
+        (_transform(), _bound()),
+        signals=_signals(),
+        readout=READOUT,
+        data=_data(),
         alt=(
             f"Left, surrogate regret over zero-one regret: the theorem's transform and the exact "
             f"one for tau = {tau:g} and {n} classes, with the cross-entropy curve for comparison "
@@ -88,110 +108,79 @@ def _exact(index: str, beta: str) -> str:
     return f"tau <= 1.5 ? {_theorem(beta, n='2')} : {row}[{index}]"
 
 
-def _spec(controls: tuple[Slider, ...]) -> dict[str, Any]:
-    legend = [
-        ("'theorem, τ = ' + format(tau, '.1f') + ', n = ' + n", "subject"),
-        (
-            "'exact, at one input' + "
-            "(searched ? ' (least found)' : ratio > 1.0005 ? '' : ': the same at this β')",
-            "path",
-        ),
-        ("'cross-entropy (τ = 1)'", "muted"),
+def _signals() -> list[dict[str, Any]]:
+    return [
+        {"name": "table", "value": exact_table()},
+        signal("theorem_at", _theorem("beta")),
+        signal("exact_at", _exact(f"round({STEPS} * beta)", "beta")),
+        # where one step of the derivation is not proved, see `lossviz.theory.exact`
+        signal("searched", "tau > 1.5 && tau < 2 && n > 2"),
+        signal("ratio", "theorem_at > 0 ? exact_at / theorem_at : 1"),
+        signal("theorem_end", _theorem("1")),
+        signal("exact_end", _exact(str(STEPS), "1")),
     ]
-    surrogate, zero_one = "surrogate regret", "zero-one regret"
-    return {
-        "autosize": "none",
-        "padding": 0,
-        "signals": [
-            *layout_signals(len(legend)),
-            *({"name": control.signal, "value": control.value} for control in controls),
-            {"name": "table", "value": exact_table()},
-            signal("theorem_at", _theorem("beta")),
-            signal("exact_at", _exact(f"round({STEPS} * beta)", "beta")),
-            # where one step of the derivation is not proved, see `lossviz.theory.exact`
-            signal("searched", "tau > 1.5 && tau < 2 && n > 2"),
-            signal("ratio", "theorem_at > 0 ? exact_at / theorem_at : 1"),
-            signal("theorem_end", _theorem("1")),
-            signal("exact_end", _exact(str(STEPS), "1")),
-            signal(
-                "readout",
-                "'Surrogate regret up to ' + format(theorem_at, '.3~g') + ' leaves a zero-one "
-                "regret of at most ' + format(beta, '.2~f') + ' by the theorem' + (ratio > 1.0005 "
-                "? '; at one input' + (searched ? ', as far as search has found,' : '') + "
-                "' even ' + format(exact_at, '.3~g') + ' leaves no more, ' + "
-                "format(ratio, '.3~r') + ' times as much.' : ', and this is tight.')",
-            ),
-        ],
-        "data": [
-            {
-                "name": "theorem",
-                "transform": [
-                    {"type": "sequence", "start": 0, "stop": FINEST + 1, "as": "index"},
-                    formula("beta", f"datum.index / {FINEST}"),
-                    formula("t", _theorem("datum.beta")),
-                    formula("reference", _theorem("datum.beta", tau="1")),
-                ],
-            },
-            {
-                "name": "exact",
-                "transform": [
-                    {"type": "sequence", "start": 0, "stop": STEPS + 1, "as": "index"},
-                    formula("beta", f"datum.index / {STEPS}"),
-                    formula("t", _exact("datum.index", "datum.beta")),
-                    formula("theorem", _theorem("datum.beta")),
-                ],
-            },
-        ],
-        "marks": panels(
-            legend,
-            [
-                (
-                    axis(f"{zero_one} β", "[0, 1]"),
-                    axis(f"{surrogate}, at least", "[0, 1]"),
-                    [
-                        _gap("vertical"),
-                        line("theorem", "datum.beta", "datum.reference", "reference", 1.5),
-                        line("exact", "datum.beta", "datum.t", "path"),
-                        line("theorem", "datum.beta", "datum.t", "subject"),
-                        dot("beta", "exact_at", "path"),
-                        dot("beta", "theorem_at", "subject"),
-                    ],
-                ),
-                (
-                    axis(surrogate, "[0, 1]"),
-                    axis(f"{zero_one}, at most", "[0, 1.02]"),
-                    [
-                        _gap("horizontal"),
-                        line("theorem", "datum.reference", "datum.beta", "reference", 1.5),
-                        line("exact", "datum.t", "datum.beta", "path"),
-                        rule(("exact_end", "1"), ("1", "1"), "path", 2.5),
-                        line("theorem", "datum.t", "datum.beta", "subject"),
-                        rule(("theorem_end", "1"), ("1", "1"), "subject", 2.5),
-                        dot("exact_at", "beta", "path"),
-                        dot("theorem_at", "beta", "subject"),
-                    ],
-                ),
-            ],
+
+
+def _data() -> list[dict[str, Any]]:
+    return [
+        table(
+            "theorem",
+            FINEST + 1,
+            formula("beta", f"datum.index / {FINEST}"),
+            formula("t", _theorem("datum.beta")),
+            formula("reference", _theorem("datum.beta", tau="1")),
         ),
-        "config": palette.vega_config(),
-    }
+        table(
+            "exact",
+            STEPS + 1,
+            formula("beta", f"datum.index / {STEPS}"),
+            formula("t", _exact("datum.index", "datum.beta")),
+            formula("theorem", _theorem("datum.beta")),
+        ),
+    ]
+
+
+def _transform() -> Plot:
+    """What a zero-one regret costs in surrogate regret."""
+    return (
+        axis("zero-one regret β", "[0, 1]"),
+        axis("surrogate regret, at least", "[0, 1]"),
+        [
+            _gap("vertical"),
+            line("theorem", "datum.beta", "datum.reference", "reference", 1.5),
+            line("exact", "datum.beta", "datum.t", "path"),
+            line("theorem", "datum.beta", "datum.t", "subject"),
+            dot("beta", "exact_at", "path"),
+            dot("beta", "theorem_at", "subject"),
+        ],
+    )
+
+
+def _bound() -> Plot:
+    """The same curves with their axes exchanged."""
+    return (
+        axis("surrogate regret", "[0, 1]"),
+        axis("zero-one regret, at most", "[0, 1.02]"),
+        [
+            _gap("horizontal"),
+            line("theorem", "datum.reference", "datum.beta", "reference", 1.5),
+            line("exact", "datum.t", "datum.beta", "path"),
+            rule(("exact_end", "1"), ("1", "1"), "path", 2.5),
+            line("theorem", "datum.t", "datum.beta", "subject"),
+            rule(("theorem_end", "1"), ("1", "1"), "subject", 2.5),
+            dot("exact_at", "beta", "path"),
+            dot("theorem_at", "beta", "subject"),
+        ],
+    )
 
 
 def _gap(orient: str) -> dict[str, Any]:
     """The region between the two curves, over the zero-one regret or beside it."""
     along, between = ("x", "y") if orient == "vertical" else ("y", "x")
     scales = {"x": "across", "y": "up"}
-    return {
-        "type": "area",
-        "from": {"data": "exact"},
-        "encode": {
-            "update": {
-                along: {"scale": scales[along], "field": "beta"},
-                between: {"scale": scales[between], "field": "t"},
-                f"{between}2": {"scale": scales[between], "field": "theorem"},
-                "orient": {"value": orient},
-                "fill": {"signal": "path"},
-                "fillOpacity": {"value": 0.15},
-            }
-        },
+    ends = {
+        along: {"scale": scales[along], "field": "beta"},
+        between: {"scale": scales[between], "field": "t"},
+        f"{between}2": {"scale": scales[between], "field": "theorem"},
     }
+    return mark("area", "exact", **ends, orient=f"'{orient}'", fill="path", fillOpacity=0.15)

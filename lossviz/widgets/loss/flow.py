@@ -12,7 +12,7 @@ from typing import Any
 import sympy as sp
 
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal
+from ..vega.frame import formula, signal, table
 from .subject import Subject
 
 RIGHT, SIDE = (
@@ -121,23 +121,21 @@ def flow_data() -> list[dict[str, Any]]:
     between = "datum.{0} + datum.part * (datum.next_{0} - datum.{0})"
     probabilities = formula("p", f"[{', '.join(softmax('datum.u', 'datum.v'))}]")
     return [
-        {
-            "name": "path",
-            "transform": [
-                {"type": "sequence", "start": 0, "stop": STEPS + 1, "as": "index"},
-                formula("u", "flow[datum.index][0]"),
-                formula("v", "flow[datum.index][1]"),
-                formula("time", "flow[datum.index][2]"),
-                formula("lead", f"{1.5 * RIGHT} * datum.u - {SIDE} * abs(datum.v)"),
-                probabilities,
-                {
-                    "type": "window",
-                    "ops": ["lead"] * len(fields),
-                    "fields": fields,
-                    "as": [f"next_{name}" for name in fields],
-                },
-            ],
-        },
+        table(
+            "path",
+            STEPS + 1,
+            formula("u", "flow[datum.index][0]"),
+            formula("v", "flow[datum.index][1]"),
+            formula("time", "flow[datum.index][2]"),
+            formula("lead", f"{1.5 * RIGHT} * datum.u - {SIDE} * abs(datum.v)"),
+            probabilities,
+            {
+                "type": "window",
+                "ops": ["lead"] * len(fields),
+                "fields": fields,
+                "as": [f"next_{name}" for name in fields],
+            },
+        ),
         {
             "name": "dots",
             "source": "path",

@@ -12,10 +12,18 @@ from typing import Any
 
 from ...losses import Loss
 from ..live import Handle, LiveFigure, Slider
-from ..vega.contours import FOOT, LEFT, LEVELS, TOP, colour_key, contour_data
-from ..vega.dragging import contour_spec
+from ..vega.contours import (
+    FOOT,
+    LEFT,
+    LEVELS,
+    TOP,
+    colour_key,
+    contour_data,
+    level_scale,
+    pointer,
+)
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal
+from ..vega.frame import figure, formula, signal
 from .flow import Q, arguments, flow_data, flow_signals, names, project, softmax, written
 from .sampled import sampled
 from .subject import Subject, declaration
@@ -74,9 +82,16 @@ def landscape(
         Slider("u", "start, towards class 1", *span, point[0], *across),
         Slider("v", "start, class 2 against class 3", *span, point[1], *up),
     )
-    return LiveFigure(
-        _spec(subject, controls),
+    return figure(
         controls,
+        moves=_moves(),
+        layout=[*_layout_signals(), *_drag_signals()],
+        height=f"{TOP + FOOT} + side + (wide ? 0 : side + 60)",
+        signals=[*flow_signals(subject), *_reading_signals(subject)],
+        readout=_readout(),
+        data=[*_grid_data(subject), *flow_data()],
+        scales=[level_scale((LEVELS[0], LEVELS[-1]), type="log")],
+        marks=[plane(), simplex(), colour_key()],
         alt=(
             f"{subject.loss.title} as contours, for class 1 of three with label noise "
             f"{label_noise:g}: left over the plane of logits, right over the simplex of "
@@ -93,25 +108,9 @@ def landscape(
     )
 
 
-def _spec(subject: Subject, controls: tuple[Slider, ...]) -> dict[str, Any]:
-    return contour_spec(
-        signals=[
-            *_layout_signals(),
-            *_drag_signals(),
-            *({"name": c.signal, "value": c.value, "on": _moves(c.signal)} for c in controls),
-            *flow_signals(subject),
-            *_reading_signals(subject),
-        ],
-        data=[*_grid_data(subject), *flow_data()],
-        level={"type": "log", "domain": [LEVELS[0], LEVELS[-1]]},
-        marks=[plane(), simplex(), colour_key()],
-    )
-
-
 def _layout_signals() -> list[dict[str, Any]]:
     """Side by side where there is room, else one below the other."""
     return [
-        signal("wide", "container >= 560"),
         signal(
             "side",
             f"wide ? (container - {LEFT + 40}) / (1 + sqrt(3) / 2)"
@@ -120,8 +119,6 @@ def _layout_signals() -> list[dict[str, Any]]:
         signal("depth", "side * sqrt(3) / 2"),
         signal("simplex_x", f"{LEFT} + (wide ? side + 30 : 0)"),
         signal("simplex_y", f"{TOP} + (wide ? 0 : side + 60)"),
-        signal("width", "container"),
-        signal("height", f"{TOP + FOOT} + side + (wide ? 0 : side + 60)"),
     ]
 
 
@@ -131,18 +128,9 @@ def _drag_signals() -> list[dict[str, Any]]:
     x = "(simplex_drag[0] - simplex_x) / side * sqrt(2) - 1 / sqrt(6)"
     y = "(0.5 - (simplex_drag[1] - simplex_y) / side) * sqrt(2)"
     near = ", ".join(f"log(max({p}, 1e-3))" for p in barycentric(x, y))
-    click = {"update": "[x(), y()]"}
     return [
-        {
-            "name": "plane_drag",
-            "value": [0, 0],
-            "on": [{"events": "@plane_surface:click", **click}],
-        },
-        {
-            "name": "simplex_drag",
-            "value": [0, 0],
-            "on": [{"events": "@simplex_surface:click", **click}],
-        },
+        pointer("plane_drag", "plane"),
+        pointer("simplex_drag", "simplex"),
         # on the pointer alone: places also change with the width of the page
         {
             "name": "drag_logits",
@@ -152,53 +140,50 @@ def _drag_signals() -> list[dict[str, Any]]:
     ]
 
 
-def _moves(name: str) -> list[dict[str, Any]]:
-    """How dragging sets a coordinate of the start; nothing for other signals."""
-    targets = {
-        "u": (f"(plane_drag[0] - {LEFT}) / side - 0.5", 0),
-        "v": (f"0.5 - (plane_drag[1] - {TOP}) / side", 1),
+def _moves() -> dict[str, dict[str, str]]:
+    """How dragging sets the coordinates of the start."""
+    pixels = {
+        "u": f"(plane_drag[0] - {LEFT}) / side - 0.5",
+        "v": f"0.5 - (plane_drag[1] - {TOP}) / side",
     }
-    if name not in targets:
-        return []
-    pixel, axis = targets[name]
-    logit = project("drag_logits[0]", "drag_logits[1]", "drag_logits[2]")[axis]
-    return [
-        {
-            "events": {"signal": event},
-            "update": f"clamp({value}, {-EXTENT}, {EXTENT})",
+    logits = project("drag_logits[0]", "drag_logits[1]", "drag_logits[2]")
+    return {
+        name: {
+            "plane_drag": f"clamp({2 * EXTENT} * ({pixel}), {-EXTENT}, {EXTENT})",
+            "drag_logits": f"clamp({logit}, {-EXTENT}, {EXTENT})",
         }
-        for event, value in (
-            ("plane_drag", f"{2 * EXTENT} * ({pixel})"),
-            ("drag_logits", logit),
-        )
-    ]
+        for (name, pixel), logit in zip(pixels.items(), logits, strict=True)
+    }
 
 
 def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
-    """Where the handles stand, and the sentence below the figure."""
+    """Where the handles stand, and what is read off there."""
     value = vega_expression(
         subject.expected(arguments(subject), Q),
         names(subject, tuple(f"a0[{k}]" for k in range(3))),
     )
     simplex_x, simplex_y = on_simplex("p0")
-    percent = " + ', ' + ".join(f"format(p0[{k}], '.1%')" for k in range(3))
-    when = (
-        "flow[0][0] * sqrt(3) > abs(flow[0][1]) ? 'Class 1 is ahead already'"
-        " : length(data('lead_taken')) ? 'Class 1 takes the lead at time '"
-        " + format(data('lead_taken')[0].at, '.3~r') : 'Class 1 does not take the lead'"
-    )
     return [
         signal("plane_at", f"[{LEFT} + {plane_x('u')}, {TOP} + {plane_y('v')}]"),
         signal("simplex_at", f"[simplex_x + {simplex_x}, simplex_y + {simplex_y}]"),
         signal("start_value", value),
         signal("lowest", "length(data('plane_cells')) ? data('plane_cells')[0].lowest : 0"),
         signal("levels", "[" + ", ".join(f"lowest + {level}" for level in LEVELS) + "]"),
-        signal(
-            "readout",
-            f"'Start: probabilities ' + {percent} + '; loss ' + format(start_value, '.3~r')"
-            f" + ', slope ' + format(s0, '.3~r') + '. ' + ({when}) + '.'",
-        ),
     ]
+
+
+def _readout() -> str:
+    """The sentence below the figure."""
+    percent = " + ', ' + ".join(f"format(p0[{k}], '.1%')" for k in range(3))
+    when = (
+        "flow[0][0] * sqrt(3) > abs(flow[0][1]) ? 'Class 1 is ahead already'"
+        " : length(data('lead_taken')) ? 'Class 1 takes the lead at time '"
+        " + format(data('lead_taken')[0].at, '.3~r') : 'Class 1 does not take the lead'"
+    )
+    return (
+        f"'Start: probabilities ' + {percent} + '; loss ' + format(start_value, '.3~r')"
+        f" + ', slope ' + format(s0, '.3~r') + '. ' + ({when}) + '.'"
+    )
 
 
 def _grid_data(subject: Subject) -> list[dict[str, Any]]:

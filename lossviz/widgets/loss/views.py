@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..vega import palette
-from ..vega.contours import LOWEST, click_area, contour_mark, ring, square
+from ..vega.contours import LOWEST, areas, click_area, ring, square
+from ..vega.frame import mark
+from ..vega.plot import axis
 from .flow import RIGHT, SIDE, TIMES, project
 
 EXTENT = 6
@@ -47,15 +48,16 @@ def plane() -> dict[str, Any]:
         ("side * (1 + 1 / sqrt(3)) / 2", "side"),
     ]
     corners = [("side - 8", "14", "right"), ("8", "14", "left"), ("8", "side - 14", "left")]
-    across = {"title": "u: towards class 1", "domain": [-EXTENT, EXTENT]}
-    up = {"title": "v: class 2 against class 3", "domain": [-EXTENT, EXTENT]}
+    across, up = (
+        axis(title, f"[{-EXTENT}, {EXTENT}]", look={"tickCount": 7})
+        for title in ("u: towards class 1", "v: class 2 against class 3")
+    )
     marks = [
         *_picture("plane", f"side / {GRID - 1}", plane_x("datum.u"), plane_y("datum.v")),
         *(_boundary("side / 2", "side / 2", *end) for end in rays),
         *_class_names(corners),
     ]
-    point = plane_x("u"), plane_y("v")
-    return square("plane", (across, up), marks, point, above=[_times()])
+    return square("plane", across, up, marks, (plane_x("u"), plane_y("v")), above=[_times()])
 
 
 def simplex() -> dict[str, Any]:
@@ -67,22 +69,19 @@ def simplex() -> dict[str, Any]:
         ("34", "side - 8", "left"),
     ]
     ends = [("0", "side / 2"), ("depth / 2", "side / 4"), ("depth / 2", "side * 3 / 4")]
-    size = {"width": {"signal": "depth"}, "height": {"signal": "side"}}
-    place = {"x": {"signal": "simplex_x"}, "y": {"signal": "simplex_y"}}
-    return {
-        "type": "group",
-        "encode": {"update": place | size},
+    size = {"width": "depth", "height": "side"}
+    clipped = {
+        "interactive": False,
+        "clip": {"path": {"signal": triangle}},
         "marks": [
-            {
-                "type": "group",
-                "interactive": False,
-                "clip": {"path": {"signal": triangle}},
-                "encode": {"update": size | LOWEST},
-                "marks": [
-                    *_picture("simplex", f"depth / {SIMPLEX_GRID[0] - 1}", *on_simplex("datum.p")),
-                    *(_boundary(*middle, *end) for end in ends),
-                ],
-            },
+            *_picture("simplex", f"depth / {SIMPLEX_GRID[0] - 1}", *on_simplex("datum.p")),
+            *(_boundary(*middle, *end) for end in ends),
+        ],
+    }
+    return {
+        **mark("group", x="simplex_x", y="simplex_y", **size),
+        "marks": [
+            mark("group", fill=LOWEST, **size) | clipped,
             *_class_names(corners),
             click_area("simplex", triangle),
             ring(*on_simplex("p0")),
@@ -92,81 +91,41 @@ def simplex() -> dict[str, Any]:
 
 def _picture(name: str, cell: str, x: str, y: str) -> list[dict[str, Any]]:
     """Contours, path and the dots of its times, where (x, y) places a row."""
-    place = {"x": {"signal": x}, "y": {"signal": y}}
+    dots = {"size": 50, "fill": "surface", "strokeWidth": 2}
     return [
-        contour_mark(name, cell, "datum.contour.value - lowest"),
-        {
-            "type": "line",
-            "from": {"data": "path"},
-            "encode": {
-                "update": place | {"stroke": palette.colour("path"), "strokeWidth": {"value": 2.5}}
-            },
-        },
-        {
-            "type": "symbol",
-            "from": {"data": "dots"},
-            "encode": {
-                "update": place
-                | {
-                    "size": {"value": 50},
-                    "fill": palette.colour("surface"),
-                    "stroke": palette.colour("path"),
-                    "strokeWidth": {"value": 2},
-                }
-            },
-        },
+        areas(name, cell, "datum.contour.value - lowest"),
+        mark("line", "path", x=x, y=y, stroke="path", strokeWidth=2.5),
+        mark("symbol", "dots", x=x, y=y, stroke="path", **dots),
     ]
 
 
 def _times() -> dict[str, Any]:
     """The times beside the dots of the plane, the last below so that close ones part."""
+    at_the_edge = f"datum.u > {EXTENT - 2}"
     return {
-        "type": "text",
-        "from": {"data": "dots"},
+        **mark(
+            "text",
+            "dots",
+            x=plane_x("datum.u"),
+            y=plane_y("datum.v"),
+            dx=f"{at_the_edge} ? -7 : 7",
+            dy=f"datum.mark === {TIMES[-1]} ? 16 : -7",
+            align=f"{at_the_edge} ? 'right' : 'left'",
+            text="'t = ' + datum.mark",
+            fill="ink",
+        ),
         "interactive": False,
-        "encode": {
-            "update": {
-                "x": {"signal": plane_x("datum.u")},
-                "y": {"signal": plane_y("datum.v")},
-                "dx": {"signal": f"datum.u > {EXTENT - 2} ? -7 : 7"},
-                "dy": {"signal": f"datum.mark === {TIMES[-1]} ? 16 : -7"},
-                "align": {"signal": f"datum.u > {EXTENT - 2} ? 'right' : 'left'"},
-                "text": {"signal": "'t = ' + datum.mark"},
-                "fill": palette.colour("ink"),
-            }
-        },
     }
 
 
 def _boundary(x: str, y: str, x2: str, y2: str) -> dict[str, Any]:
-    places = zip(("x", "y", "x2", "y2"), (x, y, x2, y2), strict=True)
-    return {
-        "type": "rule",
-        "encode": {
-            "update": {
-                **{name: {"signal": place} for name, place in places},
-                "stroke": palette.colour("ink"),
-                "strokeDash": {"value": [3, 4]},
-                "strokeOpacity": {"value": 0.5},
-            }
-        },
-    }
+    look = {"stroke": "ink", "strokeDash": [3, 4], "strokeOpacity": 0.5}
+    return mark("rule", x=x, y=y, x2=x2, y2=y2, **look)
 
 
 def _class_names(places: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    look = {"baseline": "'middle'", "fill": "ink"}
     return [
-        {
-            "type": "text",
-            "encode": {
-                "update": {
-                    "x": {"signal": x},
-                    "y": {"signal": y},
-                    "align": {"value": align},
-                    "baseline": {"value": "middle"},
-                    "text": {"value": f"class {k}"},
-                    "fill": palette.colour("ink"),
-                }
-            },
-        }
+        mark("text", x=x, y=y, align=f"'{align}'", text=f"'class {k}'", **look)
         for k, (x, y, align) in enumerate(places, 1)
     ]

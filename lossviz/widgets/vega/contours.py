@@ -1,4 +1,8 @@
-"""A surface drawn as contours: its cells, the areas between levels, what their colours mean.
+"""A surface drawn as contours, and a point dragged over it.
+
+The pointer's place is the signal ``drag``, in pixels of the figure. It sets the controls that are
+the point's coordinates; from these the figure gives the point's own place, the signal ``at``. So
+sliders and hand move the same point.
 
 A `square` picture takes its side from the signal ``side``. Places are Vega expressions for pixels
 within a picture.
@@ -6,15 +10,18 @@ within a picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..live import Handle
 from . import palette
-from .frame import formula, signal
+from .frame import formula, mark, table
+from .plot import plot
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEFT, TOP, FOOT = 46, 10, 96
-LOWEST = {"fill": {"signal": "ramp[0]"}}  # below the first contour
+LOWEST = "ramp[0]"  # the colour below the first contour
+HANDLE = Handle("at", "drag")
 
 
 def contour_data(
@@ -33,7 +40,6 @@ def contour_data(
     that is `width` (an expression) pixels wide and has square cells.
     """
     columns, rows = size
-    count = {"type": "sequence", "start": 0, "stop": columns * rows, "as": "index"}
     gather = {
         "type": "aggregate",
         "ops": ["values", "min"],
@@ -42,7 +48,7 @@ def contour_data(
     }
     grid = f"{{width: {columns}, height: {rows}, values: pluck(datum.cells, 'value')}}"
     return [
-        {"name": f"{name}_grid", "transform": [count, *transforms]},
+        table(f"{name}_grid", columns * rows, *transforms),
         {"name": f"{name}_cells", "source": f"{name}_grid", "transform": [gather]},
         {
             "name": f"{name}_contours",
@@ -61,101 +67,59 @@ def contour_data(
     ]
 
 
-def contour_mark(name: str, cell: str, height: str) -> dict[str, Any]:
-    """The areas of `contour_data`: cells `cell` wide, coloured by the scale ``level`` at `height`.
+def contour_mark(name: str, cell: str, **look: Any) -> dict[str, Any]:
+    """The contours of `contour_data`, whose cells are `cell` wide; to stand in a clipped group."""
+    corner = f"-{cell} / 2"  # isocontour puts the first sample half a cell inside
+    shape = mark("shape", f"{name}_contours", x=corner, y=corner, **look)
+    return shape | {"transform": [{"type": "geoshape", "field": "datum.contour"}]}
 
-    Belongs into a clipped group that is filled with LOWEST.
+
+def areas(name: str, cell: str, height: str) -> dict[str, Any]:
+    """The areas between the contours, coloured by `level_scale` at their `height`.
+
+    To stand in a clipped group that is filled with LOWEST.
     """
-    return {
-        "type": "shape",
-        "from": {"data": f"{name}_contours"},
-        "encode": {
-            "update": {
-                # isocontour puts the first sample half a cell inside
-                **{axis: {"signal": f"-{cell} / 2"} for axis in "xy"},
-                "fill": {"scale": "level", "signal": height},
-                "stroke": palette.colour("muted"),
-                "strokeWidth": {"value": 0.4},
-            }
-        },
-        "transform": [{"type": "geoshape", "field": "datum.contour"}],
-    }
+    fill = {"scale": "level", "signal": height}
+    return contour_mark(name, cell, fill=fill, stroke="muted", strokeWidth=0.4)
+
+
+def level_scale(domain: Sequence[float], **scale: Any) -> dict[str, Any]:
+    """The scale ``level``, which gives contours the colours of the ramp."""
+    ramp = {"range": palette.colour("ramp"), "interpolate": "lab", "clamp": True}
+    return {"name": "level", "domain": domain, **scale, **ramp}
 
 
 def square(
     name: str,
-    axes: tuple[dict[str, Any], dict[str, Any]],
-    marks: list[dict[str, Any]],
+    across: dict[str, Any],
+    up: dict[str, Any],
+    marks: Sequence[Mapping[str, Any]],
     point: tuple[str, str],
     *,
     left: int = LEFT,
-    ticks: int = 7,
-    above: Sequence[dict[str, Any]] = (),
+    above: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """A square picture between two axes, with a ring at `point`; clicks go to ``{name}_surface``.
-
-    Each of `axes`, across and up, has a ``title`` and the ``domain`` of its scale. The `marks` are
-    clipped to the square, those `above` are not.
-    """
-    size = {"width": {"signal": "side"}, "height": {"signal": "side"}}
-    named = list(zip("xy", ("width", "height"), ("bottom", "left"), axes, strict=True))
-    return {
-        "type": "group",
-        "encode": {"update": {"x": {"value": left}, "y": {"value": TOP}, **size}},
-        "signals": [signal("width", "side"), signal("height", "side")],
-        "scales": [
-            {"name": scale, "range": extent, "domain": given["domain"], "zero": False}
-            for scale, extent, _, given in named
-        ],
-        "axes": [
-            {"orient": side, "scale": scale, "title": given["title"], "tickCount": ticks}
-            for scale, _, side, given in named
-        ],
-        "marks": [
-            {
-                "type": "group",
-                "interactive": False,
-                "clip": True,
-                "encode": {"update": size | LOWEST},
-                "marks": marks,
-            },
-            *above,
-            click_area(name, "'M0 0H' + side + 'V' + side + 'H0Z'"),
-            ring(*point),
-        ],
-    }
+    """A square `plot` with a ring at `point`; clicks go to ``{name}_surface``."""
+    frame = click_area(name, "'M0 0H' + side + 'V' + side + 'H0Z'")
+    box = (f"{left}", f"{TOP}", "side", "side")
+    return plot(box, across, up, marks, above=[*above, frame, ring(*point)], fill=LOWEST)
 
 
 def click_area(name: str, outline: str) -> dict[str, Any]:
     """Lies over a picture, frames it, and takes the clicks."""
-    return {
-        "name": f"{name}_surface",
-        "type": "path",
-        "encode": {
-            "update": {
-                "path": {"signal": outline},
-                "fill": {"value": "transparent"},
-                "stroke": palette.colour("muted"),
-            }
-        },
-    }
+    area = mark("path", path=outline, fill="'transparent'", stroke="muted")
+    return {"name": f"{name}_surface", **area}
+
+
+def pointer(signal: str, name: str) -> dict[str, Any]:
+    """The signal of the pointer's place, which a `Handle` sets, and a click on a `click_area`."""
+    click = {"events": f"@{name}_surface:click", "update": "[x(), y()]"}
+    return {"name": signal, "value": [0, 0], "on": [click]}
 
 
 def ring(x: str, y: str) -> dict[str, Any]:
-    return {
-        "type": "symbol",
-        "interactive": False,
-        "encode": {
-            "update": {
-                "x": {"signal": x},
-                "y": {"signal": y},
-                "size": {"value": 220},
-                "fill": palette.colour("path"),
-                "stroke": palette.colour("surface"),
-                "strokeWidth": {"value": 3},
-            }
-        },
-    }
+    look = {"size": 220, "fill": "path", "stroke": "surface", "strokeWidth": 3}
+    return mark("symbol", x=x, y=y, **look) | {"interactive": False}
 
 
 def colour_key(
@@ -164,53 +128,13 @@ def colour_key(
     left: int = LEFT,
 ) -> dict[str, Any]:
     """What the colours mean: one box per contour level, `left` pixels in, in the last 40."""
-    count = len(levels)
-    box = f"(min(container, 620) - {left + 20}) / {count}"
-    return {
-        "type": "group",
-        "interactive": False,
-        "encode": {"update": {"x": {"value": left}, "y": {"signal": "height - 40"}}},
-        "marks": [
-            *(
-                {
-                    "type": "rect",
-                    "encode": {
-                        "update": {
-                            "x": {"signal": f"{k} * {box}"},
-                            "width": {"signal": box},
-                            "height": {"value": 10},
-                            "fill": {"scale": "level", "value": level},
-                        }
-                    },
-                }
-                for k, level in enumerate(levels)
-            ),
-            *(
-                {
-                    "type": "text",
-                    "encode": {
-                        "update": {
-                            "x": {"signal": f"{k} * {box}"},
-                            "y": {"value": 21},
-                            "fontSize": {"value": 10},
-                            "align": {"value": "center"},
-                            "text": {"value": f"{level:.10g}"},
-                            "fill": palette.colour("muted"),
-                        }
-                    },
-                }
-                for k, level in enumerate(levels)
-            ),
-            {
-                "type": "text",
-                "encode": {
-                    "update": {
-                        "y": {"value": 36},
-                        "fontSize": {"value": 11},
-                        "text": {"value": title},
-                        "fill": palette.colour("ink"),
-                    }
-                },
-            },
-        ],
-    }
+    box = f"(min(container, 620) - {left + 20}) / {len(levels)}"
+    marks = []
+    for k, level in enumerate(levels):
+        fill = {"scale": "level", "value": level}
+        marks.append(mark("rect", x=f"{k} * {box}", width=box, height=10, fill=fill))
+        look = {"y": 21, "fontSize": 10, "align": "'center'", "fill": "muted"}
+        marks.append(mark("text", x=f"{k} * {box}", text=f"'{level:.10g}'", **look))
+    marks.append(mark("text", y=36, fontSize=11, text={"value": title}, fill="ink"))
+    key = mark("group", x=left, y="height - 40")
+    return key | {"interactive": False, "marks": marks}

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..live import Choice, LiveFigure, Slider
-from . import palette
-from .contours import FOOT, TOP, colour_key, contour_data, contour_mark, square
-from .dragging import HANDLE, contour_spec, drag_signals
-from .frame import formula, signal
-from .panels import axis, dot, line
+from .contours import (
+    FOOT,
+    HANDLE,
+    TOP,
+    areas,
+    colour_key,
+    contour_data,
+    level_scale,
+    pointer,
+    square,
+)
+from .frame import figure, formula, mark, signal, table
+from .plot import axis, dot, line, plot
 
 RESOLUTION = 4  # digits kept: of the range of the values, or of each value on a log scale
 MOST_LEVELS = 12
@@ -68,9 +75,35 @@ def surface(
     drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
     chosen = f", at {frames.label} {_plain(frames.value)}" if frames else ""
     where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
-    return LiveFigure(
-        _spec(_quantised(stack, log), controls, frames, levels, way, value, log),
+    numbers = _quantised(stack, log)
+    up = _up(numbers, value, levels, log)
+    count = _count(x)
+    return figure(
         controls,
+        moves=_moves(x, y),
+        layout=[*_layout_signals(), pointer("drag", "surface")],
+        height=f"{TOP + FOOT} + side + (wide ? 0 : {LABELS + 10} + panel_height + below)",
+        signals=[
+            {"name": "stack", "value": numbers},
+            {"name": "levels", "value": levels},
+            *_reading_signals(x, y, frames),
+        ],
+        readout=_readout(x, y, value),
+        data=[
+            *contour_data(
+                "surface", (count, count), "side", [formula("value", "shown[datum.index]")]
+            ),
+            _cut("across", x, f"row * {count} + datum.index"),
+            _cut("upwards", y, f"({count - 1} - datum.index) * {count} + column"),
+            {"name": "path", "values": [{"x": p, "y": q} for p, q in way.round(6).tolist()]},
+        ],
+        scales=[level_scale(_anchors(levels))],
+        marks=[
+            _picture(x, y),
+            _panel("across", x, "panel_y", up),
+            _panel("upwards", y, "panel_y + below", up),
+            colour_key(levels, value, LEFT),
+        ],
         alt=(
             f"{drawn}{chosen}{f', with the {path_name} as a line' if len(way) else ''}. Two curves "
             f"show the {value} along either axis through the point at {where}."
@@ -149,53 +182,24 @@ def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _spec(
-    stack: list[list[float]],
-    controls: Sequence[Slider | Choice],
-    frames: Slider | Choice | None,
-    levels: list[float],
-    way: np.ndarray,
-    value: str,
-    log: bool,
-) -> dict[str, Any]:
-    x, y = (control for control in controls[-2:] if isinstance(control, Slider))
-    count = _count(x)
+def _anchors(levels: list[float]) -> list[float]:
+    """Where the ramp's colours stand: at equal steps of the levels."""
+    places = np.linspace(0, len(levels) - 1, 5)
+    return sorted(np.interp(places, range(len(levels)), levels).tolist())
+
+
+def _up(stack: list[list[float]], value: str, levels: list[float], log: bool) -> dict[str, Any]:
+    """The axis of the curves, with the contours' levels as its ticks."""
     low, high = min(map(min, stack)), max(map(max, stack))
-    room = (low, high) if log else (low - 0.04 * (high - low), high)
-    # the ramp's colours at equal steps of the levels
-    anchors = np.interp(np.linspace(0, len(levels) - 1, 5), range(len(levels)), levels).tolist()
-    cells = contour_data(
-        "surface", (count, count), "side", [formula("value", "shown[datum.index]")]
-    )
-    up = axis(value, f"[{room[0]!r}, {room[1]!r}]", type="log" if log else "linear")
-    return contour_spec(
-        signals=[
-            *_layout_signals(),
-            *drag_signals("surface", controls, _moves(x, y)),
-            {"name": "stack", "value": stack},
-            {"name": "levels", "value": levels},
-            *_reading_signals(x, y, frames, count, value),
-        ],
-        data=[
-            *cells,
-            _cut("across", x, f"row * {count} + datum.k", count),
-            _cut("upwards", y, f"({count - 1} - datum.k) * {count} + column", count),
-            {"name": "path", "values": [{"x": p, "y": q} for p, q in way.round(6).tolist()]},
-        ],
-        level={"domain": sorted(anchors)},
-        marks=[
-            _picture(x, y, count),
-            _panel("across", x, "0", up, levels),
-            _panel("upwards", y, "below", up, levels),
-            colour_key(levels, value, LEFT),
-        ],
-    )
+    room = low if log else low - 0.04 * (high - low)
+    look = {"values": levels, "labelOverlap": "greedy", "grid": True}
+    kind = "log" if log else "linear"
+    return axis(value, f"[{room!r}, {high!r}]", look=look, type=kind, zero=False)
 
 
 def _layout_signals() -> list[dict[str, Any]]:
     """Curves beside the picture where there is room, else below it."""
     return [
-        signal("wide", "container >= 560"),
         signal("panel", f"wide ? container * 0.33 : container - {LEFT + 10}"),
         signal(
             "side",
@@ -205,50 +209,52 @@ def _layout_signals() -> list[dict[str, Any]]:
         signal("panel_x", f"{LEFT} + (wide ? side + {GAP} : 0)"),
         signal("panel_y", f"{TOP} + (wide ? 0 : side + {LABELS + 10})"),
         signal("below", f"panel_height + {LABELS}"),
-        signal("width", "container"),
-        signal(
-            "height",
-            f"{TOP + FOOT} + side + (wide ? 0 : {LABELS + 10} + panel_height + below)",
-        ),
     ]
 
 
-def _moves(x: Slider, y: Slider) -> dict[str, str]:
+def _moves(x: Slider, y: Slider) -> dict[str, dict[str, str]]:
     """How dragging sets the coordinates of the point: to the nearest stops."""
     moves = {}
     for control, pixel in ((x, f"drag[0] - {LEFT}"), (y, f"{TOP} + side - drag[1]")):
         steps = _count(control) - 1
         stop = f"clamp(round(({pixel}) / side * {steps}), 0, {steps})"
-        moves[control.signal] = f"{control.start!r} + {control.step!r} * {stop}"
+        moves[control.signal] = {"drag": f"{control.start!r} + {control.step!r} * {stop}"}
     return moves
 
 
-def _reading_signals(
-    x: Slider, y: Slider, frames: Slider | Choice | None, count: int, value: str
-) -> list[dict[str, Any]]:
-    """Which numbers are shown, and the sentence below the figure."""
+def _reading_signals(x: Slider, y: Slider, frames: Slider | Choice | None) -> list[dict[str, Any]]:
+    """Which numbers are shown."""
     if isinstance(frames, Slider):
-        frame = f"round(({frames.signal} - {frames.start!r}) / {frames.step!r})"
+        frame = _stop(frames)
     elif frames:
         frame = f"indexof({list(frames.options)!r}, {frames.signal})"
     else:
         frame = "0"
+    count = _count(x)
+    return [
+        signal("shown", f"stack[{frame}]"),
+        signal("column", _stop(x)),
+        signal("row", f"{count - 1} - {_stop(y)}"),
+        signal("here", f"shown[row * {count} + column]"),
+        signal("at", f"[{LEFT} + {_along(x, x.signal)}, {TOP} + side - {_along(y, y.signal)}]"),
+    ]
+
+
+def _readout(x: Slider, y: Slider, value: str) -> str:
+    """The sentence below the figure."""
     places = [
         f"{control.label!r} + ' ' + format({control.signal}, '{NUMBER}')" for control in (x, y)
     ]
-    return [
-        signal("shown", f"stack[{frame}]"),
-        signal("column", f"round(({x.signal} - {x.start!r}) / {x.step!r})"),
-        signal("row", f"{count - 1} - round(({y.signal} - {y.start!r}) / {y.step!r})"),
-        signal("here", f"shown[row * {count} + column]"),
-        signal("at", f"[{LEFT} + {_along(x, x.signal)}, {TOP} + side - {_along(y, y.signal)}]"),
-        signal(
-            "readout",
-            f"'At ' + {places[0]} + ', ' + {places[1]} + ': {value} ' + format(here, '{NUMBER}')"
-            f" + '; between ' + format(extent(shown)[0], '{NUMBER}') + ' and '"
-            f" + format(extent(shown)[1], '{NUMBER}') + ' in this picture.'",
-        ),
-    ]
+    return (
+        f"'At ' + {places[0]} + ', ' + {places[1]} + ': {value} ' + format(here, '{NUMBER}')"
+        f" + '; between ' + format(extent(shown)[0], '{NUMBER}') + ' and '"
+        f" + format(extent(shown)[1], '{NUMBER}') + ' in this picture.'"
+    )
+
+
+def _stop(slider: Slider) -> str:
+    """The number of the stop at which a slider stands."""
+    return f"round(({slider.signal} - {slider.start!r}) / {slider.step!r})"
 
 
 def _along(slider: Slider, place: str) -> str:
@@ -256,79 +262,34 @@ def _along(slider: Slider, place: str) -> str:
     return f"side * ({place} - {slider.start!r}) / {slider.stop - slider.start!r}"
 
 
-def _cut(name: str, slider: Slider, index: str, count: int) -> dict[str, Any]:
-    """The rows of a curve through the point, where `index` is the place of value ``datum.k``."""
-    return {
-        "name": name,
-        "transform": [
-            {"type": "sequence", "start": 0, "stop": count, "as": "k"},
-            formula("place", f"{slider.start!r} + {slider.step!r} * datum.k"),
-            formula("value", f"shown[{index}]"),
-        ],
-    }
+def _cut(name: str, slider: Slider, index: str) -> dict[str, Any]:
+    """The rows of a curve through the point; `index` is the place of its value ``datum.index``."""
+    return table(
+        name,
+        _count(slider),
+        formula("place", f"{slider.start!r} + {slider.step!r} * datum.index"),
+        formula("value", f"shown[{index}]"),
+    )
 
 
-def _picture(x: Slider, y: Slider, count: int) -> dict[str, Any]:
-    place = {
-        "x": {"signal": _along(x, "datum.x")},
-        "y": {"signal": f"side - {_along(y, 'datum.y')}"},
-    }
-    across, up = ({"title": c.label, "domain": [c.start, c.stop]} for c in (x, y))
+def _axis(slider: Slider) -> dict[str, Any]:
+    domain = f"[{slider.start!r}, {slider.stop!r}]"
+    return axis(slider.label, domain, look={"tickCount": 5}, zero=False)
+
+
+def _picture(x: Slider, y: Slider) -> dict[str, Any]:
+    place = {"x": _along(x, "datum.x"), "y": f"side - {_along(y, 'datum.y')}"}
     marks = [
-        contour_mark("surface", f"side / {count - 1}", "datum.contour.value"),
-        _way("line", place | {"strokeWidth": {"value": 2}}),
-        _way("symbol", place | {"size": {"value": 14}, "fill": palette.colour("path")}),
+        areas("surface", f"side / {_count(x) - 1}", "datum.contour.value"),
+        mark("line", "path", **place, stroke="path", strokeWidth=2),
+        mark("symbol", "path", **place, stroke="path", fill="path", size=14),
     ]
     point = _along(x, x.signal), f"side - {_along(y, y.signal)}"
-    return square("surface", (across, up), marks, point, left=LEFT, ticks=5)
+    return square("surface", _axis(x), _axis(y), marks, point, left=LEFT)
 
 
-def _way(mark: str, look: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": mark,
-        "from": {"data": "path"},
-        "encode": {"update": look | {"stroke": palette.colour("path")}},
-    }
-
-
-def _panel(
-    name: str, along: Slider, y: str, up: dict[str, Any], levels: list[float]
-) -> dict[str, Any]:
-    """The curve through the point along one axis, with the contours' levels as its ticks."""
-    size = {"width": {"signal": "panel"}, "height": {"signal": "panel_height"}}
-    place = {"x": {"signal": "panel_x"}, "y": {"signal": f"panel_y + {y}"}}
-    return {
-        "type": "group",
-        "encode": {"update": place | size},
-        "signals": [signal("width", "panel"), signal("height", "panel_height")],
-        "scales": [
-            {
-                "name": "across",
-                "range": "width",
-                "domain": [along.start, along.stop],
-                "zero": False,
-            },
-            {"name": "up", "range": "height", "zero": False, **up["scale"]},
-        ],
-        "axes": [
-            {"orient": "bottom", "scale": "across", "title": along.label, "tickCount": 5},
-            {
-                "orient": "left",
-                "scale": "up",
-                "title": up["title"],
-                "values": levels,
-                "labelOverlap": "greedy",
-                "grid": True,
-            },
-        ],
-        "marks": [
-            {
-                "type": "group",
-                "clip": True,
-                "interactive": False,
-                "encode": {"update": size},
-                "marks": [line(name, "datum.place", "datum.value", "subject")],
-            },
-            dot(along.signal, "here", "path"),
-        ],
-    }
+def _panel(name: str, along: Slider, y: str, up: dict[str, Any]) -> dict[str, Any]:
+    """The curve through the point along one axis."""
+    box = ("panel_x", y, "panel", "panel_height")
+    curve = line(name, "datum.place", "datum.value", "subject")
+    return plot(box, _axis(along), up, [curve], above=[dot(along.signal, "here", "path")])
