@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
-from ...losses import Loss, get
-from ...losses.declaration import Parameter
+from ...losses import Loss, Parameter, get
 from ..live import Slider
 
 
@@ -36,13 +35,12 @@ class Subject:
     @property
     def signals(self) -> dict[sp.Symbol, str]:
         """The Vega signal of each parameter's symbol."""
-        return {p.sympy: _signal(p) for p in self.loss.parameters}
+        return {p.sympy: parameter_signal(p) for p in self.loss.parameters}
 
     @property
     def title(self) -> str:
         """A Vega expression for the title with the present parameter values."""
-        parts = [f"', {_sign(p)} = ' + format({_signal(p)}, '.3~f')" for p in self.loss.parameters]
-        return " + ".join([repr(self.loss.title), *parts])
+        return titled(self.loss.title, self.loss.parameters)
 
     def expected(self, arguments: Sequence[sp.Symbol], weights: Sequence[sp.Expr]) -> sp.Expr:
         """The loss averaged over labels of the given weights; arguments as the form wants them."""
@@ -70,11 +68,19 @@ def settings(loss: Loss, values: Mapping[str, float] | None) -> dict[str, float]
     return {p.name: p.check(chosen[p.name]) for p in loss.parameters}
 
 
-def _signal(parameter: Parameter) -> str:
+def titled(title: str, parameters: Sequence[Parameter]) -> str:
+    """A Vega expression for a title followed by the present values of parameters."""
+    values = [f"', {symbol_of(p)} = ' + format({parameter_signal(p)}, '.3~f')" for p in parameters]
+    return " + ".join([repr(title), *values])
+
+
+def parameter_signal(parameter: Parameter) -> str:
+    """The name of the Vega signal of a parameter."""
     return f"param_{parameter.name}"
 
 
-def _sign(parameter: Parameter) -> str:
+def symbol_of(parameter: Parameter) -> str:
+    """The symbol of a parameter as plain text, such as τ."""
     return str(pretty_symbol(parameter.symbol.replace("\\", "").replace("var", "")))
 
 
@@ -82,8 +88,8 @@ def slider(parameter: Parameter, value: float) -> Slider:
     """The slider of a parameter, widened to `value` if that lies beyond it."""
     start, stop, step = parameter.slider
     return Slider(
-        signal=_signal(parameter),
-        label=f"{_sign(parameter)}: {parameter.meaning}",
+        signal=parameter_signal(parameter),
+        label=f"{symbol_of(parameter)}: {parameter.meaning}",
         start=min(start, value),
         stop=max(stop, value),
         step=step,

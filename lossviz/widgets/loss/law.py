@@ -1,0 +1,104 @@
+"""Live figure: a law over its axis, with a slider for each of its parameters, from its form."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+
+from ...declaration import Law
+from ..live import LiveFigure, Slider
+from ..vega.expression import vega_expression
+from ..vega.frame import figure, formula, mark, signal, table
+from ..vega.plot import GRID, axis, dot, line, plot
+from .subject import parameter_signal, slider, symbol_of, titled
+
+POINTS = 241
+LEFT, RIGHT, TOP, HEIGHT, FOOT = 62, 16, 32, 260, 52
+
+
+def law_curve(law: Law) -> LiveFigure:
+    """The law over its axis at the present parameters, with the defaults in grey and one example.
+
+    Where the law is `logarithmic` both axes are. The vertical scale is the same for every value of
+    the parameters, so that higher looks higher. Raises TypeError for what is not a `Law`.
+    """
+    if not isinstance(law, Law):
+        raise TypeError(f"law must be a Law, got {type(law).__name__}")
+    start, stop, step = law.axis.slider
+    middle = math.sqrt(start * stop) if law.logarithmic else (start + stop) / 2
+    example = Slider(
+        "example",
+        f"{symbol_of(law.axis)}: {law.axis.meaning}",
+        start,
+        stop,
+        step,
+        start + step * round((middle - start) / step),
+        law.axis.at_low,
+        law.axis.at_high,
+    )
+    controls = [*(slider(p, p.default) for p in law.parameters), example]
+    names = {p.sympy: parameter_signal(p) for p in law.parameters}
+
+    def at(place: str, *, by_default: bool = False) -> str:
+        values = {p.sympy: repr(p.default) for p in law.parameters} if by_default else names
+        return vega_expression(law.expression, {law.axis.sympy: place, **values})
+
+    ratio = f"{start} * pow({stop / start if start else 0}, datum.index / {POINTS - 1})"
+    even = f"{start} + {stop - start} * datum.index / {POINTS - 1}"
+    scale = {"type": "log"} if law.logarithmic else {}
+    look = {**GRID, "format": "~s"} if law.logarithmic else GRID
+    box = (f"{LEFT}", f"{TOP}", f"container - {LEFT + RIGHT}", f"{HEIGHT}")
+    low, high = _range(law)
+    place = f"{symbol_of(law.axis)}: {law.axis.meaning}"
+    return figure(
+        controls,
+        layout=[],
+        height=f"{TOP + HEIGHT + FOOT}",
+        signals=[
+            signal("title", titled(law.title, law.parameters)),
+            signal("example_value", at("example")),
+        ],
+        readout=f"'At {symbol_of(law.axis)} = ' + format(example, ',.4~r') + ': ' + "
+        f"format(example_value, '.4~r') + ', {law.value}.'",
+        data=[
+            table(
+                "law",
+                POINTS,
+                formula("x", ratio if law.logarithmic else even),
+                formula("value", at("datum.x")),
+                formula("reference", at("datum.x", by_default=True)),
+            )
+        ],
+        marks=[
+            mark("text", x=LEFT, y=14, text="title", fill="subject", fontWeight=600),
+            *(
+                mark("text", x="container - 16", y=14, align={"value": "right"}, text=text,
+                     fill="muted")
+                for text in ["'at the defaults'"] * bool(law.parameters)
+            ),
+            plot(
+                box,
+                axis(place, f"[{start}, {stop}]", look=look, **scale),
+                axis(law.value, f"[{low!r}, {high!r}]", look=look, **scale),
+                [
+                    line("law", "datum.x", "datum.reference", "reference", 1.5),
+                    line("law", "datum.x", "datum.value", "subject"),
+                    dot("example", "example_value", "path"),
+                ],
+            ),
+        ],
+        alt=f"{law.title}: {law.value} over {law.axis.meaning}, from {start:g} to {stop:g}.",
+        caption=f"{law.title}: {law.summary}",
+    )  # fmt: skip
+
+
+def _range(law: Law) -> tuple[float, float]:
+    """The least and the largest value over the axis and over the ends of all sliders."""
+    ends = itertools.product(*[p.slider[:2] for p in law.parameters])
+    names = [p.name for p in law.parameters]
+    values = torch.stack([law(law.grid(), **dict(zip(names, end, strict=True))) for end in ends])
+    finite = values[values.isfinite()]
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if law.logarithmic else (min(low, 0.0), max(high, 0.0))
