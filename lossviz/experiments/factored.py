@@ -19,9 +19,10 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 
-from ..losses.checks import check_labels
-from ..losses.spherical import EPS
-from ..losses.zloss import LOCATION, SHARPNESS
+from ..declaration import CLASS_LOGITS
+from ..losses.logits.spherical import EPS, LOCATION, SHARPNESS
+
+SCORES = CLASS_LOGITS.renamed(logits="scores")
 
 
 class SphericalLoss(Protocol):
@@ -83,7 +84,7 @@ class FactoredHead:
 
     Raises
     ------
-    TypeError or ValueError for a weight that is no float32 or float64 tensor (K, d).
+    TypeError or ValueError for a weight that is not a float32 or float64 tensor (K, d).
 
     Notes
     -----
@@ -163,9 +164,8 @@ class FactoredHead:
             raise ValueError(f"features must have shape (N, {width}), got {tuple(features.shape)}")
         # an expanded view: the check wants logits, and no K numbers a row shall be made
         view = features[:, :1].expand(-1, len(self._rows))
-        labels, kept = check_labels(view, target, -1, "scores")
-        if not kept.all():
-            raise ValueError(f"target must lie in [0, {len(self._rows)}), got -1")
+        labels = SCORES.check({"scores": view, "target": target}).tensors["target"]
+        assert labels is not None
         return features.detach(), labels
 
     def _slopes(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..declaration.arrays import Array, as_tensor
-from ..losses.compsum import TAU
+from ..losses.logits.compsum import TAU
 from .hypotheses import Complete, DiscreteDistribution, Finite, HypothesisSet
 from .transforms import hcons_bounded_ce_binary_gamma, inverse
 

@@ -37,7 +37,7 @@ from typing import Any
 import torch
 
 from ..declaration.arrays import Array, like
-from ..losses.compsum import TAU
+from ..losses.logits.compsum import TAU
 from .checks import check_beta, check_classes
 from .transforms import log_power_mean, transform
 

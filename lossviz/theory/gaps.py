@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from ..declaration import box_cox
 from ..declaration.arrays import Array, like
-from ..losses.compsum import TAU, box_cox
+from ..losses.logits.compsum import TAU
 from .checks import check_conditional, check_range
 from .hypotheses import DiscreteDistribution, HypothesisSet
 from .regret import comp_sum_conditional_min_bounded, conditional_min

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..declaration.arrays import Array, as_tensor
-from ..losses.compsum import TAU
+from ..losses.logits.compsum import TAU
 from .checks import check_conditional, check_distribution, check_predicted
 from .regret import bounded_scores, conditional_min, conditional_risk
 

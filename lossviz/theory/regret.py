@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from ..declaration import box_cox
 from ..declaration.arrays import Array, as_tensor, like
-from ..losses.compsum import TAU, box_cox
+from ..losses.logits.compsum import TAU
 from .checks import check_conditional, check_predicted, check_range
 
 

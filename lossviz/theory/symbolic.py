@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from ..losses import compsum
+from ..losses.logits.compsum import TAU as DECLARED_TAU
 
 BETA = sp.Symbol("beta", real=True)
 T = sp.Symbol("t", nonnegative=True)
-TAU = compsum.TAU.sympy
+TAU = DECLARED_TAU.sympy
 N = sp.Symbol("n", integer=True, positive=True)
 
 

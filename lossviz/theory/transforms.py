@@ -18,8 +18,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..declaration import box_cox
 from ..declaration.arrays import Array, like
-from ..losses.compsum import TAU, box_cox
+from ..losses.logits.compsum import TAU
 from .checks import check_beta, check_classes, check_range
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...losses.compsum import TAU
+from ...losses.logits.compsum import TAU
 from ...theory import comp_sum_transform_exact_inf
 from ...theory.checks import check_classes
 from ...theory.symbolic import BETA, N, comp_sum_transform_form
