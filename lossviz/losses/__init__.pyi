@@ -15,6 +15,9 @@ from ..declaration.parameter import Parameter as Parameter
 from ..declaration.parameter import number as number
 from ..declaration.shell import declare as declare
 from ..declaration.source import Source as Source
+from .logits.adaptive import RememberedTemperature as RememberedTemperature
+from .logits.adaptive import adapted_temperature as adapted_temperature
+from .logits.robust import normalise_scores as normalise_scores
 from .masks.skeletons import soft_skeleton as soft_skeleton
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
@@ -80,6 +83,79 @@ def poly_1(
     target: torch.Tensor,
     *,
     epsilon: float = 1.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def symmetric_cross_entropy(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 0.1,
+    beta: float = 1.0,
+    log_zero: float = -4.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def symmetric_ce(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    *,
+    alpha: float = 0.5,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def unlikelihood(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def entropy_bonus(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    beta: float = 0.01,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def renyi_2_bonus(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    beta: float = 0.01,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def brier(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def spherical_score(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def ldr_kl(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    lam: float = 1.0,
+    margin: float = 0.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def aldr_kl(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    lam0: float = 1.0,
+    alpha: float = 2.0,
+    margin: float = 0.0,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
@@ -302,6 +378,206 @@ class Poly1(torch.nn.Module):
         self,
         *,
         epsilon: float = 1.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SymmetricCrossEntropy(torch.nn.Module):
+    alpha: float
+    beta: float
+    log_zero: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.1,
+        beta: float = 1.0,
+        log_zero: float = -4.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SymmetricCe(torch.nn.Module):
+    alpha: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.5,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Unlikelihood(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class EntropyBonus(torch.nn.Module):
+    beta: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        beta: float = 0.01,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Renyi2Bonus(torch.nn.Module):
+    beta: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        beta: float = 0.01,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Brier(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SphericalScore(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class LdrKl(torch.nn.Module):
+    lam: float
+    margin: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        lam: float = 1.0,
+        margin: float = 0.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class AldrKl(torch.nn.Module):
+    lam0: float
+    alpha: float
+    margin: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        lam0: float = 1.0,
+        alpha: float = 2.0,
+        margin: float = 0.0,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
     ) -> None: ...

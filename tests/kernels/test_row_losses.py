@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
@@ -176,6 +178,53 @@ def test_the_small_gradient_of_a_hopeless_row_keeps_its_digits(key, margin, impl
     assert found[2][1] < 0
     for single in found[:2]:
         torch.testing.assert_close(single.double(), found[2], rtol=1e-5, atol=0)
+
+
+FAR = [*(made() for made in ROW_LOSSES.values()), row_losses.Poly1(-1.0), row_losses.CompSum(0.5)]
+
+
+@each_path
+@pytest.mark.parametrize("margin", [-60.0, -35.0, -12.0, -3.0, 3.0, 12.0, 35.0, 60.0])
+@pytest.mark.parametrize("loss", FAR, ids=repr)
+def test_in_float32_every_row_loss_is_right_at_margins_of_60_nats(loss, margin, impl):
+    """Value and gradient to 1e-6 on both sides: on logits, on a head whole, on a head by row."""
+    public, parameters, label = loss.declaration, loss.parameters, torch.tensor([0])
+    judge = torch.tensor([margin, 0.0, 0.5], dtype=torch.float64, requires_grad=True)
+    true = public(judge[None], label, **parameters)
+    right = torch.stack([true, *torch.autograd.grad(true, judge)[0]])
+    bias = judge.detach().float().requires_grad_()
+
+    def of_head(reduction):
+        return linear_cross_entropy(
+            torch.zeros(1, 1), torch.zeros(3, 1), label,
+            linear_bias=bias, loss=loss, reduction=reduction, impl=impl,
+        ).sum()  # fmt: skip
+
+    for found in (public(bias[None], label, **parameters), of_head("mean"), of_head("none")):
+        assert found.dtype == torch.float32
+        got = torch.stack([found, *torch.autograd.grad(found, bias)[0]])
+        torch.testing.assert_close(got.double(), right, rtol=1e-6, atol=1e-44)
+
+
+def test_a_row_loss_is_a_frozen_dataclass_of_its_parameters():
+    one, other = row_losses.Focal(gamma=3.0), row_losses.Focal(3)
+    assert one == other and hash(one) == hash(other) and one != row_losses.Focal()
+    assert repr(one) == "Focal(gamma=3.0)"
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert (row_losses.Brier() == row_losses.Unlikelihood()) is False
+    with pytest.raises(AttributeError):
+        one.gamma = 2.0
+    with pytest.raises(AttributeError, match="no attribute 'Foccal'"):
+        _ = row_losses.Foccal
+
+
+def test_what_a_loss_needs_follows_from_what_its_formula_reads():
+    assert row_losses.Focal().needs == ("log_odds", "nll")
+    assert row_losses.SphericalScore().needs == ("log_sum_square_others", "nll")
+    powers = {key: made().reading.power for key, made in ROW_LOSSES.items()}
+    assert powers["cross_entropy"] == powers["comp_sum"] == powers["logistic"] == 0.0
+    assert (powers["sum_exponential"], powers["mae"]) == (-1.0, 1.0)
+    assert powers["focal"] is None and powers["poly_1"] is None
 
 
 @each_path

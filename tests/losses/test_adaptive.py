@@ -7,9 +7,13 @@ import math
 import pytest
 import torch
 
-from lossviz.losses import aldr_kl, ldr_kl
-from lossviz.losses.adaptive import RememberedTemperature, adapted_temperature
-from lossviz.losses.robust import normalise_scores
+from lossviz.losses import (
+    RememberedTemperature,
+    adapted_temperature,
+    aldr_kl,
+    ldr_kl,
+    normalise_scores,
+)
 
 from .test_bad_input import refuses
 from .test_robust import example

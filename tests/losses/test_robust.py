@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lossviz.losses import ldr_kl
-from lossviz.losses.robust import normalise_scores
+from lossviz.losses import ldr_kl, normalise_scores
 
 from .test_bad_input import refuses
 
