@@ -31,6 +31,8 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     tensor (...), float64 where the device has it (a row holds one number, so this costs nothing).
     With one class the margin is as large as the dtype allows, so that the probability is 1.
     """
+    if logits.shape[-1] == 0:  # a batch without anchors, each of which would be a class
+        return logits.sum(-1).to(row_dtype(logits))
     return _margin_and_slope(widen(logits), labels)[0]
 
 

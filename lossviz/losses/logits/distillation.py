@@ -38,6 +38,21 @@ def _ranking(teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return label_first.argsort(dim=-1, descending=True, stable=True)
 
 
+def _log_sums(ranked: torch.Tensor) -> torch.Tensor:
+    """Log-sum-exp of each entry and all after it, in log2(K) doublings.
+
+    Derivatives of every order are finite; those of torch's logcumsumexp end at the first where a
+    weight is 0.
+    """
+    sums, step = ranked, 1
+    while step < ranked.shape[-1]:
+        near, far = sums[..., :-step], sums[..., step:]
+        ahead, behind = near + softplus(far - near), far + softplus(near - far)
+        sums = torch.cat([torch.where(near > far, ahead, behind), sums[..., -step:]], -1)
+        step *= 2
+    return sums
+
+
 def _gradient(
     student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor, *, temperature: float
 ) -> torch.Tensor:
@@ -111,5 +126,5 @@ def pld(
     ranking = _ranking(teacher, target)
     weights = (teacher.detach() / temperature).softmax(-1).gather(-1, ranking)[..., :-1]
     ranked = student.gather(-1, ranking)
-    later = ranked.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
-    return (weights * softplus(later - ranked[..., :-1])).sum(-1)
+    lead = _log_sums(ranked)[..., 1:] - ranked[..., :-1]
+    return (weights * softplus(lead)).sum(-1)

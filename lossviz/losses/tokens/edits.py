@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -34,15 +33,15 @@ FLOOR = number(
 
 
 def _shares(
-    ngrams: Sequence[Any], weights: Sequence[float] | None, places: int, tokens: int
+    ngrams: Any, weights: Sequence[float] | None, places: int, tokens: int
 ) -> dict[int, float]:
     """The weight of each n that fits into the output and the target."""
-    if not all(isinstance(n, Integral) and not isinstance(n, bool) for n in ngrams):
-        raise TypeError(f"ngrams must hold integers, got {ngrams!r}")
+    if not isinstance(ngrams, Sequence) or not all(type(n) is int for n in ngrams):
+        raise TypeError(f"ngrams must be a sequence of ints, got {ngrams!r}")
     shares = [1.0] * len(ngrams) if weights is None else list(weights)
-    if len(shares) != len(ngrams) or min(shares, default=0.0) <= 0:
+    if len(shares) != len(ngrams) or min(shares, default=1.0) <= 0:
         raise ValueError(f"weights must hold a positive number for each n, got {weights!r}")
-    lengths = [int(n) if n > 0 else places + int(n) for n in ngrams]
+    lengths = [n if n > 0 else places + n for n in ngrams]
     longest = min(places, tokens)
     fitting = {n: w for n, w in zip(lengths, shares, strict=True) if 0 < n <= longest}
     if not fitting:
