@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from .margin import log_probabilities, target_margin
+from .numbers import row_dtype
 
 
 class Row(Protocol):
