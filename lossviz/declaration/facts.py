@@ -7,7 +7,7 @@ printed from data and their check is written here, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,6 +90,13 @@ class When:
             value = start + (stop - start) * step / 8
             if parameter.contains(value):
                 yield {**loss.defaults, name: value}, interval.contains(value)
+
+    def met(self, parameters: Mapping[str, float]) -> bool:
+        """Whether the condition holds at these parameters."""
+        if not self.text:
+            return True
+        name, interval = self._parts
+        return bool(interval.contains(parameters[name]))
 
     @property
     def clause(self) -> str:

@@ -65,6 +65,10 @@ class Argument:
         comma = "," if len(self.letters) == 1 and self.shape != BATCH else ""
         return f"({', '.join(self.letters)}{comma})"
 
+    def axis(self, letter: str) -> int:
+        """The axis of a letter: negative, or 0 for the first of the leading axes."""
+        return 0 if letter == BATCH else self.letters.index(letter) - len(self.letters)
+
     def read_as(self, tensor: Any) -> Argument:
         """This argument, or its other reading if the dtype of `tensor` asks for that one."""
         if self.otherwise is None or not isinstance(tensor, torch.Tensor):
@@ -275,7 +279,7 @@ def _unify(
     if not fits:
         raise ValueError(_mismatch(argument, shape, sizes, first, found))
     for letter, size in parts:
-        if size == 0 and letter in argument.letters and _must_exist(letter):
+        if size == 0 and letter in argument.letters and must_exist(letter):
             raise ValueError(
                 f"{argument.name} must have shape {argument.written} with {letter} >= 1 "
                 f"{NAMES[letter]}, got {shape}"
@@ -283,7 +287,8 @@ def _unify(
         sizes[letter] = size
 
 
-def _must_exist(letter: str) -> bool:
+def must_exist(letter: str) -> bool:
+    """Whether an axis may not be empty: a batch may, classes and features may not."""
     return letter in NAMES and letter not in ("N", "B")
 
 

@@ -6,6 +6,7 @@ sizes of the letters only where its values refer to them (labels that count the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -31,7 +32,8 @@ class Kind:
     whose entries labels name, `learnt` whether gradients reach it, `ignorable` whether the loss
     takes an `ignore_index` for it. A row that `shifts` may be moved by a number, one that is
     `directed` turned and stretched: what `symmetries` tries. What is `random` a loss draws itself
-    where it is left out.
+    where it is left out. `absent` is what an entry holds that is as good as not there, `extremes`
+    are values that a loss must survive, exact in every dtype.
     """
 
     noun: str
@@ -45,6 +47,8 @@ class Kind:
     shifts: bool = False
     directed: bool = False
     random: bool = False
+    absent: float | None = None
+    extremes: tuple[float, ...] = ()
 
     def check(self, tensor: Any, name: str) -> torch.Tensor:
         """Return `tensor` if it is a tensor of a dtype of this kind, else raise TypeError."""
@@ -133,13 +137,16 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
     )
 
 
-LOGITS = Kind("logits", _normal, learnt=True, shifts=True)
-TEACHER = Kind("logits of the teacher", _normal, shifts=True)
-SCORES = Kind("scores", _normal, learnt=True, shifts=True)
+FAR = (-10240.0, 0.0, 30.0, 10240.0)
+LENGTHS = (-1024.0, -1.0, 2.0**-10, 3.0)
+
+LOGITS = Kind("logits", _normal, learnt=True, shifts=True, absent=-math.inf, extremes=FAR)
+TEACHER = Kind("logits of the teacher", _normal, shifts=True, absent=-math.inf, extremes=FAR)
+SCORES = Kind("scores", _normal, learnt=True, shifts=True, absent=-math.inf, extremes=FAR)
 VALUES = Kind("values", _normal)
-PREDICTIONS = Kind("predictions", _normal, learnt=True)
-EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True)
-CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True)
+PREDICTIONS = Kind("predictions", _normal, learnt=True, extremes=FAR)
+EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True, extremes=LENGTHS)
+CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True, extremes=LENGTHS)
 DRAWS = Kind("standard normal draws", _normal, random=True)
 WEIGHTS = Kind("weights", _positive)
 LOG_PROBABILITIES = Kind(
@@ -148,6 +155,7 @@ LOG_PROBABILITIES = Kind(
     outside=lambda tensor, _: tensor > 1e-3,
     range=lambda _: "be at most 0, as log-probabilities are",
     learnt=True,
+    extremes=(-10240.0, -30.0, -(2.0**-4), 0.0),
 )
 VARIANCES = Kind(
     "variances",
@@ -155,6 +163,7 @@ VARIANCES = Kind(
     outside=lambda tensor, _: tensor < 0,
     range=lambda _: "not be negative, as variances are",
     learnt=True,
+    extremes=(2.0**-14, 0.5, 1.0, 4096.0),
 )
 COUNTS = Kind(
     "counts, or anything in proportion to them",
@@ -162,6 +171,7 @@ COUNTS = Kind(
     "real",
     outside=lambda tensor, _: tensor <= 0,
     range=lambda _: "be positive",
+    absent=1.0,
 )
 PROBABILITIES = Kind(
     "probabilities",
@@ -169,14 +179,16 @@ PROBABILITIES = Kind(
     outside=lambda tensor, _: (tensor < 0) | (tensor > 1),
     range=lambda _: "lie in [0, 1]",
     learnt=True,
+    extremes=(0.0, 2.0**-10, 0.5, 1.0),
 )
-DISTRIBUTIONS = Kind("class probabilities", _distribution)
+DISTRIBUTIONS = Kind("class probabilities", _distribution, absent=0.0)
 TRUTH = Kind(
     "truth values",
     _truth,
     "truth",
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
+    absent=0.0,
 )
 MASK = Kind(
     "mask",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .facts import Fact
+from .facts import Fact, When
 from .form import SymbolicForm, TargetForm, parse
 from .inputs import Inputs
 from .module import make_module
@@ -36,9 +36,10 @@ class Loss:
     """The declaration of one loss; calling it calls its function.
 
     `function` is the public torch function, `formula` what its author wrote: a function of checked
-    tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the symmetries of
-    `symmetries` that it does not have, `view` how its picture departs from what the inputs ask
-    for. A `reading` is our own reading of a paper whose equations were not available to us.
+    tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the `symmetries` that
+    it does not have, each perhaps with a condition, and "derivative" where its gradient is not that
+    of its value; `view` is how its picture departs from what the inputs ask for. A `reading` is our
+    own reading of a paper whose equations were not available to us.
     """
 
     key: str
@@ -82,6 +83,11 @@ class Loss:
     def example(self) -> tuple[torch.Tensor, ...]:
         """What its facts are checked on: twelve rows in float64."""
         return self.inputs.example(batch=(12,), scale=3.0)
+
+    def has(self, name: str, parameters: Mapping[str, float]) -> bool:
+        """Whether it is declared to have a symmetry at these parameters: `breaks` has no say."""
+        said = (entry.partition(" for ") for entry in self.breaks)
+        return not any(name == broken and When(when).met(parameters) for broken, _, when in said)
 
     @property
     def defaults(self) -> dict[str, float]:

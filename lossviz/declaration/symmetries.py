@@ -1,7 +1,8 @@
 """Which invariances are worth trying on a loss: they follow from the letters and the kinds.
 
-A declaration names those that its loss breaks; the tests assert that all others hold, and that
-those named fail.
+A declaration names in `breaks` those that its loss does not have, "shift of K", or not for some
+parameters, "absent entry of K for label_smoothing in (0, 1]"; the tests assert that all others
+hold, and that those named fail.
 """
 
 from __future__ import annotations
@@ -60,9 +61,13 @@ def symmetries(inputs: Inputs, tensors: Tensors) -> Iterator[Symmetry]:
 
     for letter in sizes:
         last = [a for a in inputs.required if a.letters[-1] == letter]
-        if any(a.kind.shifts for a in last):
+        shifts = any(a.kind.shifts for a in last)
+        if shifts:
             yield Symmetry(f"shift of {letter}", each(_shift(letter, generator)))
-        if any(a.kind.counts == letter for a in inputs.required):
+            along = [a for a in inputs.required if letter in a.letters]
+            if all(a.letters[-1] == letter and a.kind.absent is not None for a in along):
+                yield Symmetry(f"absent entry of {letter}", each(_absent(letter)))
+        if shifts or any(a.kind.counts == letter for a in inputs.required):
             order = _permutation(sizes[letter], generator)
             yield Symmetry(f"order of {letter}", each(_reorder(letter, order, relabel=True)))
         if any(a.kind.directed for a in last):
@@ -96,14 +101,10 @@ def _sizes(inputs: Inputs, tensors: Tensors) -> dict[str, int]:
     found: dict[str, int] = {}
     for argument, tensor in zip(inputs.required, tensors, strict=True):
         for letter in argument.letters:
-            axis = _axis(argument, letter)
+            axis = argument.axis(letter)
             if tensor.ndim >= len(argument.letters):
                 found[letter] = tensor.shape[axis]
     return found
-
-
-def _axis(argument: Argument, letter: str) -> int:
-    return 0 if letter == BATCH else argument.letters.index(letter) - len(argument.letters)
 
 
 def _permutation(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -116,7 +117,17 @@ def _shift(letter: str, generator: torch.Generator) -> Change:
         if not argument.kind.shifts or argument.letters[-1] != letter:
             return tensor
         by = torch.randn(*tensor.shape[:-1], 1, generator=generator, dtype=torch.float64)
-        return tensor + 5 * by.to(tensor.dtype)
+        return tensor + 30 * by.to(tensor.dtype)
+
+    return change
+
+
+def _absent(letter: str) -> Change:
+    def change(argument: Argument, tensor: torch.Tensor) -> torch.Tensor:
+        absent = argument.kind.absent
+        if letter not in argument.letters or absent is None:
+            return tensor
+        return torch.cat([tensor, torch.full_like(tensor[..., :1], absent)], -1)
 
     return change
 
@@ -126,7 +137,7 @@ def _reorder(letter: str, order: torch.Tensor, *, relabel: bool = False) -> Chan
         if relabel and argument.kind.counts == letter:
             return order.argsort()[tensor]
         if letter in argument.letters:
-            return tensor.index_select(_axis(argument, letter), order)
+            return tensor.index_select(argument.axis(letter), order)
         return tensor
 
     return change
@@ -151,6 +162,6 @@ def _stretch(letter: str, generator: torch.Generator) -> Change:
 
 def _flip(letter: str) -> Change:
     def change(argument: Argument, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.flip(_axis(argument, letter)) if letter in argument.letters else tensor
+        return tensor.flip(argument.axis(letter)) if letter in argument.letters else tensor
 
     return change

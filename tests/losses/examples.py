@@ -1,152 +1,163 @@
-"""Valid inputs for every declared loss: what a new declaration gets tested on, with no new code.
+"""What the tests of every declared loss start from: it all follows from the loss's inputs.
 
-A loss is called as ``loss(*make(loss), **settings)``. Floating inputs with as many axes as the
-first are logits (..., K), integer inputs are labels (...), other floating inputs are values (...):
-that alone is what the tests go by.
+A test is written for the arguments that a loss declares, by their kinds and letters; a further loss
+is tested by its declaration alone.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
+from lossviz.declaration.inputs import BATCH, Argument
 from lossviz.losses import LOSSES, Loss
 
-Inputs = tuple[torch.Tensor, ...]
+Tensors = tuple[torch.Tensor, ...]
+Setting = dict[str, float]
+
+# Small enough for many digits and for differences; the letters of classes are varied.
+SMALL = {"C": 3, "V": 3, "J": 3, "N": 3, "B": 3, "M": 3, "D": 3, "T": 3, "H": 4, "W": 3}
 
 
-def _class_logits(generator: torch.Generator, shape: tuple[int, ...], classes: int) -> Inputs:
-    logits = torch.randn(*shape, classes, generator=generator, dtype=torch.float64)
-    return logits, torch.randint(classes, shape, generator=generator)
+def arguments(loss: Loss) -> tuple[Argument, ...]:
+    """The arguments that an example has."""
+    return loss.inputs.required
 
 
-def _pair_of_class_logits(
-    generator: torch.Generator, shape: tuple[int, ...], classes: int
-) -> Inputs:
-    both = torch.randn(2, *shape, classes, generator=generator, dtype=torch.float64)
-    return both[0], both[1]
+def make(loss: Loss, count: int | None = None, *, scale: float = 3.0, **drawn: Any) -> Tensors:
+    """Random inputs, with `count` rows where a number of rows can be chosen."""
+    if count is not None:
+        drawn |= {"batch": (count,)}
+        drawn |= {row.removeprefix("2"): count for row in loss.inputs.rows if row != BATCH}
+    return loss.inputs.example(scale=scale, **drawn)
 
 
-def _clean_and_adversarial_class_logits(
-    generator: torch.Generator, shape: tuple[int, ...], classes: int
-) -> Inputs:
-    both = torch.randn(2, *shape, classes, generator=generator, dtype=torch.float64)
-    return both[0], both[1], torch.randint(classes, shape, generator=generator)
+def exact_in_every_dtype(tensors: Tensors) -> Tensors:
+    """Floating tensors rounded to what bfloat16 holds, in their own dtype."""
+    return tuple(x.bfloat16().to(x) if x.is_floating_point() else x for x in tensors)
 
 
-def _bin_logits_and_values(
-    generator: torch.Generator, shape: tuple[int, ...], classes: int
-) -> Inputs:
-    logits = torch.randn(*shape, classes, generator=generator, dtype=torch.float64)
-    return logits, 8 * torch.rand(shape, generator=generator, dtype=torch.float64) - 4
+def cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+    """Floating tensors in `dtype`."""
+    return tuple(x.to(dtype) if x.is_floating_point() else x for x in tensors)
 
 
-KINDS: dict[str, Callable[[torch.Generator, tuple[int, ...], int], Inputs]] = {
-    "class logits": _class_logits,
-    "pair of class logits": _pair_of_class_logits,
-    "clean and adversarial class logits": _clean_and_adversarial_class_logits,
-    "bin logits and values": _bin_logits_and_values,
-}
-
-# EnsLoss sorts the margins of its whole batch, so it has no rows: it is tested in test_ensemble.py.
-ROWS = [loss for loss in LOSSES.values() if loss.inputs != "binary scores with random draws"]
-
-each_loss = pytest.mark.parametrize("loss", ROWS, ids=lambda loss: loss.key)
+def named(loss: Loss, tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The tensors by the names of the arguments."""
+    return {a.name: x for a, x in zip(arguments(loss), tensors, strict=True)}
 
 
-def make(
-    loss: Loss,
-    shape: tuple[int, ...] = (6,),
-    classes: int = 5,
-    scale: float = 3.0,
-    dtype: torch.dtype = torch.float64,
-    seed: int = 0,
-) -> Inputs:
-    """Random inputs of the kind that the loss declares."""
-    generator = torch.Generator().manual_seed(seed)
-    return on_logits(
-        lambda logits: (scale * logits).to(dtype), KINDS[loss.inputs](generator, shape, classes)
+def reduced(loss: Loss, reduction: str) -> dict[str, str]:
+    """The keyword of the reduction, where the loss has rows."""
+    return {"reduction": reduction} if loss.inputs.rows else {}
+
+
+def row_losses(loss: Loss, tensors: Tensors, parameters: Setting | None = None) -> torch.Tensor:
+    """The losses of the rows, or the one loss of a batch without rows."""
+    return loss(*tensors, **(parameters or {}), **reduced(loss, "none"))
+
+
+def learnt(loss: Loss) -> list[int]:
+    """The places of the arguments that gradients reach."""
+    return [i for i, a in enumerate(arguments(loss)) if a.kind.learnt]
+
+
+def with_gradients(loss: Loss, tensors: Tensors) -> Tensors:
+    """The tensors with every learnt one a fresh leaf that asks for its gradient."""
+    places = learnt(loss)
+    return tuple(
+        x.detach().clone().requires_grad_() if i in places else x for i, x in enumerate(tensors)
     )
 
 
-def fill(loss: Loss, logits: torch.Tensor, labels: torch.Tensor, partner: torch.Tensor) -> Inputs:
-    """Inputs of the declared kind from given logits, with labels, or second logits, or values."""
-    values = torch.linspace(-4, 4, logits.shape[0], dtype=torch.float64)
-    return {
-        "class logits": (logits, labels),
-        "pair of class logits": (logits, partner),
-        "clean and adversarial class logits": (logits, partner, labels),
-        "bin logits and values": (logits, values),
-    }[loss.inputs]
+def gradients(loss: Loss, tensors: Tensors, **options: Any) -> Tensors:
+    """The gradient of the sum of the losses in every learnt argument; `options` go to the loss."""
+    leaves = with_gradients(loss, tensors)
+    options = {**reduced(loss, "sum"), **options}
+    value = loss(*leaves, **options).sum()
+    return torch.autograd.grad(value, [leaves[i] for i in learnt(loss)])
 
 
-def are_logits(inputs: Inputs) -> list[bool]:
-    """Which of the inputs are logits."""
-    return [x.is_floating_point() and x.ndim == inputs[0].ndim for x in inputs]
+def row_axis(loss: Loss, argument: Argument) -> int | None:
+    """The axis along which an argument holds the rows, None where all rows share it."""
+    letter = loss.inputs.rows[0].removeprefix("2") if loss.inputs.rows else None
+    return argument.axis(letter) if letter in argument.letters else None
 
 
-def on_logits(change: Callable[[torch.Tensor], torch.Tensor], inputs: Inputs) -> Inputs:
-    """The inputs with every set of logits changed and the rest kept."""
-    which = are_logits(inputs)
-    return tuple(change(x) if yes else x for x, yes in zip(inputs, which, strict=True))
+def take(loss: Loss, tensors: Tensors, rows: torch.Tensor) -> Tensors:
+    """The inputs of these rows alone."""
+    axes = [row_axis(loss, argument) for argument in arguments(loss)]
+    return tuple(
+        x if axis is None else x.index_select(axis, rows)
+        for x, axis in zip(tensors, axes, strict=True)
+    )
 
 
-def with_gradients(inputs: Inputs) -> Inputs:
-    """The inputs with every set of logits a fresh leaf that asks for its gradient."""
-    return on_logits(lambda logits: logits.detach().clone().requires_grad_(), inputs)
+def class_letters(loss: Loss) -> set[str]:
+    """The letters along which an argument has one entry per class."""
+    found = {a.letters[-1] for a in arguments(loss) if a.kind.shifts}
+    found |= {a.kind.counts for a in arguments(loss) if a.kind.counts}
+    return found - {BATCH, *loss.inputs.rows}
 
 
-def gradients(loss: Loss, inputs: Inputs, **options: Any) -> Inputs:
-    """The gradient of the loss (of its sum, for "none") for every set of logits."""
-    leaves = with_gradients(inputs)
-    logits = [x for x, yes in zip(leaves, are_logits(leaves), strict=True) if yes]
-    return torch.autograd.grad(loss(*leaves, **options).sum(), logits)
+def widths(loss: Loss) -> Iterator[dict[str, int]]:
+    """Small sizes of all letters; two, three and seven classes where there are any."""
+    letters = class_letters(loss)
+    for size in (2, 3, 7) if letters else (3,):
+        yield {**SMALL, **dict.fromkeys(letters, size)}
 
 
-def settings(loss: Loss) -> list[dict[str, float]]:
-    """Where a loss is looked at: defaults, slider ends in every combination, and next to both.
+def settings(loss: Loss) -> list[Setting]:
+    """Where a loss is looked at: defaults, every slider end, all ends at once, and next to these.
 
     "Next to" is 1e-9 away: what removes a 0/0 exactly at a point must hold beside it as well.
     """
-    ends = itertools.product(*[p.slider[:2] for p in loss.parameters])
-    found = [loss.defaults, *(dict(zip(loss.defaults, end, strict=True)) for end in ends)]
-    for parameter in loss.parameters:
-        for value in (parameter.default, *parameter.slider[:2]):
-            for near in (value - 1e-9, value + 1e-9):
-                if parameter.slider[0] <= near <= parameter.slider[1]:
-                    found.append({**loss.defaults, parameter.name: near})
+    found = [loss.defaults]
+    for end in (0, 1):
+        found.append({p.name: p.slider[end] for p in loss.parameters})
+    for p in loss.parameters:
+        near = [v + h for v in (p.default, *p.slider[:2]) for h in (-1e-9, 1e-9)]
+        inside = [v for v in near if p.slider[0] <= v <= p.slider[1]]
+        found += [{**loss.defaults, p.name: value} for value in (*p.slider[:2], *inside)]
     return [dict(pairs) for pairs in dict.fromkeys(tuple(s.items()) for s in found)]
 
 
-def _parametrize(losses: Iterable[Loss]) -> pytest.MarkDecorator:
+def corners(loss: Loss) -> list[Setting]:
+    """Defaults, and every parameter at the low or at the high end."""
+    return settings(loss)[: 3 if loss.parameters else 1]
+
+
+def parametrize(
+    losses: Iterable[Loss], where: Callable[[Loss], list[Setting]] | None = None
+) -> pytest.MarkDecorator:
+    """One case per loss, or per loss and setting; a selection of losses may not be empty."""
+    if where is None:
+        return pytest.mark.parametrize("loss", losses, ids=lambda loss: loss.key)
     return pytest.mark.parametrize(
         ("loss", "parameters"),
         [
             pytest.param(loss, s, id="-".join([loss.key, *(f"{k}={v!r}" for k, v in s.items())]))
             for loss in losses
-            for s in settings(loss)
+            for s in where(loss)
         ],
     )
 
 
-LABELLED = [loss for loss in ROWS if loss.inputs == "class logits"]
-# Losses that see logits through their softmax alone; the others' forms are over the logits.
-SOFTMAX = [
-    loss
-    for loss in ROWS
-    if (loss.form is not None and loss.form.over == "probabilities")
-    or loss.inputs in ("pair of class logits", "clean and adversarial class logits")
-]
-# Bins have an order, classes have none.
-CLASSES = [loss for loss in ROWS if loss.inputs != "bin logits and values"]
+ALL = list(LOSSES.values())
+WITH_ROWS = [loss for loss in ALL if loss.inputs.rows]
+ROWS_APART = [loss for loss in WITH_ROWS if not loss.inputs.coupled]
+IGNORING = [loss for loss in ALL if loss.inputs.ignorable]
+# What is learnt may be shifted: logits and scores, whose tails are computed exactly.
+OF_LOGITS = [loss for loss in ALL if all(arguments(loss)[i].kind.shifts for i in learnt(loss))]
 
-each_setting = _parametrize(ROWS)
-each_labelled_setting = _parametrize(LABELLED)
-each_softmax_setting = _parametrize(SOFTMAX)
-each_class_setting = _parametrize(CLASSES)
-each_labelled_loss = pytest.mark.parametrize("loss", LABELLED, ids=lambda loss: loss.key)
-each_softmax_loss = pytest.mark.parametrize("loss", SOFTMAX, ids=lambda loss: loss.key)
+each_loss = parametrize(ALL)
+each_setting = parametrize(ALL, settings)
+each_corner = parametrize(ALL, corners)
+each_loss_with_rows = parametrize(WITH_ROWS)
+each_loss_with_rows_apart = parametrize(ROWS_APART)
+each_corner_with_rows_apart = parametrize(ROWS_APART, corners)
+each_loss_that_ignores = parametrize(IGNORING)
+each_corner_that_ignores = parametrize(IGNORING, corners)

@@ -1,4 +1,4 @@
-"""Bad input is refused, and the message names the argument and repeats what it got."""
+"""Bad input is refused at the door, and the message names the argument and repeats what it got."""
 
 from __future__ import annotations
 
@@ -9,16 +9,33 @@ import pytest
 import torch
 
 from lossviz import losses
+from lossviz.declaration.inputs import BATCH, must_exist
 from lossviz.losses import LOSSES
 
-from .examples import ROWS, each_labelled_loss, each_loss, make
+from .examples import (
+    ALL,
+    arguments,
+    each_loss,
+    each_loss_that_ignores,
+    each_loss_with_rows,
+    make,
+    named,
+    parametrize,
+    reduced,
+)
 
 each_parameter = pytest.mark.parametrize(
     ("loss", "parameter"),
+    [pytest.param(loss, p, id=f"{loss.key}-{p.name}") for loss in ALL for p in loss.parameters],
+)
+
+# Optional arguments pass the same door.
+each_argument = pytest.mark.parametrize(
+    ("loss", "argument"),
     [
-        pytest.param(loss, parameter, id=f"{loss.key}-{parameter.name}")
-        for loss in ROWS
-        for parameter in loss.parameters
+        pytest.param(loss, argument, id=f"{loss.key}-{argument.name}")
+        for loss in ALL
+        for argument in loss.inputs.arguments
     ],
 )
 
@@ -28,79 +45,187 @@ def refuses(error, *said):
     return pytest.raises(error, match="(?s)" + ".*".join(re.escape(str(word)) for word in said))
 
 
+def given(loss, **drawn):
+    """All arguments by name, the optional ones as well; the reduction is one that takes them."""
+    tensors = make(loss, optional=True, **drawn)
+    by_name = {a.name: x for a, x in zip(loss.inputs.arguments, tensors, strict=True)}
+    return {**by_name, **reduced(loss, "sum")}
+
+
+def written(*shapes):
+    """A pattern for shapes in any order."""
+    return "(?s)" + "".join(f"(?=.*{re.escape(str(tuple(shape)))})" for shape in shapes)
+
+
+@each_argument
+def test_what_is_not_a_tensor_is_refused_with_the_cure(loss, argument):
+    everything = given(loss)
+    name, x = argument.name, everything[argument.name]
+    for wrong in (x.tolist(), x.numpy()):
+        with refuses(TypeError, name, type(wrong).__name__, f"torch.as_tensor({name})"):
+            loss(**{**everything, name: wrong})
+    for wrong in ("x", 1.0, {}):
+        with refuses(TypeError, name, type(wrong).__name__):
+            loss(**{**everything, name: wrong})
+    if not argument.optional:
+        with refuses(TypeError, name, "NoneType"):
+            loss(**{**everything, name: None})
+
+
+@each_argument
+def test_a_dtype_of_another_kind_is_refused(loss, argument):
+    everything = given(loss)
+    name, x = argument.name, everything[argument.name]
+    held = {argument.kind.holds, argument.otherwise.kind.holds if argument.otherwise else ""}
+    wrong = [torch.complex64, torch.complex128]
+    wrong += [] if "truth" in held else [torch.bool]
+    wrong += [] if held & {"floating", "truth"} else [torch.float32, torch.float64]
+    wrong += [] if held & {"integer", "truth"} else [torch.int64, torch.int32]
+    for dtype in wrong:
+        with refuses(TypeError, name, dtype):
+            loss(**{**everything, name: x.to(dtype)})
+
+
+@each_argument
+def test_a_shape_that_does_not_fit_is_refused_with_both_shapes(loss, argument):
+    """Each letter that another argument has as well, one entry longer; an axis more; one less."""
+    everything = given(loss, batch=(6,))
+    name, x = argument.name, everything[argument.name]
+    elsewhere = {letter for a in loss.inputs.arguments if a.name != name for letter in a.letters}
+    for letter in argument.letters:
+        axis = argument.axis(letter)
+        longer = torch.cat([x, x.narrow(axis, 0, 1)], axis)
+        if letter in elsewhere:
+            with pytest.raises(ValueError, match=written(longer.shape)) as refused:
+                loss(**{**everything, name: longer})
+            message = str(refused.value)
+            others = [a for a in loss.inputs.arguments if a.name != name and a.name in message]
+            assert any(str(tuple(everything[a.name].shape)) in message for a in others)
+    if elsewhere & set(argument.letters):
+        for wrong in (x[None], x.select(-1, 0)):
+            with pytest.raises(ValueError, match=written(wrong.shape)):
+                loss(**{**everything, name: wrong})
+    if argument.letters != (BATCH,):
+        with refuses(ValueError, name, argument.written, "()"):
+            loss(**{**everything, name: x.flatten()[0]})
+
+
 @each_loss
-def test_logits_must_be_a_floating_tensor_with_classes(loss):
-    logits, *rest = make(loss)
-    name = next(iter(loss.signature.parameters))
-    with refuses(TypeError, name, "list"):
-        loss(logits.tolist(), *rest)
-    with refuses(TypeError, name, "torch.int64"):
-        loss(logits.long(), *rest)
-    with refuses(TypeError, name, "torch.complex128"):
-        loss(logits + 0j, *rest)
-    with refuses(ValueError, name, "(..., K)", "()"):
-        loss(logits[0, 0], *rest)
-    with refuses(ValueError, name, "(..., K)", "(6, 0)"):
-        loss(logits[:, :0], *rest)
+def test_an_axis_that_must_have_entries_may_not_be_empty(loss):
+    everything = given(loss)
+    for letter in filter(must_exist, loss.inputs.letters):
+        along = [a for a in loss.inputs.arguments if letter in a.letters]
+        empty = {a.name: everything[a.name].narrow(a.axis(letter), 0, 0) for a in along}
+        first = along[0].name
+        with refuses(ValueError, first, f"{letter} >= 1", tuple(empty[first].shape)):
+            loss(**{**everything, **empty})
 
 
-@each_labelled_loss
-def test_labels_must_be_integers_of_the_shape_of_the_rows(loss):
-    logits, target = make(loss)
-    with refuses(TypeError, "target", "list"):
-        loss(logits, target.tolist())
-    with refuses(TypeError, "target", "torch.bool"):
-        loss(logits, target.bool())
-    with refuses(TypeError, "target", "torch.complex64"):
-        loss(logits, target.to(torch.complex64))
-    with refuses(ValueError, "target", "(6,)", "(5,)", "(6, 5)"):
-        loss(logits, target[:5])
-    with refuses(ValueError, "target", "(6,)", "(6, 1)"):
-        loss(logits, target[:, None])
-    with refuses(ValueError, "target", "()", "(6,)"):
-        loss(logits[0], target)
+CANDIDATES = (-1.0, -0.001, 0.0, 0.5, 1.5, 2.0, 7.0, -101.0, 1e12)
 
 
-@each_labelled_loss
-def test_floating_targets_are_probabilities_or_nothing(loss):
-    logits, target = make(loss)
-    if loss.key == "cross_entropy":
-        with refuses(ValueError, "target", "(6, 5)", "(6,)"):
-            loss(logits, target.double())
-        with refuses(ValueError, "target", "(6, 5)", "(5, 6)"):
-            loss(logits, logits.T.softmax(-1))
-        with refuses(ValueError, "ignore_index", "3"):
-            loss(logits, logits.softmax(-1), ignore_index=3)
-    else:
-        with refuses(TypeError, "target", "torch.float64"):
-            loss(logits, logits.softmax(-1))
+@each_argument
+def test_values_out_of_range_are_refused(loss, argument):
+    """Any value that the kind calls outside; each range has such a value."""
+    everything = given(loss)
+    name, x, kind = argument.name, everything[argument.name], argument.kind
+    sizes = {
+        letter: y.shape[a.axis(letter)]
+        for a, y in zip(loss.inputs.arguments, everything.values(), strict=False)
+        for letter in a.letters
+    }
+    if kind.outside is None:
+        return
+    refused = 0
+    for value in (*CANDIDATES, *sizes.values()):
+        spoilt = x.double() if kind.holds == "truth" else x.clone()
+        spoilt.view(-1)[-1] = value
+        if spoilt.view(-1)[-1] == value and kind.outside(spoilt, sizes).any():
+            with refuses(ValueError, name, kind.range(sizes), spoilt.view(-1)[-1].item()):
+                loss(**{**everything, name: spoilt})
+            refused += 1
+    assert refused >= 2
 
 
-@each_labelled_loss
+@each_argument
+def test_devices_must_agree(loss, argument):
+    if len(loss.inputs.arguments) == 1:
+        return
+    everything = given(loss)
+    everything[argument.name] = everything[argument.name].to("meta")
+    first = loss.inputs.arguments[0].name
+    where = "cpu" if argument.name == first else "meta"
+    with refuses(ValueError, f"on {where}", f"{first} on"):
+        loss(**everything)
+
+
+@parametrize([loss for loss in ALL if any(a.otherwise for a in loss.inputs.arguments)])
+def test_the_other_reading_of_an_argument_passes_the_same_door(loss):
+    everything = given(loss)
+    for argument in loss.inputs.arguments:
+        other = argument.otherwise
+        if other is None:
+            continue
+        name, x = argument.name, everything[argument.name]
+        beside = everything[loss.inputs.arguments[0].name]
+        with refuses(ValueError, name, tuple(x.shape), tuple(beside.shape)):
+            loss(**{**everything, name: x.double()})
+        if other.letters == loss.inputs.arguments[0].letters:
+            with refuses(ValueError, name, (5, 6), (6, 5)):
+                loss(**{**everything, name: beside.T.softmax(-1)})
+        if argument.kind.ignorable:
+            with refuses(ValueError, "ignore_index", "3"):
+                loss(**{**everything, name: beside.softmax(-1)}, ignore_index=3)
+
+
+TWO_AXES = [
+    loss
+    for loss in ALL
+    if len(loss.inputs.arguments[0].letters) == 2
+    and loss.inputs.arguments[0].letters[0] == BATCH
+    and any(a.letters == (BATCH,) for a in arguments(loss))
+]
+
+
+@parametrize(TWO_AXES)
 def test_the_class_axis_in_second_place_is_recognised(loss):
-    logits, target = make(loss, (2, 7))
-    with refuses(ValueError, "target", "(2, 5)", "(2, 7)", "(2, 5, 7)", "movedim(1, -1)"):
-        loss(logits.movedim(-1, 1), target)
+    everything = named(loss, make(loss, batch=(2, 7)))
+    first = loss.inputs.arguments[0]
+    moved = {
+        a.name: x.movedim(-1, 1) if a.letters == first.letters else x
+        for a, x in zip(arguments(loss), everything.values(), strict=True)
+    }
+    name = next(a.name for a in arguments(loss) if a.letters == (BATCH,))
+    wrong = moved[first.name].shape
+    with refuses(ValueError, name, tuple(wrong[:-1]), (2, 7), tuple(wrong), "movedim(1, -1)"):
+        loss(**moved)
 
 
-@pytest.mark.parametrize("label", [5, -1, -101, 10**12])
-@each_labelled_loss
-def test_labels_must_be_classes(loss, label):
-    logits, target = make(loss)
-    target[3] = label
-    with refuses(ValueError, "target", "[0, 5)", "ignore_index", label):
-        loss(logits, target)
+@pytest.mark.parametrize("label", [-1, -101, 10**12])
+@each_loss_that_ignores
+def test_a_wrong_label_is_refused_with_the_way_out(loss, label):
+    everything = given(loss)
+    name = next(a.name for a in loss.inputs.arguments if a.kind.ignorable)
+    everything[name].view(-1)[3] = label
+    with refuses(ValueError, name, "[0, ", "ignore_index", label):
+        loss(**everything)
 
 
 @pytest.mark.parametrize("ignore_index", [True, 1.0, None, "none", torch.tensor(0)])
-@each_labelled_loss
+@each_loss_that_ignores
 def test_ignore_index_must_be_an_int(loss, ignore_index):
     with refuses(TypeError, "ignore_index", repr(ignore_index)):
         loss(*make(loss), ignore_index=ignore_index)
 
 
+@each_loss_that_ignores
+def test_ignore_index_must_fit_into_64_bits(loss):
+    with refuses(ValueError, "ignore_index", 2**63):
+        loss(*make(loss), ignore_index=2**63)
+
+
 @pytest.mark.parametrize("reduction", ["average", "Mean", None, 0])
-@each_loss
+@each_loss_with_rows
 def test_reduction_must_be_known(loss, reduction):
     with refuses(ValueError, "reduction", "none", "mean", "sum", repr(reduction)):
         loss(*make(loss), reduction=reduction)
@@ -108,8 +233,16 @@ def test_reduction_must_be_known(loss, reduction):
 
 @each_parameter
 def test_parameters_must_be_numbers(loss, parameter):
-    for value in (torch.tensor(1.0), "1", None, True, [1.0], 1j):
+    for value in ("1", None, True, [1.0], 1j):
         with refuses(TypeError, parameter.name, type(value).__name__, repr(value)):
+            loss(*make(loss), **{parameter.name: value})
+
+
+@each_parameter
+def test_a_tensor_as_parameter_is_refused_with_the_cure(loss, parameter):
+    for value in (torch.tensor(1.0), torch.ones(3), torch.nn.Parameter(torch.ones(()))):
+        shape = tuple(value.shape)
+        with refuses(TypeError, parameter.name, "tensor", shape, "float(value)", "learnt"):
             loss(*make(loss), **{parameter.name: value})
 
 
@@ -117,7 +250,7 @@ def test_parameters_must_be_numbers(loss, parameter):
 def test_parameters_must_lie_in_their_range(loss, parameter):
     outside = [math.nan, math.inf, -math.inf]
     if math.isfinite(parameter.low):
-        outside.append(parameter.low - 1e-6)
+        outside.append(parameter.low if parameter.low_open else parameter.low - 1e-6)
     if math.isfinite(parameter.high):
         outside.append(parameter.high if parameter.high_open else parameter.high + 1e-6)
     for value in outside:
@@ -125,33 +258,35 @@ def test_parameters_must_lie_in_their_range(loss, parameter):
             loss(*make(loss), **{parameter.name: value})
 
 
-def test_the_pair_must_have_one_shape():
-    student, teacher = make(LOSSES["symmetric_ce"])
-    with refuses(ValueError, "student", "teacher", "(6, 5)", "(5, 5)"):
-        losses.symmetric_ce(student, teacher[:5])
-    with refuses(TypeError, "teacher", "torch.int64"):
-        losses.symmetric_ce(student, teacher.long())
+@each_loss
+def test_parameters_are_given_by_name(loss):
+    places = sum(a.positional for a in loss.inputs.arguments)
+    everything = make(loss, optional=True)[:places]
+    with refuses(TypeError, loss.key, f"takes {places} positional", f"got {places + 1}", "by name"):
+        loss(*everything, 1.0)
 
 
-def test_class_weights_must_be_one_floating_number_a_class():
-    inputs = make(LOSSES["cross_entropy"])
-    with refuses(ValueError, "weight", "(5,)", "(4,)"):
-        losses.cross_entropy(*inputs, weight=torch.ones(4))
-    with refuses(ValueError, "weight", "(5,)", "(1, 5)"):
-        losses.cross_entropy(*inputs, weight=torch.ones(1, 5))
-    with refuses(TypeError, "weight", "torch.int64"):
-        losses.cross_entropy(*inputs, weight=torch.ones(5, dtype=torch.long))
-    with refuses(TypeError, "weight", "list"):
-        losses.cross_entropy(*inputs, weight=[1.0] * 5)
+@each_loss
+def test_arguments_must_be_there_and_once(loss):
+    inputs = make(loss)
+    name = arguments(loss)[0].name
+    with refuses(TypeError, loss.key, name, "twice"):
+        loss(*inputs, **{name: inputs[0]})
+    for i, argument in enumerate(loss.inputs.arguments):
+        if not argument.optional:
+            everything = named(loss, inputs)
+            del everything[argument.name]
+            with refuses(TypeError, loss.key, "missing", repr(argument.name)):
+                loss(**everything)
+            assert i < len(inputs)
 
 
-@pytest.mark.parametrize("keyword", ["logits", "target", "weight"])
-def test_devices_must_agree(keyword):
-    inputs = dict(zip(("logits", "target"), make(LOSSES["cross_entropy"]), strict=True))
-    inputs["weight"] = torch.ones(5)
-    inputs[keyword] = inputs[keyword].to("meta")
-    with refuses(ValueError, "on cpu" if keyword == "logits" else "on meta", "logits on"):
-        losses.cross_entropy(**inputs)
+@each_loss
+def test_an_unknown_keyword_is_refused_with_those_that_are_known(loss):
+    with refuses(TypeError, loss.key, "temperature_", *loss.signature.parameters):
+        loss(*make(loss), temperature_=1.0)
+    with refuses(TypeError, loss.module.__name__, "temperature_"):
+        loss.module(temperature_=1.0)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +309,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(wrong, nearest):
 def test_a_key_must_be_a_string_and_a_family_known():
     with refuses(TypeError, "key", "int"):
         losses.get(3)
-    with refuses(ValueError, "family", "comp-sum", "'zzz'"):
+    with refuses(ValueError, "family", next(iter(LOSSES.values())).family, "'zzz'"):
         losses.names("zzz")
 
 
@@ -183,15 +318,3 @@ def test_an_unknown_name_is_no_attribute_of_the_package():
         losses.crossentropy_  # noqa: B018
     with refuses(AttributeError, "lossviz.losses", "'Compsum'"):
         losses.Compsum  # noqa: B018
-
-
-@each_loss
-def test_a_module_refuses_unknown_keywords(loss):
-    with refuses(TypeError, loss.module.__name__, "temperature", "reduction"):
-        loss.module(temperature=1.0)
-
-
-@each_loss
-def test_parameters_are_given_by_name(loss):
-    with pytest.raises(TypeError, match="positional"):
-        loss(*make(loss), 1.0)

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import inspect
+import re
 
+import mpmath
 import pytest
+import sympy as sp
 import torch
+import torch.nn.functional as F
 
 from lossviz import losses
+from lossviz.declaration.form import target_probability
 from lossviz.losses import LOSSES
 
-from .examples import KINDS, each_loss, gradients, make, on_logits, settings
+from .examples import (
+    ALL,
+    arguments,
+    each_loss,
+    gradients,
+    learnt,
+    make,
+    parametrize,
+    row_losses,
+    settings,
+)
 
 
 @each_loss
@@ -31,20 +46,42 @@ def test_names_are_the_keys_in_order_and_split_by_family():
 
 
 @each_loss
-def test_declared_parameters_are_the_keywords_with_their_defaults(loss):
-    keywords = {
-        name: parameter.default
-        for name, parameter in loss.signature.parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    assert loss.defaults.items() <= keywords.items()
-    undeclared = set(keywords) - set(loss.defaults)
-    assert undeclared <= {"weight", "ignore_index", "reduction", "sigma"}
+def test_the_signature_is_the_arguments_then_the_options_by_name(loss):
+    """Declared parameters with their defaults, and the keywords that follow from the inputs."""
+    parameters = loss.signature.parameters
+    by_place = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    given = loss.inputs.arguments
+    assert by_place == [a.name for a in given if a.positional]
+    assert all(parameters[a.name].default is None for a in given if a.optional)
+    assert loss.defaults.items() <= by_name.items()
+    assert ("ignore_index" in by_name) == loss.inputs.ignorable
+    assert ("reduction" in by_name) == bool(loss.inputs.rows)
+    assert by_name.get("ignore_index", -100) == -100
+    assert by_name.get("reduction", "mean") == "mean"
+
+
+@each_loss
+def test_the_docstring_has_every_parameter_with_its_shape_or_its_range(loss):
+    words = inspect.getdoc(loss.function)
+    listed = dict(re.findall(r"^(\w+) : (.*)$", words, flags=re.MULTILINE))
+    for name in loss.signature.parameters:
+        assert name in listed or f"`{name}`" in words, name
+    for argument in loss.inputs.arguments:
+        assert argument.written in listed[argument.name]
+        assert argument.kind.noun in listed[argument.name]
+    for parameter in loss.parameters:
+        assert parameter.interval in listed[parameter.name]
+        assert f"default {parameter.default:g}" in listed[parameter.name]
+    for heading in ("Parameters", "Returns", "Raises", "Notes"):
+        assert f"\n{heading}\n{'-' * len(heading)}\n" in words
+    assert words.startswith(f"{loss.title}: ")
+    assert loss.source.key in words
 
 
 @pytest.mark.parametrize(
     "parameter",
-    [pytest.param(p, id=f"{k}-{p.name}") for k, loss in LOSSES.items() for p in loss.parameters],
+    [pytest.param(p, id=f"{loss.key}-{p.name}") for loss in ALL for p in loss.parameters],
 )
 def test_the_slider_stays_in_the_range_and_reaches_the_default(parameter):
     start, stop, step = parameter.slider
@@ -64,11 +101,9 @@ def test_every_text_that_a_page_shows_is_there(loss):
     assert loss.summary.endswith(".")
     assert all(source.key for source in loss.sources)
     assert all(p.meaning and p.at_low and p.at_high and p.symbol for p in loss.parameters)
-    assert {p.status for p in loss.properties} <= {"proved", "quoted", "measured"}
-    assert loss.inputs in KINDS
-    assert loss.limits
+    assert {fact.status for fact in loss.facts} <= {"proved", "quoted", "measured"}
+    assert any(fact.check is not None for fact in loss.facts)
     assert set(loss.related) <= set(LOSSES) - {loss.key}
-    assert inspect.getdoc(loss.function)
 
 
 @each_loss
@@ -79,158 +114,51 @@ def test_a_declaration_shows_itself_in_a_notebook(loss):
         assert text in shown
 
 
-def declared(name):
-    """The losses whose declaration states a property of this name."""
-    found = [loss for loss in LOSSES.values() if any(p.name == name for p in loss.properties)]
-    return pytest.mark.parametrize("loss", found, ids=lambda loss: loss.key)
-
-
-def statement(loss, name):
-    return next(p.statement for p in loss.properties if p.name == name)
-
-
-def is_convex(loss, **parameters):
-    """No violation at the middle of 2000 random segments between rows of logits."""
-    one, target = make(loss, (2000,), scale=4.0, seed=1)
-    other, _ = make(loss, (2000,), scale=4.0, seed=2)
-    ends = [loss(x, target, **parameters, reduction="none") for x in (one, other)]
-    middle = loss((one + other) / 2, target, **parameters, reduction="none")
-    return bool((middle <= (ends[0] + ends[1]) / 2 * (1 + 1e-12)).all())
-
-
-@declared("convex in the logits")
-def test_declared_convexity(loss):
-    if "tau" not in loss.defaults:
-        assert is_convex(loss)
-        return
-    assert all(is_convex(loss, tau=tau) for tau in (0.0, 0.3, 0.7, 1.0))
-    assert not any(is_convex(loss, tau=tau) for tau in (1.2, 1.5, 2.0, 3.0))
-
-
-@declared("bounded")
-def test_declared_bounds(loss):
-    """Where a bound is declared it holds and is approached; where not, the loss grows past it."""
-    bounds = {
-        "comp_sum": lambda s: 1 / (s["tau"] - 1) if s["tau"] > 1 + 1e-6 else None,
-        "generalized_cross_entropy": lambda s: 1 / s["q"] if s["q"] > 1e-6 else None,
-        "mae": lambda s: 1.0,
-    }
-    unbounded = statement(loss, "bounded").startswith("Unbounded")
-    assert unbounded == (loss.key not in bounds)
-    inputs = on_logits(lambda logits: 100 * logits, make(loss, (200,)))
-    for parameters in settings(loss):
-        rows = loss(*inputs, **parameters, reduction="none")
-        assert (rows >= 0).all()
-        bound = None if unbounded else bounds[loss.key](parameters)
-        if bound is not None:
-            assert rows.max() <= bound * (1 + 1e-12)
-            assert rows.max() > 0.99 * bound
-        elif loss.defaults == parameters:
-            assert rows.max() > 50
-
-
-@pytest.mark.parametrize(("key", "name"), [("comp_sum", "tau"), ("focal", "gamma")])
-def test_declared_monotonicity_in_the_parameter(key, name):
-    assert statement(LOSSES[key], f"monotone in {name}")
-    inputs = make(LOSSES[key], (500,))
-    start, stop, step = LOSSES[key].parameters[0].slider
-    grid = torch.arange(start, stop, step).tolist()
-    values = torch.stack([LOSSES[key](*inputs, **{name: v}, reduction="none") for v in grid])
-    assert (values.diff(dim=0) <= 0).all()
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10])
-@declared("symmetric")
-def test_declared_symmetry(loss, classes):
-    logits, _ = make(loss, (50,), classes=classes, scale=5.0)
-    total = sum(loss(logits, torch.full((50,), k), reduction="none") for k in range(classes))
-    torch.testing.assert_close(total, torch.full((50,), classes - 1.0).double())
-
-
-@pytest.mark.parametrize("q", [0.1, 0.5, 0.7, 1.0])
-def test_declared_range_of_the_sum_over_labels_of_generalised_cross_entropy(q):
-    loss = LOSSES["generalized_cross_entropy"]
-    logits, _ = make(loss, (500,), classes=6, scale=5.0)
-    logits[0] = 0.0
-    total = sum(loss(logits, torch.full((500,), k), q=q, reduction="none") for k in range(6))
-    low, high = (6 - 6 ** (1 - q)) / q, 5 / q
-    assert (total >= low - 1e-12).all()
-    assert (total <= high + 1e-12).all()
-    assert total[0].item() == pytest.approx(low)
-
-
-def minimiser(loss, label_distribution, **parameters):
-    """Probabilities at which the expected loss is least, found by Newton's method on the logits."""
-    classes = len(label_distribution)
-    labels = torch.arange(classes)
-
-    def expected(logits):
-        rows = loss(logits.expand(classes, classes), labels, **parameters, reduction="none")
-        return (label_distribution * rows).sum()
-
-    logits = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [logits],
-        max_iter=500,
-        tolerance_grad=1e-13,
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure():
-        optimiser.zero_grad()
-        value = expected(logits)
-        value.backward()
-        return value
-
-    optimiser.step(closure)
-    return logits.detach().softmax(-1)
-
-
-Q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-
-
-@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0, 1.3, 1.6])
-def test_declared_minimiser_of_the_expected_comp_sum_loss(tau):
-    power = Q ** (1 / (2 - tau))
-    found = minimiser(LOSSES["comp_sum"], Q, tau=tau)
-    torch.testing.assert_close(found, power / power.sum(), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("key", ["cross_entropy", "logistic"])
-def test_strictly_proper_losses_are_least_at_the_label_distribution(key):
-    assert "strictly proper" in {p.name for p in LOSSES[key].properties}
-    torch.testing.assert_close(minimiser(LOSSES[key], Q), Q, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize(
-    ("key", "parameters", "proper"),
+    ("loss", "fact"),
     [
-        ("sum_exponential", {}, Q.sqrt() / Q.sqrt().sum()),
-        ("generalized_cross_entropy", {"q": 0.5}, Q**2 / (Q**2).sum()),
-        ("cross_entropy", {"label_smoothing": 0.3}, 0.7 * Q + 0.1),
+        pytest.param(loss, fact, id=f"{loss.key}: {fact.statement}")
+        for loss in ALL
+        for fact in loss.facts
+        if fact.checked
     ],
 )
-def test_declared_minimisers_that_are_not_the_label_distribution(key, parameters, proper):
-    torch.testing.assert_close(
-        minimiser(LOSSES[key], Q, **parameters), proper, rtol=1e-5, atol=1e-6
-    )
+def test_what_is_said_of_a_loss_is_true(loss, fact):
+    fact.verify(loss)
 
 
-@pytest.mark.parametrize("key", ["focal", "poly_1"])
-def test_losses_that_are_declared_improper_miss_the_label_distribution(key):
-    found = minimiser(LOSSES[key], Q)
-    assert (found - Q).abs().max() > 0.01
-    assert found.argmax() == Q.argmax()
+def stated_gradient(loss, tensors, parameters):
+    """The gradient that the page shows, in the first learnt argument."""
+    if loss.derivative is not None:
+        return loss.derivative.compute(*tensors, **parameters)
+    logits, labels = tensors
+    symbols = [target_probability(), *(p.sympy for p in loss.parameters)]
+    slope = sp.lambdify(symbols, loss.target_slope, modules="mpmath")
+    p = logits.softmax(-1)
+    of_target = p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    factors = [float(slope(mpmath.mpf(x), *parameters.values())) for x in of_target.tolist()]
+    return torch.tensor(factors).double()[:, None] * (p - F.one_hot(labels, p.shape[-1]))
 
 
-def test_the_mean_absolute_error_is_least_at_the_most_likely_class_with_certainty():
-    assert minimiser(LOSSES["mae"], Q)[0] > 0.999
+@parametrize([loss for loss in ALL if loss.gradient], settings)
+def test_the_gradient_on_the_page_is_that_of_autograd(loss, parameters):
+    tensors = make(loss, 6)
+    stated = stated_gradient(loss, tensors, parameters)
+    found = gradients(loss, tensors, **parameters)[0]
+    assert found.abs().max() > 0
+    torch.testing.assert_close(stated, found, rtol=1e-7, atol=1e-9 * float(found.abs().max()))
 
 
-@each_loss
+@parametrize([loss for loss in ALL if loss.has("derivative", loss.defaults)])
 def test_descending_the_gradient_lowers_the_loss(loss):
-    inputs = make(loss, (50,))
-    steps = iter(gradients(loss, inputs, reduction="sum"))
-    moved = on_logits(lambda logits: logits - 1e-4 * next(steps), inputs)
-    assert (loss(*moved, reduction="none") <= loss(*inputs, reduction="none")).all()
+    tensors = make(loss, 50)
+    moved = list(tensors)
+    for i, slope in zip(learnt(loss), gradients(loss, tensors), strict=True):
+        x = tensors[i] - 1e-4 * slope
+        outside = arguments(loss)[i].kind.outside
+        moved[i] = x if outside is None else torch.where(outside(x, {}), tensors[i], x)
+    before, after = row_losses(loss, tensors), row_losses(loss, tuple(moved))
+    if loss.inputs.coupled:
+        before, after = before.sum(), after.sum()
+    assert (after <= before).all()
+    assert after.sum() < before.sum()

@@ -11,12 +11,14 @@ from lossviz.losses import LOSSES
 FORMS = [loss for loss in LOSSES.values() if loss.form is not None]
 LOGITS = (0.7, -1.1, 0.4)  # they sum to zero
 
+each_form = pytest.mark.parametrize("loss", FORMS, ids=lambda loss: loss.key)
+
 
 def at(expression, loss):
     return float(expression.subs({p.sympy: p.default for p in loss.parameters}))
 
 
-@pytest.mark.parametrize("loss", FORMS, ids=lambda loss: loss.key)
+@each_form
 def test_probabilities_stand_for_the_logits_that_sum_to_zero(loss):
     weights = [sp.exp(sp.Float(z, 30)) for z in LOGITS]
     probabilities = [weight / sp.Add(*weights) for weight in weights]
@@ -29,7 +31,7 @@ def test_probabilities_stand_for_the_logits_that_sum_to_zero(loss):
             assert at(expression, loss) == pytest.approx(torch_value, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize("loss", FORMS, ids=lambda loss: loss.key)
+@each_form
 def test_along_the_target_probability_the_others_share_the_rest(loss):
     share = loss.form.of_probabilities([sp.Rational(1, 2)] + [sp.Rational(1, 6)] * 3, 0)
     along = loss.form.along_target_probability(sp.Rational(1, 2), 4)

@@ -1,224 +1,396 @@
-"""What must hold for any loss of logits, whatever its formula: symmetries, shapes, reductions."""
+"""What must hold for any loss, whatever its formula: symmetries, rows, shapes, reductions, NaN."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 
+from lossviz.declaration.inputs import BATCH
+from lossviz.declaration.symmetries import symmetries
 from lossviz.losses import LOSSES
 
 from .examples import (
-    are_logits,
-    each_class_setting,
-    each_labelled_loss,
-    each_labelled_setting,
+    ALL,
+    ROWS_APART,
+    arguments,
+    each_corner_that_ignores,
     each_loss,
+    each_loss_that_ignores,
+    each_loss_with_rows,
+    each_loss_with_rows_apart,
     each_setting,
-    each_softmax_loss,
-    each_softmax_setting,
     gradients,
+    learnt,
     make,
-    on_logits,
+    parametrize,
+    reduced,
+    row_axis,
+    row_losses,
+    settings,
+    take,
     with_gradients,
 )
 
 IGNORED = -100
 
+TRIED = [
+    pytest.param(loss, symmetry, id=f"{loss.key}: {symmetry.name}")
+    for loss in ALL
+    for symmetry in symmetries(loss.inputs, make(loss))
+]
+
+
+def error(loss, symmetry, parameters):
+    """How far the losses of changed inputs are from what the symmetry asks, in units of rounding.
+
+    1 is a relative error of 1e-12, or the last digits of the largest input.
+    """
+    tensors = make(loss)
+    changed = symmetry.apply(tensors)
+    got = row_losses(loss, changed, parameters)
+    expected = symmetry.rows(row_losses(loss, tensors, parameters))
+    largest = max(x[x.isfinite()].abs().max() for x in changed if x.is_floating_point())
+    allowed = 1e-12 * expected.abs() + 1e-15 * largest
+    return ((got - expected).abs() / allowed).nan_to_num(math.inf).max()
+
+
+@pytest.mark.parametrize(("loss", "symmetry"), TRIED)
+def test_symmetries_hold_but_for_those_that_a_loss_is_declared_to_break(loss, symmetry):
+    broken = []
+    for parameters in settings(loss):
+        if loss.has(symmetry.name, parameters):
+            assert error(loss, symmetry, parameters) <= 1, parameters
+        else:
+            broken.append(error(loss, symmetry, parameters))
+    assert not broken or max(broken) > 1e6
+
+
+@each_loss
+def test_what_a_loss_is_declared_to_break_is_tried(loss):
+    tried = {symmetry.name for symmetry in symmetries(loss.inputs, make(loss))} | {"derivative"}
+    assert {entry.partition(" for ")[0] for entry in loss.breaks} <= tried
+
+
+@pytest.mark.parametrize(("loss", "symmetry"), TRIED)
+def test_gradients_have_the_symmetries_of_the_loss(loss, symmetry):
+    """The gradient through a change is that without it, and 0 for what is not there (-inf)."""
+    for parameters in [s for s in settings(loss) if loss.has(symmetry.name, s)]:
+        tensors = with_gradients(loss, make(loss))
+        changed = symmetry.apply(tensors)
+        leaves, moved = ([x[i] for i in learnt(loss)] for x in (tensors, changed))
+        value = loss(*changed, **parameters, **reduced(loss, "sum"))
+        found = torch.autograd.grad(value, [*leaves, *moved])
+        expected = gradients(loss, tensors, **parameters)
+        for got, want in zip(found[: len(leaves)], expected, strict=True):
+            size = float(want.abs().max())
+            torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-12 * size)
+        for x, got in zip(moved, found[len(leaves) :], strict=True):
+            assert (got[x.isinf()] == 0).all()
+
+
+SHIFTING = [
+    (loss, i)
+    for loss in ALL
+    for i in learnt(loss)
+    if arguments(loss)[i].kind.shifts
+    and loss.has(f"shift of {arguments(loss)[i].letters[-1]}", loss.defaults)
+]
+
 
 @pytest.mark.parametrize(
-    ("loss", "limit"),
-    [
-        pytest.param(loss, limit, id=f"{key}: {limit.statement}")
-        for key, loss in LOSSES.items()
-        for limit in loss.limits
-    ],
+    ("loss", "i"),
+    [pytest.param(loss, i, id=f"{loss.key}-{arguments(loss)[i].name}") for loss, i in SHIFTING],
 )
-def test_declared_limit_holds(loss, limit):
-    got, expected = limit.check()
-    torch.testing.assert_close(got, expected, rtol=limit.rtol, atol=0.0)
+def test_the_gradient_of_a_loss_blind_to_a_constant_sums_to_zero(loss, i):
+    for tensors in (make(loss), make(loss, scale=30.0)):
+        for parameters in settings(loss):
+            gradient = gradients(loss, tensors, **parameters)[learnt(loss).index(i)]
+            total = gradient.sum(-1)
+            size = float(gradient.abs().max())
+            torch.testing.assert_close(total, torch.zeros_like(total), rtol=0, atol=1e-12 * size)
 
 
 @each_setting
 def test_derivatives_of_both_orders_are_those_of_the_value(loss, parameters):
-    inputs = with_gradients(make(loss, (3,), classes=4, scale=1.5))
+    sizes = {"K": 3, "N": 3, "B": 3, "M": 3, "D": 3, "T": 3, "V": 3, "H": 3, "W": 3}
+    inputs = with_gradients(loss, make(loss, scale=1.5, **{"batch": (2,), **sizes}))
 
     def f(*inputs):
-        return loss(*inputs, **parameters, reduction="none")
+        return row_losses(loss, inputs, parameters)
 
+    if not loss.has("derivative", parameters):
+        assert not torch.autograd.gradcheck(f, inputs, raise_exception=False)
+        return
     assert torch.autograd.gradcheck(f, inputs)
     assert torch.autograd.gradgradcheck(f, inputs)
 
 
-@each_softmax_setting
-def test_adding_a_constant_to_the_logits_changes_nothing(loss, parameters):
-    inputs = make(loss)
-    offset = torch.linspace(-50, 50, 6, dtype=torch.float64).unsqueeze(-1)
-    moved = on_logits(lambda logits: logits + offset, inputs)
-    options = {**parameters, "reduction": "none"}
-    torch.testing.assert_close(
-        loss(*moved, **options), loss(*inputs, **options), rtol=1e-12, atol=1e-13
-    )
-    for gradient in gradients(loss, inputs, **parameters):
-        torch.testing.assert_close(
-            gradient.sum(-1), torch.zeros(6).double(), rtol=0, atol=1e-12 * gradient.abs().max()
-        )
-
-
-@each_class_setting
-def test_naming_the_classes_differently_changes_nothing(loss, parameters):
-    inputs = make(loss)
-    order = torch.tensor([3, 0, 4, 2, 1])
-    moved = on_logits(lambda logits: logits[..., order], inputs)
-    renamed = tuple(x if x.is_floating_point() else order.argsort()[x] for x in moved)
-    options = {**parameters, "reduction": "none"}
-    torch.testing.assert_close(
-        loss(*renamed, **options), loss(*inputs, **options), rtol=1e-12, atol=1e-14
-    )
-
-
-@each_loss
+@each_loss_with_rows_apart
 def test_rows_do_not_see_each_other(loss):
     inputs = make(loss)
-    rows = loss(*inputs, reduction="none")
-    reversed_rows = loss(*(x.flip(0) for x in inputs), reduction="none")
-    assert torch.equal(reversed_rows, rows.flip(0))
-    one_by_one = [loss(*(x[i] for x in inputs), reduction="none") for i in range(6)]
-    torch.testing.assert_close(torch.stack(one_by_one), rows, rtol=1e-14, atol=0.0)
+    rows = row_losses(loss, inputs)
+    backwards = torch.arange(len(rows)).flip(0)
+    assert torch.equal(row_losses(loss, take(loss, inputs, backwards)), rows.flip(0))
+    one_by_one = [row_losses(loss, take(loss, inputs, torch.tensor([i]))) for i in range(len(rows))]
+    torch.testing.assert_close(torch.cat(one_by_one), rows, rtol=1e-14, atol=0.0)
+
+
+@parametrize([loss for loss in ALL if loss.inputs.rows and loss.inputs.coupled])
+def test_coupled_rows_see_each_other(loss):
+    inputs = make(loss)
+    count = len(row_losses(loss, inputs))
+    alone = [row_losses(loss, take(loss, inputs, torch.tensor([i]))) for i in range(count)]
+    assert not torch.allclose(torch.cat(alone), row_losses(loss, inputs))
+
+
+@parametrize([loss for loss in ROWS_APART if loss.inputs.rows == (BATCH,)])
+def test_a_single_row_needs_no_axis(loss):
+    inputs = make(loss, batch=(1,))
+    axes = [row_axis(loss, argument) for argument in arguments(loss)]
+    single = tuple(x if axis is None else x[0] for x, axis in zip(inputs, axes, strict=True))
+    got = row_losses(loss, single)
+    assert got.shape == ()
+    torch.testing.assert_close(got, row_losses(loss, inputs)[0], rtol=1e-14, atol=0.0)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3), (2, 1, 3), (0,), (2, 0)])
-@each_loss
+@parametrize([loss for loss in ALL if BATCH in loss.inputs.letters and loss.inputs.rows])
 def test_leading_axes_are_kept_by_none_and_flattened_by_the_others(loss, shape):
-    inputs = make(loss, shape)
-    rows = loss(*inputs, reduction="none")
+    inputs = make(loss, batch=shape)
+    rows = row_losses(loss, inputs)
     assert rows.shape == shape
-    flat = tuple(x.reshape(-1, 5) if x.ndim > len(shape) else x.reshape(-1) for x in inputs)
-    torch.testing.assert_close(loss(*flat, reduction="none"), rows.reshape(-1))
-    for reduction in ("mean", "sum"):
-        torch.testing.assert_close(
-            loss(*inputs, reduction=reduction),
-            getattr(rows, reduction)(),
-            equal_nan=True,  # the mean of no rows
-        )
+    flat = tuple(
+        x.flatten(0, len(shape) - 1) if shape and BATCH in a.letters
+        else x[None] if BATCH in a.letters
+        else x
+        for a, x in zip(arguments(loss), inputs, strict=True)
+    )  # fmt: skip
+    torch.testing.assert_close(row_losses(loss, flat), rows.reshape(-1))
 
 
-@each_loss
-def test_mean_is_the_default_reduction(loss):
+@each_loss_with_rows
+def test_rows_have_the_declared_shape_and_the_reductions_are_of_them(loss):
     inputs = make(loss)
+    rows = row_losses(loss, inputs)
+    sizes = {}
+    for argument, x in zip(arguments(loss), inputs, strict=True):
+        sizes |= {letter: x.shape[argument.axis(letter)] for letter in argument.letters}
+    assert rows.shape == tuple(sizes[letter] for letter in loss.inputs.rows)
+    assert loss(*inputs).shape == ()
     assert torch.equal(loss(*inputs), loss(*inputs, reduction="mean"))
+    for reduction in ("mean", "sum"):
+        got = loss(*inputs, reduction=reduction)
+        torch.testing.assert_close(got, getattr(rows, reduction)())
 
 
-@each_softmax_loss
-def test_one_class_is_certain(loss):
-    inputs = make(loss, classes=1)
-    assert (loss(*inputs, reduction="none") == 0).all()
-    assert all((gradient == 0).all() for gradient in gradients(loss, inputs))
+@parametrize([loss for loss in ALL if not loss.inputs.rows])
+def test_a_loss_without_rows_is_one_number(loss):
+    assert loss(*make(loss)).shape == ()
+
+
+@each_loss_with_rows
+def test_of_no_rows_the_sum_is_zero_and_the_mean_is_nan(loss):
+    inputs = make(loss, 0)
+    assert row_losses(loss, inputs).numel() == 0
+    assert loss(*inputs, reduction="sum") == 0
+    assert loss(*inputs, reduction="mean").isnan()
+    for gradient in gradients(loss, inputs):
+        assert (gradient == 0).all()
+
+
+@each_loss_with_rows
+def test_one_row_has_a_finite_loss_and_gradient(loss):
+    inputs = make(loss, 1)
+    assert row_losses(loss, inputs).isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in gradients(loss, inputs))
+
+
+def in_other_layout(x):
+    """The same values with the axes in reverse order in memory, and with gaps."""
+    backwards = tuple(reversed(range(x.ndim)))
+    return torch.stack([x.permute(backwards)] * 2, dim=-1)[..., 0].permute(backwards)
 
 
 @each_loss
 def test_any_layout_in_memory_will_do(loss):
-    inputs = make(loss, (4, 3))
-    strided = on_logits(lambda logits: logits.movedim(-1, 0).contiguous().movedim(0, -1), inputs)
-    assert not strided[0].is_contiguous()
-    options = {"reduction": "none"}
-    torch.testing.assert_close(loss(*strided, **options), loss(*inputs, **options))
+    inputs = make(loss, batch=(4, 3))
+    strided = tuple(map(in_other_layout, inputs))
+    assert not any(x.is_contiguous() for x in strided)
+    torch.testing.assert_close(row_losses(loss, strided), row_losses(loss, inputs))
     for got, expected in zip(gradients(loss, strided), gradients(loss, inputs), strict=True):
         torch.testing.assert_close(got, expected)
 
 
 @each_loss
 def test_inputs_are_left_as_they_were(loss):
-    inputs = make(loss)
+    inputs = make(loss, optional=True)
+    by_name = dict(zip((a.name for a in loss.inputs.arguments), inputs, strict=True))
     before = [x.clone() for x in inputs]
-    gradients(loss, inputs)
+    loss(**by_name, **reduced(loss, "mean"))
+    gradients(loss, make(loss))
     assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True))
 
 
-def some_ignored(loss, label=IGNORED):
-    logits, target = make(loss)
-    keep = torch.tensor([True, False, True, True, False, True])
-    return logits, torch.where(keep, target, label), keep
+def labels_of(loss):
+    """The place and the argument of the labels that may be ignored."""
+    return next((i, a) for i, a in enumerate(arguments(loss)) if a.kind.ignorable)
+
+
+def ignoring(loss, keep, label=IGNORED):
+    """Inputs whose labels are `label` outside the mask, which has their shape or that of rows."""
+    inputs = make(loss)
+    i, _ = labels_of(loss)
+    keep = keep.reshape(*keep.shape, *[1] * (inputs[i].ndim - keep.ndim))
+    labels = torch.where(keep, inputs[i], label)
+    return (*inputs[:i], labels, *inputs[i + 1 :])
+
+
+def some_rows(loss):
+    count = make(loss)[labels_of(loss)[0]].shape[0]
+    return torch.arange(count) % 3 != 1
 
 
 @pytest.mark.parametrize("label", [IGNORED, 0, 255])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@each_labelled_loss
-def test_ignoring_rows_is_leaving_them_out(loss, reduction, label):
-    logits, target, _ = some_ignored(loss, label)
-    keep = target != label
-    options = {"ignore_index": label, "reduction": reduction}
-    torch.testing.assert_close(
-        loss(logits, target, **options), loss(logits[keep], target[keep], **options)
-    )
-    (gradient,) = gradients(loss, (logits, target), **options)
-    (kept,) = gradients(loss, (logits[keep], target[keep]), **options)
-    torch.testing.assert_close(gradient[keep], kept)
-    assert (gradient[~keep] == 0).all()
+@each_loss_that_ignores
+def test_ignoring_rows_is_leaving_them_out(loss, label):
+    i, _ = labels_of(loss)
+    inputs = ignoring(loss, some_rows(loss), label)
+    keep = (inputs[i] != label).flatten(1).any(1) if inputs[i].ndim > 1 else inputs[i] != label
+    rest = take(loss, inputs, keep.nonzero().squeeze(1))
+    for reduction in ("mean", "sum"):
+        options = {"ignore_index": label, **reduced(loss, reduction)}
+        torch.testing.assert_close(loss(*inputs, **options), loss(*rest, **options))
+        found, kept = (gradients(loss, x, **options) for x in (inputs, rest))
+        for place, got, expected in zip(learnt(loss), found, kept, strict=True):
+            if row_axis(loss, arguments(loss)[place]) is None:
+                torch.testing.assert_close(got, expected)
+                continue
+            torch.testing.assert_close(got[keep], expected)
+            assert (got[~keep] == 0).all()
 
 
-@each_labelled_loss
+@each_loss_that_ignores
 def test_ignored_rows_are_zero_without_reduction(loss):
-    logits, target, keep = some_ignored(loss)
-    assert (loss(logits, target, reduction="none")[~keep] == 0).all()
+    keep = some_rows(loss)
+    assert (row_losses(loss, ignoring(loss, keep))[~keep] == 0).all()
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@each_labelled_setting
-def test_an_ignored_row_leaves_no_trace_however_extreme(loss, parameters, reduction):
-    logits, target, keep = some_ignored(loss)
-    extreme = torch.where(keep[:, None], logits, logits.sign() * 1e4).float()
-    (gradient,) = gradients(loss, (extreme, target), **parameters, reduction=reduction)
-    assert (gradient[~keep] == 0).all()
-    assert gradient.isfinite().all()
-
-
-@each_labelled_loss
-def test_all_rows_ignored_give_mean_nan_sum_zero_and_no_gradient(loss):
-    logits, target = make(loss)
-    target = torch.full_like(target, IGNORED)
-    assert loss(logits, target).isnan()
-    assert loss(logits, target, reduction="sum") == 0
+@each_corner_that_ignores
+def test_an_ignored_place_leaves_no_trace_however_extreme(loss, parameters):
+    i, argument = labels_of(loss)
+    labels = make(loss)[i]
+    keep = torch.arange(labels.numel()).reshape(labels.shape) % 3 != 1
+    inputs = list(ignoring(loss, keep))
+    touched = [
+        place
+        for place in learnt(loss)
+        if arguments(loss)[place].letters[: len(argument.letters)] == argument.letters
+    ]
+    assert touched
+    for place in touched:
+        extremes = torch.tensor(arguments(loss)[place].kind.extremes, dtype=torch.float32)
+        x = inputs[place].float()
+        at = torch.arange(x.numel()).reshape(x.shape) % len(extremes)
+        apart = keep.reshape(*keep.shape, *[1] * (x.ndim - keep.ndim))
+        inputs[place] = torch.where(apart, x, extremes[at])
     for reduction in ("mean", "sum", "none"):
-        (gradient,) = gradients(loss, (logits, target), reduction=reduction)
-        assert (gradient == 0).all()
+        options = {**parameters, **reduced(loss, reduction)}
+        found = dict(zip(learnt(loss), gradients(loss, tuple(inputs), **options), strict=True))
+        for place in touched:
+            assert (found[place][~keep] == 0).all()
+        assert all(gradient.isfinite().all() for gradient in found.values())
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32])
-@each_labelled_loss
-def test_labels_may_have_any_integer_dtype(loss, dtype):
-    logits, target = make(loss)
-    assert torch.equal(loss(logits, target.to(dtype)), loss(logits, target))
+@each_loss_that_ignores
+def test_all_rows_ignored_give_mean_nan_sum_zero_and_no_gradient(loss):
+    inputs = ignoring(loss, torch.zeros_like(some_rows(loss)))
+    assert loss(*inputs, reduction="mean").isnan()
+    assert loss(*inputs, reduction="sum") == 0
+    for reduction in ("mean", "sum", "none"):
+        for gradient in gradients(loss, inputs, reduction=reduction):
+            assert (gradient == 0).all()
 
 
-@each_softmax_setting
-def test_a_class_that_is_ruled_out_counts_as_absent(loss, parameters):
-    """A logit of -inf away from the label (and on both sides of a pair) is a class less."""
-    inputs = make(loss, classes=4)
-    excluded = on_logits(
-        lambda logits: torch.cat([logits, torch.full((6, 1), -torch.inf).double()], -1), inputs
-    )
-    if parameters.get("label_smoothing"):
-        assert loss(*excluded, **parameters).isinf()  # the smoothed target asks for the class
-        return
-    options = {**parameters, "reduction": "none"}
-    torch.testing.assert_close(loss(*excluded, **options), loss(*inputs, **options))
-    found = gradients(loss, excluded, **options)
-    for got, expected in zip(found, gradients(loss, inputs, **options), strict=True):
-        torch.testing.assert_close(got[:, :4], expected)
-        assert (got[:, 4] == 0).all()
+INNER = [
+    (loss, letter)
+    for loss in LOSSES.values()
+    if loss.inputs.ignorable
+    for letter in labels_of(loss)[1].letters
+    if letter not in loss.inputs.rows
+]
 
 
-@pytest.mark.parametrize("where", [0, 1, 4])
-@each_setting
-def test_nan_gives_nan_in_its_row_and_nowhere_else(loss, parameters, where):
+@pytest.mark.parametrize(
+    ("loss", "letter"), [pytest.param(*case, id=case[0].key) for case in INNER]
+)
+def test_adding_ignored_places_changes_nothing(loss, letter):
     inputs = make(loss)
-    for which in [i for i, yes in enumerate(are_logits(inputs)) if yes]:
-        spoilt = [x.clone() for x in inputs]
-        spoilt[which][2, where] = torch.nan
-        rows = loss(*spoilt, **parameters, reduction="none")
-        assert rows.isnan().tolist() == [False, False, True, False, False, False]
-        assert loss(*spoilt, **parameters, reduction="mean").isnan()
-        assert loss(*spoilt, **parameters, reduction="sum").isnan()
-        for gradient in gradients(loss, tuple(spoilt), **parameters):
-            assert gradient[2].isnan().any()
-            assert gradient[[0, 1, 3, 4, 5]].isfinite().all()
+    longer = []
+    for argument, x in zip(arguments(loss), inputs, strict=True):
+        if letter in argument.letters:
+            axis = argument.axis(letter)
+            more = x.narrow(axis, 0, 2)
+            more = torch.full_like(more, IGNORED) if argument.kind.ignorable else more
+            x = torch.cat([x, more], axis)
+        longer.append(x)
+    torch.testing.assert_close(row_losses(loss, tuple(longer)), row_losses(loss, inputs))
+
+
+def integers_of(kind):
+    """The dtypes that labels and truth values may have, beside their own."""
+    whole = [torch.int8, torch.uint8, torch.int16, torch.int32]
+    return {"integer": whole, "truth": [*whole, torch.float32], "floating": []}[kind.holds]
+
+
+@each_loss
+def test_labels_and_truth_values_may_have_any_fitting_dtype(loss):
+    inputs = make(loss)
+    for i, argument in enumerate(arguments(loss)):
+        for dtype in integers_of(argument.kind):
+            changed = (*inputs[:i], inputs[i].to(dtype), *inputs[i + 1 :])
+            assert torch.equal(loss(*changed), loss(*inputs))
+
+
+def spoilt(loss, inputs, place, index, value):
+    """The inputs with one entry of a learnt argument, in its row 2 if it has rows, replaced."""
+    axis = row_axis(loss, arguments(loss)[place])
+    x = inputs[place].clone()
+    part = x if axis is None else x.select(axis, 2)
+    at = part.numel() - 1 if index < 0 else min(index, part.numel() - 1)
+    where = tuple(int(i) for i in torch.unravel_index(torch.tensor(at), part.shape))
+    part[where] = value[place].reshape(-1)[at] if isinstance(value, tuple) else value
+    return (*inputs[:place], x, *inputs[place + 1 :])
+
+
+@pytest.mark.parametrize("index", [0, 1, -1])
+@each_setting
+def test_nan_gives_nan_in_the_rows_that_see_it_and_nowhere_else(loss, parameters, index):
+    """A row sees an entry if another value there changes its loss; apart, it is its own row."""
+    inputs = make(loss)
+    before = row_losses(loss, inputs, parameters)
+    for nth, place in enumerate(learnt(loss)):
+        others = (make(loss, seed=seed) for seed in (1, 2, 3))
+        moved = [
+            row_losses(loss, spoilt(loss, inputs, place, index, other), parameters)
+            for other in others
+        ]
+        sees = torch.stack([rows != before for rows in moved]).any(0)
+        shared = row_axis(loss, arguments(loss)[place]) is None
+        if loss in ROWS_APART and not shared:
+            own = torch.arange(len(before)) == 2
+            assert not (sees & ~own).any()
+            sees = own
+        broken = spoilt(loss, inputs, place, index, torch.nan)
+        rows = row_losses(loss, broken, parameters)
+        assert rows[sees].isnan().all()
+        assert (rows[~sees] == before[~sees]).all()
+        assert loss(*broken, **parameters, **reduced(loss, "mean")).isnan() == sees.any()
+        found = gradients(loss, broken, **parameters)
+        assert found[nth].isnan().any() == sees.any()
+        if loss in ROWS_APART and not shared:
+            for which, gradient in zip(learnt(loss), found, strict=True):
+                if row_axis(loss, arguments(loss)[which]) is not None:
+                    assert gradient[2].isnan().any()
+                    assert gradient[torch.arange(len(before)) != 2].isfinite().all()

@@ -13,9 +13,28 @@ import textwrap
 import pytest
 import torch
 
-from lossviz.losses import LOSSES
+from lossviz.declaration.inputs import BATCH
+from lossviz.losses import LOSSES, comp_sum, cross_entropy
 
-from .examples import each_loss, each_setting, gradients, make, settings, with_gradients
+from .examples import (
+    ALL,
+    arguments,
+    cast,
+    corners,
+    each_corner,
+    each_corner_with_rows_apart,
+    each_loss,
+    gradients,
+    learnt,
+    make,
+    named,
+    parametrize,
+    reduced,
+    row_axis,
+    row_losses,
+    settings,
+    with_gradients,
+)
 
 # Tracing in torch calls what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -28,27 +47,27 @@ def compiled(loss, backend, **parameters):
     )
 
 
-def assert_same_when_compiled(loss, backend):
-    for parameters in settings(loss)[:3]:
-        inputs = with_gradients(make(loss, dtype=torch.float32))
-        value = compiled(loss, backend, **parameters)(*inputs)
-        torch.testing.assert_close(value, loss(*inputs, **parameters), rtol=1e-6, atol=0)
-        value.backward()
-        found = [x.grad for x in inputs if x.requires_grad]
-        expected = gradients(loss, inputs, **parameters)
-        for got, true in zip(found, expected, strict=True):
-            torch.testing.assert_close(got, true, rtol=1e-5, atol=1e-8)
+def assert_same_when_compiled(loss, backend, parameters):
+    inputs = with_gradients(loss, cast(make(loss), torch.float32))
+    value = compiled(loss, backend, **parameters)(*inputs)
+    torch.testing.assert_close(value, loss(*inputs, **parameters), rtol=1e-6, atol=0)
+    leaves = [inputs[i] for i in learnt(loss)]
+    found = torch.autograd.grad(value, leaves)
+    expected = gradients(loss, inputs, **parameters, **reduced(loss, "mean"))
+    for got, true in zip(found, expected, strict=True):
+        torch.testing.assert_close(got, true, rtol=1e-5, atol=1e-8)
 
 
-@each_loss
-def test_compiles_as_one_graph_with_its_gradient(loss):
-    assert_same_when_compiled(loss, "aot_eager")
+@parametrize(ALL, lambda loss: corners(loss)[:2])
+def test_compiles_as_one_graph_with_its_gradient(loss, parameters):
+    """At the defaults, and at the low ends, where many a loss takes another branch."""
+    assert_same_when_compiled(loss, "aot_eager", parameters)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-@pytest.mark.parametrize("key", ["comp_sum"])
-def test_compiles_to_machine_code(key):
-    assert_same_when_compiled(LOSSES[key], "inductor")
+@parametrize([LOSSES["comp_sum"]], lambda loss: settings(loss)[:3])
+def test_compiles_to_machine_code(loss, parameters):
+    assert_same_when_compiled(loss, "inductor", parameters)
 
 
 def test_compiled_cross_entropy_takes_weights_and_probabilities():
@@ -60,9 +79,17 @@ def test_compiled_cross_entropy_takes_weights_and_probabilities():
         torch.testing.assert_close(value, loss(logits, wanted, **options))
 
 
-@each_setting
+def test_one_compiled_loss_serves_several_values_of_its_parameter():
+    torch._dynamo.reset()
+    compiled_once = torch.compile(comp_sum, fullgraph=True, backend="aot_eager")
+    inputs = make(LOSSES["comp_sum"])
+    for tau in (1.5, 1.6, 0.5, 1.0, 2.0):
+        torch.testing.assert_close(compiled_once(*inputs, tau=tau), comp_sum(*inputs, tau=tau))
+
+
+@each_corner
 def test_vmap_over_any_input_is_a_loop(loss, parameters):
-    one, two = make(loss, (3, 4)), make(loss, (3, 4), seed=1)
+    one, two = make(loss, batch=(3, 4)), make(loss, batch=(3, 4), seed=1)
     batch = tuple(torch.stack(pair, dim=1) for pair in zip(one, two, strict=True))
 
     def f(*inputs):
@@ -79,40 +106,42 @@ def test_vmap_over_any_input_is_a_loop(loss, parameters):
         )
 
 
-@each_setting
+@each_corner_with_rows_apart
 def test_gradients_example_by_example(loss, parameters):
     inputs = make(loss)
+    axes = [row_axis(loss, argument) for argument in arguments(loss)]
+    places = tuple(learnt(loss))
+    named_row = loss.inputs.rows[0] != BATCH  # a letter must stay, as an axis of one row
 
     def f(*inputs):
+        if named_row:
+            rows = zip(inputs, axes, strict=True)
+            inputs = [x if axis is None else x.unsqueeze(axis) for x, axis in rows]
         return loss(*inputs, **parameters, reduction="sum")
 
-    one_by_one = torch.func.vmap(torch.func.grad(f))(*inputs)
-    torch.testing.assert_close(
-        one_by_one, gradients(loss, inputs, **parameters, reduction="sum")[0]
-    )
+    one_by_one = torch.func.vmap(torch.func.grad(f, argnums=places), in_dims=tuple(axes))(*inputs)
+    together = gradients(loss, inputs, **parameters)
+    for place, got, expected in zip(places, one_by_one, together, strict=True):
+        if axes[place] is None:
+            got = got.sum(0)
+        torch.testing.assert_close(got, expected)
 
 
-@each_setting
+@each_corner
 def test_forward_mode_and_hessian_agree_with_reverse_mode(loss, parameters):
-    logits, *rest = make(loss)
-    direction = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-
-    def f(logits):
-        return loss(logits, *rest, **parameters)
-
-    _, slope = torch.func.jvp(f, (logits,), (direction,))
-    torch.testing.assert_close(slope, (torch.func.grad(f)(logits) * direction).sum())
-    hessian = torch.func.hessian(f)(logits)
-    torch.testing.assert_close(hessian, torch.func.jacrev(torch.func.jacrev(f))(logits))
-
-
-def test_one_compiled_loss_serves_several_values_of_its_parameter():
-    torch._dynamo.reset()
-    loss = LOSSES["comp_sum"]
-    compiled_once = torch.compile(loss.function, fullgraph=True, backend="aot_eager")
     inputs = make(loss)
-    for tau in (1.5, 1.6, 0.5, 1.0, 2.0):
-        torch.testing.assert_close(compiled_once(*inputs, tau=tau), loss(*inputs, tau=tau))
+    generator = torch.Generator().manual_seed(3)
+    for place in learnt(loss):
+        x = inputs[place]
+        direction = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+
+        def f(x, place=place):
+            return loss(*inputs[:place], x, *inputs[place + 1 :], **parameters)
+
+        _, slope = torch.func.jvp(f, (x,), (direction,))
+        torch.testing.assert_close(slope, (torch.func.grad(f)(x) * direction).sum())
+        hessian = torch.func.hessian(f)(x)
+        torch.testing.assert_close(hessian, torch.func.jacrev(torch.func.jacrev(f))(x))
 
 
 def test_class_weights_work_under_vmap_of_grad():
@@ -121,55 +150,67 @@ def test_class_weights_work_under_vmap_of_grad():
     target = torch.tensor([0, 1, 2, 2])
 
     def one(row, label):
-        return LOSSES["cross_entropy"](row, label, weight=weight)
+        return cross_entropy(row, label, weight=weight)
 
     rows = torch.func.vmap(torch.func.grad(one))(logits, target)
     want = torch.stack([torch.func.grad(one)(*pair) for pair in zip(logits, target, strict=True)])
     torch.testing.assert_close(rows, want)
 
 
-def test_autocast_gives_float32_as_torch_does():
-    logits, target = torch.randn(3, 4).bfloat16(), torch.tensor([0, 1, 2])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert LOSSES["comp_sum"](logits, target).dtype == torch.float32
-    assert LOSSES["comp_sum"](logits, target).dtype == torch.bfloat16
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@each_loss
+def test_autocast_gives_float32_as_torch_does(loss, dtype):
+    inputs = cast(make(loss), dtype)
+    with torch.autocast("cpu", dtype=dtype):
+        found = loss(*inputs)
+        assert found.dtype == torch.float32
+        assert loss(*make(loss)).dtype == torch.float64
+    torch.testing.assert_close(found, loss(*cast(inputs, torch.float32)))
+    assert loss(*inputs).dtype == dtype
 
 
-def test_a_module_checks_its_options_when_it_is_made_and_takes_named_inputs():
+@each_loss
+def test_the_result_has_the_dtype_of_the_first_argument(loss):
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        inputs = cast(make(loss), dtype)
+        assert loss(*inputs).dtype == row_losses(loss, inputs).dtype == dtype
+        for i, gradient in zip(learnt(loss), gradients(loss, inputs), strict=True):
+            assert gradient.dtype == inputs[i].dtype
+
+
+def test_a_module_checks_its_options_when_it_is_made():
     module = LOSSES["comp_sum"].module
     with pytest.raises(ValueError, match="tau must lie in"):
         module(tau=-1.0)
     with pytest.raises(ValueError, match="reduction must be one of"):
         module(reduction="average")
-    logits, target = torch.randn(3, 4), torch.tensor([0, 1, 2])
-    assert torch.equal(module()(logits=logits, target=target), module()(logits, target))
 
 
-def test_a_weight_given_later_is_part_of_the_state():
-    module = LOSSES["cross_entropy"].module()
-    module.weight = torch.ones(3)
-    assert "weight" in module.state_dict()
+@each_loss
+def test_a_module_takes_its_inputs_by_name_as_well(loss):
+    inputs = make(loss)
+    assert torch.equal(loss.module()(**named(loss, inputs)), loss.module()(*inputs))
 
 
 def configured(loss):
     """The module at its defaults, and with every parameter moved and another reduction."""
     moved = {p.name: p.slider[1] for p in loss.parameters}
-    return [({}, loss.module()), (moved, loss.module(**moved, reduction="sum"))]
+    other = reduced(loss, "sum")
+    return [({}, {}, loss.module()), (moved, other, loss.module(**moved, **other))]
 
 
 @each_loss
 def test_module_is_the_function(loss):
     inputs = make(loss)
-    for parameters, module in configured(loss):
-        expected = loss(*inputs, **parameters, reduction=module.reduction)
+    for parameters, reduction, module in configured(loss):
+        expected = loss(*inputs, **parameters, **reduction)
         assert torch.equal(module(*inputs), expected)
         for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
             assert type(twin) is type(module)
             assert torch.equal(twin(*inputs), expected)
         assert module.state_dict() == {}
-        for name, value in {**loss.defaults, **parameters}.items():
+        for name, value in {**loss.defaults, **parameters, **reduction}.items():
             assert f"{name}={value!r}" in repr(module)
-        assert f"reduction={module.reduction!r}" in repr(module)
 
 
 @each_loss
@@ -179,22 +220,40 @@ def test_module_shows_its_keywords(loss):
     assert loss.key in loss.module.__doc__
 
 
-def test_class_weights_of_a_module_are_a_buffer():
-    loss = LOSSES["cross_entropy"]
-    logits, target = make(loss)
-    weight = torch.arange(1.0, 6.0)
-    module = loss.module(weight=weight, label_smoothing=0.1)
-    assert torch.equal(module.state_dict()["weight"], weight)
-    assert "weight=(5,)" in repr(module)
+BY_NAME = [
+    (loss, argument)
+    for loss in ALL
+    for argument in loss.inputs.arguments
+    if argument.optional and not argument.positional
+]
+
+
+@pytest.mark.parametrize(
+    ("loss", "argument"), [pytest.param(*case, id=f"{case[0].key}") for case in BY_NAME]
+)
+def test_a_tensor_option_of_a_module_is_a_buffer(loss, argument):
+    name = argument.name
+    everything = dict(
+        zip((a.name for a in loss.inputs.arguments), make(loss, optional=True), strict=True)
+    )
+    tensor = everything[name]
+    inputs = named(loss, make(loss))
+    options = {p.name: p.slider[1] for p in loss.parameters}
+    module = loss.module(**{name: tensor}, **options)
+    assert torch.equal(module.state_dict()[name], tensor)
+    assert f"{name}={tuple(tensor.shape)}" in repr(module)
     assert list(module.parameters()) == []
-    expected = loss(logits, target, weight=weight, label_smoothing=0.1)
-    assert torch.equal(module(logits, target), expected)
-    twin = loss.module(weight=torch.zeros(5), label_smoothing=0.1)
+    expected = loss(**inputs, **{name: tensor}, **options)
+    assert torch.equal(module(**inputs), expected)
+    twin = loss.module(**{name: torch.zeros_like(tensor)}, **options)
     twin.load_state_dict(module.state_dict())
-    assert torch.equal(twin(logits, target), expected)
-    assert torch.equal(pickle.loads(pickle.dumps(module))(logits, target), expected)
-    assert module.to(torch.float64).weight.dtype == torch.float64
-    assert module.to("meta").weight.device.type == "meta"
+    assert torch.equal(twin(**inputs), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(module))(**inputs), expected)
+    assert getattr(module.to(torch.float32), name).dtype == torch.float32
+    assert getattr(module.to("meta"), name).device.type == "meta"
+    later = loss.module()
+    setattr(later, name, tensor)
+    assert name in later.state_dict()
 
 
 def test_importing_lossviz_is_cheap_silent_and_harmless():

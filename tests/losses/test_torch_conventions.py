@@ -59,7 +59,7 @@ def test_value_and_gradient_agree_with_torch(
 
 
 def weighted_batch():
-    logits, target = make(LOSSES["cross_entropy"], (6,), classes=4)
+    logits, target = make(LOSSES["cross_entropy"], 6, K=4)
     weight = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
     return logits, target, weight
 
@@ -110,7 +110,7 @@ def test_trap_smoothing_spreads_over_all_classes_the_true_one_included(smoothing
 
 
 def test_trap_torch_has_the_classes_second_and_we_have_them_last():
-    logits, target = make(LOSSES["cross_entropy"], (2, 7))
+    logits, target = make(LOSSES["cross_entropy"], batch=(2, 7))
     torch.testing.assert_close(
         cross_entropy(logits, target), F.cross_entropy(logits.movedim(-1, 1), target)
     )
@@ -134,3 +134,15 @@ def test_probability_targets_and_class_weights_have_gradients_too():
     assert torch.autograd.gradcheck(
         lambda z, t, w: cross_entropy(z, t, weight=w, label_smoothing=0.1), leaves
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_hot_probabilities_equal_labels_at_40_nats(dtype):
+    logits = torch.tensor([[40.0, 0.0, -1.0]], dtype=dtype, requires_grad=True)
+    label = torch.tensor([0])
+    found = []
+    for target in (label, F.one_hot(label, 3).to(dtype)):
+        value = cross_entropy(logits, target)
+        found.append((value.detach(), *torch.autograd.grad(value, logits)))
+    assert found[0][0] > 0
+    torch.testing.assert_close(*found, rtol=1e-6, atol=0)

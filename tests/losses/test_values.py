@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lossviz.losses import LOSSES, Loss
+from lossviz.losses import LOSSES, Loss, comp_sum, cross_entropy, logistic
 
-from .examples import each_loss, each_setting, fill, gradients, make
-from .reference import WRITTEN_OUT, exact
+from .examples import (
+    ALL,
+    OF_LOGITS,
+    SMALL,
+    Tensors,
+    arguments,
+    cast,
+    class_letters,
+    each_setting,
+    exact_in_every_dtype,
+    gradients,
+    learnt,
+    make,
+    parametrize,
+    row_losses,
+    settings,
+    widths,
+)
+from .meanings import MEANINGS
+from .reference import exact
+
+each_setting_of_logits = parametrize(OF_LOGITS, settings)
+LOWER = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def assert_close(got, expected, rtol, atol=0.0):
@@ -29,107 +51,155 @@ def assert_close(got, expected, rtol, atol=0.0):
     assert excess[at] <= 1, f"at {at}: got {got[at]:.9g}, expected {expected[at]:.9g}"
 
 
-def cancelling(loss, inputs):
-    """Size (N,) of the float64 terms that may cancel in a row.
+def cancelling(loss: Loss, inputs: Tensors) -> torch.Tensor:
+    """Size (rows,) of the float64 terms that may cancel in a row of logits.
 
     The surprisal (poly-1 at epsilon = -1 on easy examples); whole log-probabilities where a sum
     runs over the classes of two models; the logits where the loss is no function of their softmax.
     """
     if loss.form and loss.form.over == "probabilities":
         return exact(LOSSES["logistic"], inputs, {})[0]
-    floating = [x.double().reshape(len(x), -1) for x in inputs if x.is_floating_point()]
+    floating = [x.double().flatten(1) if x.ndim > 1 else x.double()[:, None] for x in inputs]
     return torch.cat(floating, -1).abs().amax(-1).clamp_min(1.0)
 
 
-def spread_margins(loss: Loss, classes: int, dtype=torch.float64):
-    """Inputs whose first class leads or trails by up to 60 nats, with labels at both ends."""
-    inputs = make(loss, (8,), classes, dtype=dtype)
-    lead = torch.tensor([0.0, 1.0, -1.0, 20.0, -20.0, 60.0, -60.0, 0.0], dtype=dtype)
+def assert_exact(loss, inputs, parameters, *, rtol, slopes_rtol=None, slack=0.0):
+    """Value and gradient equal the meaning: relatively, and up to the rounding of what cancels.
 
-    def leading(logits):
-        return logits + lead[:, None] * torch.eye(classes, dtype=dtype)[0]
-
-    labels = torch.tensor([0, classes - 1] * 4).roll(classes)
-    partner = inputs[1] if inputs[1].shape == inputs[0].shape else inputs[0]
-    return fill(loss, leading(inputs[0]), labels, leading(partner.flip(0)) / 2)
-
-
-@each_loss
-def test_every_loss_has_a_meaning(loss):
-    assert (loss.form is None) == (loss.key in WRITTEN_OUT)
-
-
-@pytest.mark.parametrize("classes", [2, 3, 7])
-@each_setting
-def test_value_and_gradient_equal_the_symbolic_form(loss, parameters, classes):
-    inputs = spread_margins(loss, classes)
+    Losses of logits are computed in float64 row by row, so that little else may be lost; others
+    in float32 at least, with the rounding that their arguments' own last digits bring. `slack` is
+    allowed on top of it to every entry of a gradient.
+    """
     values, slopes = exact(loss, inputs, parameters)
-    rounding = 1e-15 * cancelling(loss, inputs)
-    got = loss(*inputs, **parameters, reduction="none")
-    assert_close(got, values, rtol=1e-12, atol=rounding)
-    got = torch.cat(gradients(loss, inputs, **parameters, reduction="sum"), dim=-1)
-    assert_close(got, slopes, rtol=1e-12, atol=rounding[:, None])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@each_setting
-def test_lower_precision_is_rounded_only_once(loss, parameters, dtype):
-    """Value and gradient are the exact ones, rounded to the dtype of the logits."""
-    inputs = make(loss, (16,), dtype=dtype)
-    values, slopes = exact(loss, inputs, parameters)
-    ulp = torch.finfo(dtype).eps * (8 if dtype == torch.float32 else 1)
-    got = loss(*inputs, **parameters, reduction="none")
+    dtype = inputs[0].dtype
+    if loss in OF_LOGITS:
+        size = 1e-15 * cancelling(loss, inputs)
+        sizes = [size.reshape(-1, *[1] * (slope.ndim - 1)) for slope in slopes]
+    else:
+        eps = min(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+        moving = zip(learnt(loss), slopes, strict=True)
+        size = 32 * eps * sum((inputs[i].double() * slope).abs().sum() for i, slope in moving)
+        sizes = [64 * eps * slope.abs().max() for slope in slopes]
+    got = row_losses(loss, inputs, parameters)
     assert got.dtype == dtype
-    assert_close(got, values, rtol=ulp)
-    got = torch.cat(gradients(loss, inputs, **parameters, reduction="sum"), dim=-1)
-    assert got.dtype == dtype
-    # In float32 p - t of about 1 cancels for smoothed labels and for two models.
-    assert_close(got, slopes, rtol=2 * ulp, atol=torch.finfo(torch.float32).eps)
+    assert_close(got, values, rtol=rtol, atol=size)
+    for got, slope, size in zip(gradients(loss, inputs, **parameters), slopes, sizes, strict=True):
+        assert got.dtype == dtype
+        assert_close(got, slope, rtol=slopes_rtol or rtol, atol=size + slack)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_every_loss_has_a_meaning():
+    """A symbolic form in its declaration, or else an independent function in `meanings`."""
+    without_form = {key for key, loss in LOSSES.items() if loss.form is None}
+    assert without_form == set(MEANINGS)
+
+
+def led(loss: Loss, inputs: Tensors, leads: torch.Tensor) -> Tensors:
+    """The inputs with these leads (rows,) on the first entry of every row of logits.
+
+    In a second set of logits half of it; labels are the first class and the last in turn.
+    """
+    changed = []
+    share = 1.0
+    for argument, x in zip(arguments(loss), inputs, strict=True):
+        if argument.kind.shifts:
+            lead = (share * leads).reshape(-1, *[1] * (x.ndim - 1))
+            first = torch.arange(x.shape[-1]) == 0
+            x, share = torch.where(first, x + lead, x), share / 2
+        elif argument.kind.counts:
+            last = x.max()
+            x = (torch.arange(x.numel()).reshape(x.shape) % 2) * last
+        changed.append(x)
+    return tuple(changed)
+
+
 @each_setting
-def test_huge_logits_give_no_nan_and_inf_only_beyond_the_dtype(loss, parameters, dtype):
-    sizes = torch.tensor([-10240.0, 0.0, 30.0, 10240.0], dtype=dtype)  # exact in every dtype
-    grid = torch.cartesian_prod(sizes, sizes, sizes)
-    inputs = fill(loss, grid, torch.arange(len(grid)) % 3, grid.roll(7, 0).flip(1))
-    values, slopes = exact(loss, inputs, parameters)
-    rtol = 8 * torch.finfo(dtype).eps
-    rounding = 1e-15 * cancelling(loss, inputs)
-    got = loss(*inputs, **parameters, reduction="none")
-    assert_close(got, values, rtol, atol=rounding)
-    got = torch.cat(gradients(loss, inputs, **parameters, reduction="sum"), dim=-1)
-    assert_close(got, slopes, rtol, atol=rounding[:, None])
+def test_value_and_gradient_equal_the_meaning(loss, parameters):
+    """In float64, with margins of up to 60 nats where the arguments are logits."""
+    leads = torch.tensor([0.0, 1.0, -1.0, 20.0, -20.0, 60.0, -60.0, 0.0]).double()
+    for sizes in widths(loss):
+        inputs = exact_in_every_dtype(make(loss, 8, **sizes))
+        if loss in OF_LOGITS:
+            inputs = led(loss, inputs, leads)
+        assert_exact(loss, inputs, parameters, rtol=1e-12)
 
 
-def beyond_17_nats(offset=0.0):
+@each_setting
+def test_lower_precision_is_rounded_only_once(loss, parameters):
+    """Value and gradient are the exact ones, rounded to the dtype of the first argument."""
+    inputs = exact_in_every_dtype(make(loss, 8, **SMALL))
+    for dtype in LOWER:
+        ulp = torch.finfo(dtype).eps * (8 if dtype == torch.float32 else 1)
+        # In float32 p - t of about 1 cancels for smoothed labels and for two models.
+        slack = torch.finfo(torch.float32).eps
+        lower = cast(inputs, dtype)
+        assert_exact(loss, lower, parameters, rtol=ulp, slopes_rtol=2 * ulp, slack=slack)
+
+
+def at_extremes(loss: Loss, count: int) -> Tensors:
+    """Inputs whose entries are the extremes of their kinds, at random."""
+    generator = torch.Generator().manual_seed(2)
+    changed = []
+    inputs = make(loss, count, **{**SMALL, "K": 3})
+    for argument, x in zip(arguments(loss), exact_in_every_dtype(inputs), strict=True):
+        if argument.kind.extremes:
+            values = torch.tensor(argument.kind.extremes, dtype=torch.float64)
+            x = values[torch.randint(len(values), x.shape, generator=generator)]
+        changed.append(x)
+    return tuple(changed)
+
+
+@each_setting
+def test_extreme_inputs_give_no_nan_and_inf_only_beyond_the_dtype(loss, parameters):
+    inputs = at_extremes(loss, 24)
+    for dtype in LOWER:
+        rtol = 8 * torch.finfo(dtype).eps
+        assert_exact(loss, cast(inputs, dtype), parameters, rtol=rtol)
+
+
+def beyond_17_nats(loss: Loss, offset: float = 0.0) -> Tensors:
     """Margins of 17 to 40 nats of either sign, in integers: float32 holds them without rounding."""
     leads = torch.tensor([*range(17, 41), *range(-40, -16)], dtype=torch.float32)
+    inputs = cast(make(loss, len(leads), K=4), torch.float32)
     logits = torch.tensor([0.0, 0.0, -1.0, -5.0]).repeat(len(leads), 1)
     logits[:, 0] = leads
-    return logits + offset, torch.zeros(len(leads), dtype=torch.long)
+    changed = []
+    for argument, x in zip(arguments(loss), inputs, strict=True):
+        if argument.kind.shifts:
+            x, logits = logits + offset, logits.roll(1, -1)
+        changed.append(torch.zeros_like(x) if argument.kind.counts else x)
+    return tuple(changed)
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e4])
-@each_setting
-def test_gradient_in_float32_is_right_at_margins_of_40_nats(loss, parameters, offset):
-    logits, target = beyond_17_nats(offset)
-    inputs = fill(loss, logits, target, logits.roll(1, -1))
-    _, slopes = exact(loss, inputs, parameters)
-    got = torch.cat(gradients(loss, inputs, **parameters, reduction="sum"), dim=-1)
-    rounding = 1e-15 * cancelling(loss, inputs)
-    assert_close(got, slopes, rtol=1e-6, atol=rounding[:, None])
+@each_setting_of_logits
+def test_gradient_in_float32_is_right_at_margins_of_40_nats(loss, parameters):
+    for offset in (0.0, 1e4):
+        assert_exact(loss, beyond_17_nats(loss, offset), parameters, rtol=1e-6)
 
 
-def test_trap_torch_returns_no_loss_and_no_gradient_beyond_17_nats_in_float32():
-    logits, target = (x[:24] for x in beyond_17_nats())
-    leaf = logits.requires_grad_()
+@parametrize([loss for loss in ALL if class_letters(loss)], settings)
+def test_one_class_has_the_value_of_the_meaning_or_is_refused(loss, parameters):
+    inputs = make(loss, 4, **{**SMALL, **dict.fromkeys(class_letters(loss), 1)})
+    try:
+        row_losses(loss, inputs, parameters)
+    except ValueError as refused:
+        assert re.search(r"\b1\b", str(refused))  # says how many there were
+    else:
+        assert_exact(loss, exact_in_every_dtype(inputs), parameters, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, comp_sum, logistic])
+def test_trap_torch_returns_no_loss_and_no_gradient_beyond_17_nats_in_float32(loss):
+    logits = torch.tensor([0.0, 0.0, -1.0, -5.0]).repeat(24, 1)
+    logits[:, 0] = torch.arange(17, 41)
+    target = torch.zeros(24, dtype=torch.long)
+    leaf = logits.clone().requires_grad_()
     theirs = F.cross_entropy(leaf, target, reduction="none")
     theirs.sum().backward()
     assert (theirs == 0).all()
     assert (leaf.grad[:, 0] == 0).all()
-    for key in ("cross_entropy", "comp_sum", "logistic"):
-        (ours,) = gradients(LOSSES[key], (logits, target), reduction="sum")
-        others = 1 + math.exp(-1) + math.exp(-5)
-        true = torch.tensor([-others * math.exp(-lead) for lead in range(17, 41)])
-        assert_close(ours[:, 0], true.double(), rtol=1e-6)
+    leaf = logits.clone().requires_grad_()
+    loss(leaf, target, reduction="sum").backward()
+    others = 1 + math.exp(-1) + math.exp(-5)
+    true = torch.tensor([-others * math.exp(-lead) for lead in range(17, 41)])
+    assert_close(leaf.grad[:, 0], true.double(), rtol=1e-6)

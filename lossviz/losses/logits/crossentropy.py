@@ -137,6 +137,7 @@ def _smoothed_minimiser(loss: Loss) -> None:
     notes="Class weights: torch's mean divides by the weights of the labels for integer targets "
     "but by the number of rows for probability targets. We keep both and pin both in a test.",
     related=("comp_sum", "logistic", "focal", "poly_1", "symmetric_cross_entropy"),
+    breaks=("absent entry of K for label_smoothing in (0, 1]",),
 )
 def cross_entropy(
     logits: torch.Tensor,
