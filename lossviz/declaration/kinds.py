@@ -6,6 +6,7 @@ sizes of the letters only where its values refer to them (labels that count the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -32,6 +33,9 @@ class Kind:
     takes an `ignore_index` for it. A row that `shifts` may be moved by a number, one that is
     `directed` turned and stretched: what `symmetries` tries. What is `random` a loss draws itself
     where it is left out.
+
+    In a picture a number of this kind moves over `span`, whose `ends` are said in words; one that
+    does not move is `rest`, repeated along the last axis.
     """
 
     noun: str
@@ -45,6 +49,9 @@ class Kind:
     shifts: bool = False
     directed: bool = False
     random: bool = False
+    span: tuple[float, float] = (-6.0, 6.0)
+    ends: tuple[str, str] = ("low", "high")
+    rest: tuple[float, ...] = (0.0,)
 
     def check(self, tensor: Any, name: str) -> torch.Tensor:
         """Return `tensor` if it is a tensor of a dtype of this kind, else raise TypeError."""
@@ -130,24 +137,35 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
         range=lambda sizes: f"lie in [0, {sizes[letter] + more})",
         counts="" if more else letter,
         ignorable=ignorable,
+        rest=(1,) if more else (0, 1, 2),
     )
 
 
-LOGITS = Kind("logits", _normal, learnt=True, shifts=True)
-TEACHER = Kind("logits of the teacher", _normal, shifts=True)
-SCORES = Kind("scores", _normal, learnt=True, shifts=True)
+THE_TEACHER = (0.6, 0.3, 0.1)
+
+LOGITS = Kind("logits", _normal, learnt=True, shifts=True, ends=("surely not", "surely"))
+TEACHER = Kind(
+    "logits of the teacher",
+    _normal,
+    shifts=True,
+    rest=tuple(math.log(share) for share in THE_TEACHER),
+)
+SCORES = Kind("scores", _normal, learnt=True, shifts=True, rest=(1.0, 0.0, 0.5, -1.0))
 VALUES = Kind("values", _normal)
 PREDICTIONS = Kind("predictions", _normal, learnt=True)
 EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True)
 CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True)
-DRAWS = Kind("standard normal draws", _normal, random=True)
-WEIGHTS = Kind("weights", _positive)
+DRAWS = Kind("standard normal draws", _normal, random=True, rest=(-1.0, 0.5))
+WEIGHTS = Kind("weights", _positive, rest=(1.0,))
 LOG_PROBABILITIES = Kind(
     "log-probabilities",
     _sequence_log_probabilities,
     outside=lambda tensor, _: tensor > 1e-3,
     range=lambda _: "be at most 0, as log-probabilities are",
     learnt=True,
+    span=(-20.0, 0.0),
+    ends=("unlikely", "certain"),
+    rest=(-10.0,),
 )
 VARIANCES = Kind(
     "variances",
@@ -155,6 +173,9 @@ VARIANCES = Kind(
     outside=lambda tensor, _: tensor < 0,
     range=lambda _: "not be negative, as variances are",
     learnt=True,
+    span=(0.1, 4.1),
+    ends=("small", "large"),
+    rest=(1.0,),
 )
 COUNTS = Kind(
     "counts, or anything in proportion to them",
@@ -162,6 +183,7 @@ COUNTS = Kind(
     "real",
     outside=lambda tensor, _: tensor <= 0,
     range=lambda _: "be positive",
+    rest=(90.0, 9.0, 1.0),
 )
 PROBABILITIES = Kind(
     "probabilities",
@@ -169,14 +191,18 @@ PROBABILITIES = Kind(
     outside=lambda tensor, _: (tensor < 0) | (tensor > 1),
     range=lambda _: "lie in [0, 1]",
     learnt=True,
+    span=(0.02, 0.98),
+    ends=("surely not", "surely"),
+    rest=(0.5,),
 )
-DISTRIBUTIONS = Kind("class probabilities", _distribution)
+DISTRIBUTIONS = Kind("class probabilities", _distribution, rest=THE_TEACHER)
 TRUTH = Kind(
     "truth values",
     _truth,
     "truth",
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
+    rest=(1, 0, 0, 0),
 )
 MASK = Kind(
     "mask",
@@ -184,5 +210,6 @@ MASK = Kind(
     "truth",
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
+    rest=(1, 0, 0, 0),
 )
 RELEVANCE = replace(TRUTH, noun="relevance", draw=_relevant)

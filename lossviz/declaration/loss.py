@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from .inputs import Inputs
 from .module import make_module
 from .parameter import Parameter
 from .source import Source
+from .view import View
 from .words import check_reading
 
 
@@ -38,7 +39,7 @@ class Loss:
     `function` is the public torch function, `formula` what its author wrote: a function of checked
     tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the symmetries of
     `symmetries` that it does not have, `view` how its picture departs from what the inputs ask
-    for. A `reading` is our own reading of a paper whose equations were not available to us.
+    for (`View` has the entries). A `reading` is our own reading of a paper whose equations were not available to us.
     """
 
     key: str
@@ -59,7 +60,7 @@ class Loss:
     notes: str = ""
     related: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
-    view: Mapping[str, Any] = field(default_factory=dict)
+    view: View = field(default_factory=View)
     reading: bool = False
 
     def __post_init__(self) -> None:
