@@ -26,13 +26,12 @@ class Kind:
 
     `noun` names it in sentences. `holds` says which dtypes it takes: floating numbers, integers,
     real numbers (either, handed on as float64), or truth values (bool, or 0 and 1 in any real
-    dtype, handed on as bool). `draw(generator, shape,
-    sizes)` makes an example, in float64 or int64. `outside(tensor, sizes)`, where given, is true at
-    entries that are refused, and `range(sizes)` writes what is allowed. `counts` is the letter
-    whose entries labels name, `learnt` whether gradients reach it, `ignorable` whether the loss
-    takes an `ignore_index` for it. A row that `shifts` may be moved by a number, one that is
-    `directed` turned and stretched: what `symmetries` tries. What is `random` a loss draws itself
-    where it is left out.
+    dtype, handed on as bool). `draw(generator, shape, sizes)` makes an example, in float64 or
+    int64. `outside(tensor, sizes)`, where given, is true at entries that are refused, and
+    `range(sizes)` writes what is allowed. `counts` is the letter whose entries labels name,
+    `learnt` whether gradients reach it, `ignorable` whether the loss takes an `ignore_index` for
+    it. A row that `shifts` may be moved by a number, one that is `directed` turned and stretched:
+    what `symmetries` tries. What is `random` a loss draws itself where it is left out.
 
     In a picture a number of this kind moves over `span`, whose `ends` are said in words; one that
     does not move is `rest`, repeated along the last axis.

@@ -17,13 +17,13 @@ from lossviz.declaration.kinds import (
     LOG_PROBABILITIES,
     LOGITS,
     MASK,
-    POSITIVE,
     PREDICTIONS,
     PROBABILITIES,
     SCORES,
     TEACHER,
     TRUTH,
     VALUES,
+    VARIANCES,
     Kind,
     labels,
 )
@@ -134,7 +134,7 @@ PAIRS = Inputs(
 RANKED = Inputs(Argument("scores", SCORES, "B M"), Argument("relevance", TRUTH, "B M"), rows="B")
 NORMAL = Inputs(
     Argument("mean", PREDICTIONS, "..."),
-    Argument("variance", POSITIVE, "..."),
+    Argument("variance", VARIANCES, "..."),
     Argument("y", VALUES, "..."),
 )
 CHANCES = Inputs(Argument("probabilities", PROBABILITIES, "..."), Argument("target", TRUTH, "..."))

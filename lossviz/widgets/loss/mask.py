@@ -211,7 +211,13 @@ def _image(k: int, title: str, fill: Any) -> dict[str, Any]:
     )
     frame = mark("rect", width="side", height="side", stroke="muted")
     name = mark("text", y=-8, text=repr(title), fill="ink", fontWeight=600)
-    group = mark("group", x=f"{EDGE} + {k} * (container - side - {2 * EDGE}) / 2", y=TOP, width="side", height="side")
+    group = mark(
+        "group",
+        x=f"{EDGE} + {k} * (container - side - {2 * EDGE}) / 2",
+        y=TOP,
+        width="side",
+        height="side",
+    )
     return group | {"marks": [pixel, frame, name], "interactive": False}
 
 

@@ -15,7 +15,7 @@ from ...losses import Loss
 
 SIZES = {"J": 2, "N": 1, "B": 1, "M": 4, "D": 2, "H": 12, "W": 12}
 SIZE = 3  # of every other letter: classes, tokens, places
-DTYPES = {"floating": torch.float64, "integer": torch.long, "truth": torch.bool}
+DTYPES = {"integer": torch.long, "truth": torch.bool}  # else float64
 
 Tensors = Mapping[str, torch.Tensor]
 Settings = Mapping[str, float]
@@ -81,7 +81,7 @@ class Scene:
         numbers = given if isinstance(given, tuple) else (given,)
         shape = self.shape(argument)
         along = [numbers[k % len(numbers)] for k in range(shape[-1] if shape else 1)]
-        rest = torch.tensor(along, dtype=DTYPES[kind.holds])
+        rest = torch.tensor(along, dtype=DTYPES.get(kind.holds, torch.float64))
         return rest.expand(shape).clone() if shape else rest[0]
 
     def _apart(self, moved: Tensors) -> bool:

@@ -80,7 +80,8 @@ def frames(parameter: Parameter, value: float, most: int = 11) -> Slider:
     """
     full = slider(parameter, value)
     best = (0.0, 0, 0, 0, full.step)
-    for steps in range(1, round((full.stop - full.start) / full.step) + 1):
+    whole = round((full.stop - full.start) / full.step)
+    for steps in range(max(1, whole // most), whole + 1, max(1, whole // 500)):
         gap = steps * full.step
         below = math.floor((value - full.start) / gap + 1e-9)
         above = math.floor((full.stop - value) / gap + 1e-9)
