@@ -25,6 +25,7 @@ from .parameter import Parameter, number
 from .rows import Row, Rows, box_cox, softplus
 from .shell import declaration_of, declare
 from .source import Source
+from .view import View
 
 __all__ = [
     "CLASS_LOGITS",
@@ -43,6 +44,7 @@ __all__ = [
     "Stream",
     "SymbolicForm",
     "TargetForm",
+    "View",
     "bounded",
     "box_cox",
     "convex",

@@ -26,14 +26,17 @@ class Kind:
 
     `noun` names it in sentences. `holds` says which dtypes it takes: floating numbers, integers,
     real numbers (either, handed on as float64), or truth values (bool, or 0 and 1 in any real
-    dtype, handed on as bool). `draw(generator, shape,
-    sizes)` makes an example, in float64 or int64. `outside(tensor, sizes)`, where given, is true at
-    entries that are refused, and `range(sizes)` writes what is allowed. `counts` is the letter
-    whose entries labels name, `learnt` whether gradients reach it, `ignorable` whether the loss
-    takes an `ignore_index` for it. A row that `shifts` may be moved by a number, one that is
-    `directed` turned and stretched: what `symmetries` tries. What is `random` a loss draws itself
-    where it is left out. `absent` is what an entry holds that is as good as not there, `extremes`
-    are values that a loss must survive, exact in every dtype.
+    dtype, handed on as bool). `draw(generator, shape, sizes)` makes an example, in float64 or
+    int64. `outside(tensor, sizes)`, where given, is true at entries that are refused, and
+    `range(sizes)` writes what is allowed. `counts` is the letter whose entries labels name,
+    `learnt` whether gradients reach it, `ignorable` whether the loss takes an `ignore_index` for
+    it. A row that `shifts` may be moved by a number, one that is `directed` turned and stretched:
+    what `symmetries` tries. What is `random` a loss draws itself where it is left out. `absent` is
+    what an entry holds that is as good as not there, `extremes` are values that a loss must
+    survive, exact in every dtype.
+
+    In a picture a number of this kind moves over `span`, whose `ends` are said in words; one that
+    does not move is `rest`, repeated along the last axis.
     """
 
     noun: str
@@ -49,6 +52,9 @@ class Kind:
     random: bool = False
     absent: float | None = None
     extremes: tuple[float, ...] = ()
+    span: tuple[float, float] = (-6.0, 6.0)
+    ends: tuple[str, str] = ("low", "high")
+    rest: tuple[float, ...] = (0.0,)
 
     def check(self, tensor: Any, name: str) -> torch.Tensor:
         """Return `tensor` if it is a tensor of a dtype of this kind, else raise TypeError."""
@@ -134,21 +140,46 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
         range=lambda sizes: f"lie in [0, {sizes[letter] + more})",
         counts="" if more else letter,
         ignorable=ignorable,
+        rest=(1,) if more else (0, 1, 2),
     )
 
 
 FAR = (-10240.0, 0.0, 30.0, 10240.0)
 LENGTHS = (-1024.0, -1.0, 2.0**-10, 3.0)
+THE_TEACHER = (0.6, 0.3, 0.1)
 
-LOGITS = Kind("logits", _normal, learnt=True, shifts=True, absent=-math.inf, extremes=FAR)
-TEACHER = Kind("logits of the teacher", _normal, shifts=True, absent=-math.inf, extremes=FAR)
-SCORES = Kind("scores", _normal, learnt=True, shifts=True, absent=-math.inf, extremes=FAR)
+LOGITS = Kind(
+    "logits",
+    _normal,
+    learnt=True,
+    shifts=True,
+    absent=-math.inf,
+    extremes=FAR,
+    ends=("surely not", "surely"),
+)
+TEACHER = Kind(
+    "logits of the teacher",
+    _normal,
+    shifts=True,
+    absent=-math.inf,
+    extremes=FAR,
+    rest=tuple(math.log(share) for share in THE_TEACHER),
+)
+SCORES = Kind(
+    "scores",
+    _normal,
+    learnt=True,
+    shifts=True,
+    absent=-math.inf,
+    extremes=FAR,
+    rest=(1.0, 0.0, 0.5, -1.0),
+)
 VALUES = Kind("values", _normal)
 PREDICTIONS = Kind("predictions", _normal, learnt=True, extremes=FAR)
 EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True, extremes=LENGTHS)
 CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True, extremes=LENGTHS)
-DRAWS = Kind("standard normal draws", _normal, random=True)
-WEIGHTS = Kind("weights", _positive)
+DRAWS = Kind("standard normal draws", _normal, random=True, rest=(-1.0, 0.5))
+WEIGHTS = Kind("weights", _positive, rest=(1.0,))
 LOG_PROBABILITIES = Kind(
     "log-probabilities",
     _sequence_log_probabilities,
@@ -156,6 +187,9 @@ LOG_PROBABILITIES = Kind(
     range=lambda _: "be at most 0, as log-probabilities are",
     learnt=True,
     extremes=(-10240.0, -30.0, -(2.0**-4), 0.0),
+    span=(-20.0, 0.0),
+    ends=("unlikely", "certain"),
+    rest=(-10.0,),
 )
 VARIANCES = Kind(
     "variances",
@@ -164,6 +198,9 @@ VARIANCES = Kind(
     range=lambda _: "not be negative, as variances are",
     learnt=True,
     extremes=(2.0**-14, 0.5, 1.0, 4096.0),
+    span=(0.1, 4.1),
+    ends=("small", "large"),
+    rest=(1.0,),
 )
 COUNTS = Kind(
     "counts, or anything in proportion to them",
@@ -172,6 +209,7 @@ COUNTS = Kind(
     outside=lambda tensor, _: tensor <= 0,
     range=lambda _: "be positive",
     absent=1.0,
+    rest=(90.0, 9.0, 1.0),
 )
 PROBABILITIES = Kind(
     "probabilities",
@@ -180,8 +218,11 @@ PROBABILITIES = Kind(
     range=lambda _: "lie in [0, 1]",
     learnt=True,
     extremes=(0.0, 2.0**-10, 0.5, 1.0),
+    span=(0.02, 0.98),
+    ends=("surely not", "surely"),
+    rest=(0.5,),
 )
-DISTRIBUTIONS = Kind("class probabilities", _distribution, absent=0.0)
+DISTRIBUTIONS = Kind("class probabilities", _distribution, absent=0.0, rest=THE_TEACHER)
 TRUTH = Kind(
     "truth values",
     _truth,
@@ -189,6 +230,7 @@ TRUTH = Kind(
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
     absent=0.0,
+    rest=(1, 0, 0, 0),
 )
 MASK = Kind(
     "mask",
@@ -196,5 +238,6 @@ MASK = Kind(
     "truth",
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
+    rest=(1, 0, 0, 0),
 )
 RELEVANCE = replace(TRUTH, noun="relevance", draw=_relevant)

@@ -16,6 +16,7 @@ from .inputs import Inputs
 from .module import make_module
 from .parameter import Parameter
 from .source import Source
+from .view import View
 from .words import check_reading
 
 
@@ -38,8 +39,8 @@ class Loss:
     `function` is the public torch function, `formula` what its author wrote: a function of checked
     tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the `symmetries` that
     it does not have, each perhaps with a condition, and "derivative" where its gradient is not that
-    of its value; `view` is how its picture departs from what the inputs ask for. A `reading` is our
-    own reading of a paper whose equations were not available to us.
+    of its value; `view` is how its picture departs from what the inputs ask for (`View` has the
+    entries). A `reading` is our own reading of a paper whose equations were not available to us.
     """
 
     key: str
@@ -60,7 +61,7 @@ class Loss:
     notes: str = ""
     related: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
-    view: Mapping[str, Any] = field(default_factory=dict)
+    view: View = field(default_factory=View)
     reading: bool = False
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from .numbers import check_ignore_index, check_reduction, reduce_rows, row_dtype
 from .parameter import Parameter
 from .rows import Rows, reading
 from .source import Source
+from .view import View
 from .words import docstring_words
 
 Function = Callable[..., torch.Tensor]
@@ -52,7 +53,8 @@ def declare(
     The first line of its docstring is "Title: summary.", the rest becomes the notes. The public
     function adds ``ignore_index`` where labels can be ignored and ``reduction`` where there are
     rows, and has a signature and a docstring of its own. A text `form` is over the target
-    probability p. Nothing is registered: `lossviz.losses` lists what there is.
+    probability p. `view` has entries of `View`, for a picture that would be dull otherwise. Nothing
+    is registered: `lossviz.losses` lists what there is.
     """
 
     def decorate(formula: Callable[..., Any]) -> Function:
@@ -82,7 +84,7 @@ def declare(
             notes=notes,
             related=related,
             breaks=breaks,
-            view=view or {},
+            view=View(**(view or {})),
             reading=reading,
         )
         function = _public(loss, options)

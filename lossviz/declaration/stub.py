@@ -17,7 +17,7 @@ from .module import class_name
 HEAD = '''\
 """Written by `make stubs` from the declarations; a test keeps it fresh. Do not edit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch

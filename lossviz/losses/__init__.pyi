@@ -1,6 +1,6 @@
 """Written by `make stubs` from the declarations; a test keeps it fresh. Do not edit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -17,6 +17,17 @@ from ..declaration.shell import declare as declare
 from ..declaration.source import Source as Source
 from .logits.adaptive import RememberedTemperature as RememberedTemperature
 from .logits.adaptive import adapted_temperature as adapted_temperature
+from .logits.adversarial import adv_comp_sum_at as adv_comp_sum_at
+from .logits.adversarial import trades_at as trades_at
+from .logits.adversarial import train_adv_comp_sum as train_adv_comp_sum
+from .logits.adversarial import train_trades as train_trades
+from .logits.bins import c51_projection as c51_projection
+from .logits.bins import c51_target as c51_target
+from .logits.bins import decode as decode
+from .logits.bins import hl_gauss_target as hl_gauss_target
+from .logits.bins import two_hot_target as two_hot_target
+from .logits.ensemble import draw_lam as draw_lam
+from .logits.ensemble import loss_derivatives as loss_derivatives
 from .logits.robust import normalise_scores as normalise_scores
 from .masks.skeletons import soft_skeleton as soft_skeleton
 
@@ -159,6 +170,78 @@ def aldr_kl(
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def adv_comp_sum(
+    logits: torch.Tensor,
+    adversarial: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    tau: float = 1.0,
+    rho: float = 1.0,
+    nu: float = 1.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def spherical_z_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    a: float = 1.0,
+    b: float = 0.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def taylor_softmax(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def spherical_softmax(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    eps: float = 0.0001,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def two_hot(
+    logits: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    v_min: float = -10.0,
+    v_max: float = 10.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def hl_gauss(
+    logits: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    v_min: float = -10.0,
+    v_max: float = 10.0,
+    sigma_over_binwidth: float = 0.75,
+    sigma: float | None = None,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def l2_svm(
+    output: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    weight: torch.Tensor | None = None,
+    C: float = 0.5,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def ensloss(
+    output: torch.Tensor,
+    target01: torch.Tensor,
+    z_normal: torch.Tensor | None = None,
+    *,
+    lam: float = 0.0,
+    clip: float = -1.0,
+    eps: float = 1e-06,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def balanced_softmax_ce(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -173,6 +256,61 @@ def ordinal_cross_entropy(
     *,
     weight: torch.Tensor | None = None,
     ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def pld(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    temperature: float = 1.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def nt_xent(
+    z1: torch.Tensor,
+    z2: torch.Tensor,
+    *,
+    temperature: float = 0.1,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def arcface(
+    embeddings: torch.Tensor,
+    class_weights: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    scale: float = 64.0,
+    margin: float = 0.5,
+    beyond_pi: str = "none",
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def decoupled_softmax(
+    scores: torch.Tensor,
+    relevance: torch.Tensor,
+    *,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def eisl(
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    *,
+    places: torch.Tensor | None = None,
+    temperature: float = 1.0,
+    log_prob_floor: float = -20.0,
+    ngrams: Sequence[int] = (1, 2, 3, 4),
+    weights: Sequence[float] | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def dpo(
+    policy_chosen_logp: torch.Tensor,
+    policy_rejected_logp: torch.Tensor,
+    ref_chosen_logp: torch.Tensor,
+    ref_rejected_logp: torch.Tensor,
+    *,
+    beta: float = 0.1,
+    label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def gaussian_nll(
@@ -592,6 +730,198 @@ class AldrKl(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class AdvCompSum(torch.nn.Module):
+    tau: float
+    rho: float
+    nu: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        tau: float = 1.0,
+        rho: float = 1.0,
+        nu: float = 1.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        adversarial: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        adversarial: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SphericalZLoss(torch.nn.Module):
+    a: float
+    b: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        a: float = 1.0,
+        b: float = 0.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class TaylorSoftmax(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SphericalSoftmax(torch.nn.Module):
+    eps: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        eps: float = 0.0001,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class TwoHot(torch.nn.Module):
+    v_min: float
+    v_max: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        v_min: float = -10.0,
+        v_max: float = 10.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class HlGauss(torch.nn.Module):
+    v_min: float
+    v_max: float
+    sigma_over_binwidth: float
+    sigma: float | None
+    reduction: str
+    def __init__(
+        self,
+        *,
+        v_min: float = -10.0,
+        v_max: float = 10.0,
+        sigma_over_binwidth: float = 0.75,
+        sigma: float | None = None,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class L2Svm(torch.nn.Module):
+    weight: torch.Tensor | None
+    C: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        weight: torch.Tensor | None = None,
+        C: float = 0.5,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        output: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        output: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Ensloss(torch.nn.Module):
+    lam: float
+    clip: float
+    eps: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        lam: float = 0.0,
+        clip: float = -1.0,
+        eps: float = 1e-06,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        output: torch.Tensor,
+        target01: torch.Tensor,
+        z_normal: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        output: torch.Tensor,
+        target01: torch.Tensor,
+        z_normal: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
+
 class BalancedSoftmaxCe(torch.nn.Module):
     ignore_index: int
     reduction: str
@@ -634,6 +964,152 @@ class OrdinalCrossEntropy(torch.nn.Module):
         self,
         logits: torch.Tensor,
         target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Pld(torch.nn.Module):
+    temperature: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class NtXent(torch.nn.Module):
+    temperature: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.1,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        z1: torch.Tensor,
+        z2: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        z1: torch.Tensor,
+        z2: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Arcface(torch.nn.Module):
+    scale: float
+    margin: float
+    beyond_pi: str
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        scale: float = 64.0,
+        margin: float = 0.5,
+        beyond_pi: str = "none",
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        class_weights: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        embeddings: torch.Tensor,
+        class_weights: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class DecoupledSoftmax(torch.nn.Module):
+    reduction: str
+    def __init__(
+        self,
+        *,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        scores: torch.Tensor,
+        relevance: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        scores: torch.Tensor,
+        relevance: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Eisl(torch.nn.Module):
+    places: torch.Tensor | None
+    temperature: float
+    log_prob_floor: float
+    ngrams: Sequence[int]
+    weights: Sequence[float] | None
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        places: torch.Tensor | None = None,
+        temperature: float = 1.0,
+        log_prob_floor: float = -20.0,
+        ngrams: Sequence[int] = (1, 2, 3, 4),
+        weights: Sequence[float] | None = None,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        tokens: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        tokens: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Dpo(torch.nn.Module):
+    beta: float
+    label_smoothing: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        beta: float = 0.1,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        policy_chosen_logp: torch.Tensor,
+        policy_rejected_logp: torch.Tensor,
+        ref_chosen_logp: torch.Tensor,
+        ref_rejected_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        policy_chosen_logp: torch.Tensor,
+        policy_rejected_logp: torch.Tensor,
+        ref_chosen_logp: torch.Tensor,
+        ref_rejected_logp: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class GaussianNll(torch.nn.Module):

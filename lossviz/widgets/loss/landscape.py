@@ -45,7 +45,7 @@ MAX_NOISE = 0.6
 def landscape(
     loss: Loss | str,
     *,
-    point: tuple[float, float] = (-2.5, 2.5),
+    point: tuple[float, float] | None = None,
     label_noise: float = 0.0,
     values: Mapping[str, float] | None = None,
 ) -> LiveFigure:

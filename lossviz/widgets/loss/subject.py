@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
@@ -24,8 +26,8 @@ class Subject:
         loss = declaration(loss)
         if loss.form is None:
             raise ValueError(
-                f"{loss.key} has no closed form over class logits (it takes {loss.inputs}): "
-                "see its `landscape`"
+                f"{loss.key} has no closed form over class logits (it takes {loss.inputs.words}): "
+                "see its `picture`"
             )
         chosen = settings(loss, values)
         self.loss = loss
@@ -66,6 +68,27 @@ def settings(loss: Loss, values: Mapping[str, float] | None) -> dict[str, float]
     if unknown:
         raise ValueError(f"{loss.key} has no {unknown[0]!r}, only {sorted(loss.defaults)}")
     return {p.name: p.check(chosen[p.name]) for p in loss.parameters}
+
+
+def frames(parameter: Parameter, value: float, most: int = 11) -> Slider:
+    """The slider of a parameter with at most `most` stops, one of which is `value`.
+
+    The stops are as far apart as whole steps of the declared slider; of all such, those that reach
+    furthest towards its ends are taken, and of these the closest.
+    """
+    full = slider(parameter, value)
+    best = (0.0, 0, 0, 0, full.step)
+    whole = round((full.stop - full.start) / full.step)
+    for steps in range(max(1, whole // most), whole + 1, max(1, whole // 500)):
+        gap = steps * full.step
+        below = math.floor((value - full.start) / gap + 1e-9)
+        above = math.floor((full.stop - value) / gap + 1e-9)
+        count = below + above + 1
+        if count <= most:
+            best = max(best, (round((below + above) * gap, 9), count, below, above, gap))
+    _, _, below, above, gap = best
+    start, stop = (round(value + shift * gap, 9) for shift in (-below, above))
+    return replace(full, start=start, stop=stop, step=round(gap, 9))
 
 
 def titled(title: str, parameters: Sequence[Parameter]) -> str:

@@ -1,0 +1,37 @@
+"""How the picture of a loss departs from what its inputs ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .parameter import Parameter
+
+
+@dataclass(frozen=True)
+class View:
+    """What `declare` is given as ``view={...}``: one entry for each departure, all optional.
+
+    `axes` names the arguments whose numbers are the two axes of a plane, each with the ends of its
+    axis; `labels` are other words for the axes, and `point` is where the point starts. `at` says
+    where an argument stays that does not move: one number, or several along its last axis. `frames`
+    is what the frames run over: the name of a parameter that is not the first, or a `number` that
+    has the name of an argument. `scale` is that of the loss. `pull`, where given, names minus the
+    derivative along the first axis, which is then drawn instead of the loss. `classes` names the
+    three classes of the plane of logits by index, in the order right, above, below. `says` is one
+    sentence more for the caption.
+    """
+
+    axes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    point: tuple[float, ...] = ()
+    at: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
+    frames: str | Parameter = ""
+    scale: str = "linear"
+    pull: str = ""
+    classes: Mapping[int, str] = field(default_factory=dict)
+    says: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("linear", "log"):
+            raise ValueError(f"scale must be 'linear' or 'log', got {self.scale!r}")
