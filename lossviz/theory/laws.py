@@ -102,7 +102,7 @@ DIMENSION = number(
     form="p/(2*n)",
     axis=EXAMPLES,
     parameters=(DIMENSION,),
-    value="expected KL divergence from the best model, in nats",
+    value="expected KL divergence, in nats",
     source=Source("sheena2021convergence"),
     facts=(
         Fact(
@@ -146,7 +146,7 @@ def pn_leading_term(n: torch.Tensor, *, p: float = 10.0) -> torch.Tensor:
             "variance of the data", "data without noise", "noise that the model denies",
         ),
     ),
-    value="expected KL divergence from the best model, in nats",
+    value="expected KL divergence, in nats",
     source=Source("sheena2021convergence"),
     facts=(
         Fact(

@@ -10,6 +10,7 @@ from .live import Choice, LiveFigure, Slider
 from .loss.curve import curve
 from .loss.explore import explore
 from .loss.landscape import landscape
+from .loss.law import law_curve
 from .vega.palette import matplotlib_style
 from .vega.surface import surface
 
@@ -21,6 +22,7 @@ __all__ = [
     "curve",
     "explore",
     "landscape",
+    "law_curve",
     "large_steps",
     "matplotlib_style",
     "online",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from ..vega.plot import GRID, axis, dot, line, plot
 from .subject import parameter_signal, slider, symbol_of, titled
 
 POINTS = 241
-LEFT, RIGHT, TOP, HEIGHT, FOOT = 62, 16, 32, 260, 52
+LEFT, RIGHT, TOP, HEIGHT, FOOT = 70, 26, 32, 260, 52
 
 
 def law_curve(law: Law) -> LiveFigure:
@@ -48,7 +49,6 @@ def law_curve(law: Law) -> LiveFigure:
     ratio = f"{start} * pow({stop / start if start else 0}, datum.index / {POINTS - 1})"
     even = f"{start} + {stop - start} * datum.index / {POINTS - 1}"
     scale = {"type": "log"} if law.logarithmic else {}
-    look = {**GRID, "format": "~s"} if law.logarithmic else GRID
     box = (f"{LEFT}", f"{TOP}", f"container - {LEFT + RIGHT}", f"{HEIGHT}")
     low, high = _range(law)
     place = f"{symbol_of(law.axis)}: {law.axis.meaning}"
@@ -74,14 +74,14 @@ def law_curve(law: Law) -> LiveFigure:
         marks=[
             mark("text", x=LEFT, y=14, text="title", fill="subject", fontWeight=600),
             *(
-                mark("text", x="container - 16", y=14, align={"value": "right"}, text=text,
+                mark("text", x="container - 26", y=14, align={"value": "right"}, text=text,
                      fill="muted")
                 for text in ["'at the defaults'"] * bool(law.parameters)
             ),
             plot(
                 box,
-                axis(place, f"[{start}, {stop}]", look=look, **scale),
-                axis(law.value, f"[{low!r}, {high!r}]", look=look, **scale),
+                axis(place, f"[{start}, {stop}]", look=_look(law, start, stop), **scale),
+                axis(law.value, f"[{low!r}, {high!r}]", look=_look(law, low, high), **scale),
                 [
                     line("law", "datum.x", "datum.reference", "reference", 1.5),
                     line("law", "datum.x", "datum.value", "subject"),
@@ -92,6 +92,14 @@ def law_curve(law: Law) -> LiveFigure:
         alt=f"{law.title}: {law.value} over {law.axis.meaning}, from {start:g} to {stop:g}.",
         caption=f"{law.title}: {law.summary}",
     )  # fmt: skip
+
+
+def _look(law: Law, low: float, high: float) -> dict[str, Any]:
+    """Grid lines at powers of ten where the law is logarithmic."""
+    if not law.logarithmic:
+        return GRID
+    exponents = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    return {"values": [10.0**e for e in exponents], "grid": True, "format": ",~g"}
 
 
 def _range(law: Law) -> tuple[float, float]:
