@@ -240,4 +240,4 @@ MASK = Kind(
     range=lambda _: "hold 0 and 1",
     rest=(1, 0, 0, 0),
 )
-RELEVANCE = replace(TRUTH, noun="relevance", draw=_relevant)
+RELEVANCE = replace(TRUTH, noun="relevance", draw=_relevant, rest=(1, 0, 1, 0))

@@ -16,10 +16,11 @@ class View:
     axis; `labels` are other words for the axes, and `point` is where the point starts. `at` says
     where an argument stays that does not move: one number, or several along its last axis. `frames`
     is what the frames run over: the name of a parameter that is not the first, or a `number` that
-    has the name of an argument. `scale` is that of the loss. `pull`, where given, names minus the
-    derivative along the first axis, which is then drawn instead of the loss. `classes` names the
-    three classes of the plane of logits by index, in the order right, above, below. `says` is one
-    sentence more for the caption.
+    has the name of an argument. `scale` is that of the loss, "linear" or "log"; without it the one
+    is chosen that suits the numbers. `pull`, where given, names minus the derivative along the
+    first axis, which is then drawn instead of the loss. `classes` names the three classes of the
+    plane of logits by index, in the order right, above, below. `says` is one sentence more for the
+    caption.
     """
 
     axes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -27,11 +28,11 @@ class View:
     point: tuple[float, ...] = ()
     at: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     frames: str | Parameter = ""
-    scale: str = "linear"
+    scale: str = ""
     pull: str = ""
     classes: Mapping[int, str] = field(default_factory=dict)
     says: str = ""
 
     def __post_init__(self) -> None:
-        if self.scale not in ("linear", "log"):
-            raise ValueError(f"scale must be 'linear' or 'log', got {self.scale!r}")
+        if self.scale not in ("", "linear", "log"):
+            raise ValueError(f"scale must be 'linear', 'log' or '', got {self.scale!r}")

@@ -11,6 +11,7 @@ from .loss.curve import curve
 from .loss.explore import explore
 from .loss.landscape import landscape
 from .loss.law import law_curve
+from .loss.picture import picture
 from .vega.palette import matplotlib_style
 from .vega.surface import surface
 
@@ -26,6 +27,7 @@ __all__ = [
     "large_steps",
     "matplotlib_style",
     "online",
+    "picture",
     "roofline",
     "surface",
     "training_bound",

@@ -168,6 +168,11 @@ def _bounds_the_worst(z: torch.Tensor, m: torch.Tensor, y: torch.Tensor) -> tupl
     notes="The value depends on the attack: a weak attack under-states the second term. "
     "`lossviz.losses.adv_comp_sum_at` attacks a model, `train_adv_comp_sum` trains it.",
     related=("comp_sum", "cross_entropy"),
+    view={
+        "frames": "nu",
+        "scale": "log",
+        "labels": ("margin of the clean input", "margin of the attacked input"),
+    },
 )
 def adv_comp_sum(
     logits: torch.Tensor,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Fact, Gradient, Loss, Source, convex, declare, row_dtype
+from ...declaration import Fact, Gradient, Loss, Source, convex, declare, number, row_dtype
 from .bins import (
     BIN_LOGITS,
     RELATIVE_SIGMA,
@@ -46,6 +46,15 @@ def _onto_two_hot(_z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torc
     uniform = torch.full((12, 21), 1 / 21, dtype=torch.float64)
     projected = c51_target(support, uniform, reward=y, gamma=0.9, terminal=True)
     return projected, two_hot_target(y, num_locations=21)
+
+
+VIEW = {
+    "frames": number(
+        "y", "y", "[-10, 10]", (-10, 10, 2), "the number to be learnt", "lowest", "highest",
+        default=4.0,
+    ),
+    "classes": {1: "the middle bin", 0: "the lowest bin", 2: "the highest bin"},
+}  # fmt: skip
 
 
 @declare(
@@ -83,6 +92,7 @@ def _onto_two_hot(_z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torc
     notes="The K locations include both ends of the range; the K bins of HL-Gauss lie inside it. "
     "Decode with `lossviz.losses.decode(..., centres=False)`.",
     related=("hl_gauss", "cross_entropy"),
+    view=VIEW,
 )
 def two_hot(
     logits: torch.Tensor, y: torch.Tensor, *, v_min: float = -10.0, v_max: float = 10.0
@@ -162,6 +172,7 @@ def _drawn_inwards(loss: Loss) -> None:
     notes="sigma is what to choose: 0.75 bin widths by default, 2 in a popular community port, "
     "whose targets are therefore much wider.",
     related=("two_hot", "cross_entropy"),
+    view=VIEW,
 )
 def hl_gauss(
     logits: torch.Tensor,

@@ -151,6 +151,13 @@ def _slope(o: torch.Tensor, t: torch.Tensor, z: torch.Tensor, **parameters: Any)
     "calibrated.",
     related=("logistic", "sum_exponential", "l2_svm"),
     breaks=("shift of B",),
+    view={
+        "pull": "pull on example A",
+        "at": {"target01": (1, 1), "z_normal": (-1.0, 0.5)},
+        "labels": ("margin of example A", "margin of example B"),
+        "says": "The value would mean nothing. Of two examples the one of smaller margin gets the "
+        "larger pull: hence the step on the diagonal.",
+    },
 )
 def ensloss(
     output: torch.Tensor,

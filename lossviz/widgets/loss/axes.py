@@ -90,7 +90,7 @@ class Plane:
 
 
 def plane(loss: Loss) -> Plane:
-    """The plane of a loss. Raises ValueError for one whose arguments have nothing that is learnt."""
+    """The plane of a loss. Raises ValueError where nothing that it takes is learnt."""
     learnt = [loss.inputs[name] for name in loss.inputs.learnt]
     if not learnt:
         raise ValueError(f"{loss.key} has nothing that is learnt: {loss.inputs.words}")
@@ -114,7 +114,7 @@ def plane(loss: Loss) -> Plane:
 
 def _three_logits(loss: Loss, logits: Argument) -> Plane:
     letter = logits.letters[-1]
-    scene = Scene(loss, **{letter: 3})
+    scene = Scene(loss, sizes={letter: 3})
     names = class_names(loss, letter)
     right, above, below = names.values()
     places = scene.rest[logits.name].shape[:-1]
@@ -135,7 +135,7 @@ def _three_logits(loss: Loss, logits: Argument) -> Plane:
 
 
 def _two_margins(loss: Loss, pair: Sequence[Argument]) -> Plane:
-    scene = Scene(loss, **{pair[0].letters[-1]: 2})
+    scene = Scene(loss, sizes={pair[0].letters[-1]: 2})
     names = tuple(argument.name for argument in pair)
 
     def place(*margins: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -179,7 +179,7 @@ def _places(
         if alone:
             return Scene(loss), ((first.name, 0), (alone[0].name, 0))
         letter = first.letters[-1]
-        two = Scene(loss, batch=(2,)) if letter == BATCH else Scene(loss, **{letter: 2})
+        two = Scene(loss, (2,)) if letter == BATCH else Scene(loss, sizes={letter: 2})
         return two, ((first.name, 0), (first.name, 1))
     return Scene(loss), ((first.name, 0), (first.name, 1))
 

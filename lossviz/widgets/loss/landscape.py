@@ -25,6 +25,7 @@ from ..vega.contours import (
 from ..vega.expression import vega_expression
 from ..vega.frame import figure, formula, signal
 from .flow import Q, arguments, flow_data, flow_signals, names, project, softmax, written
+from .picture import drawing
 from .sampled import sampled
 from .subject import Subject, declaration
 from .views import (
@@ -40,6 +41,7 @@ from .views import (
 )
 
 MAX_NOISE = 0.6
+START = (-2.5, 2.5)
 
 
 def landscape(
@@ -54,23 +56,27 @@ def landscape(
     Drawn is the loss, expected over a label that is class 1 with probability 1 -
     `label_noise` (0 to 0.6) and either other class with half of it, in contours of its excess over
     the lowest value. From `point` = (u, v), both in -6 to 6, u towards class 1 and v from class 3
-    to class 2, runs the path of dz/dt = -gradient; dots mark times 1, 10 and 100. The point can
-    be dragged in both pictures. `values` overrides parameter defaults.
+    to class 2, by default (-2.5, 2.5), runs the path of dz/dt = -gradient; dots mark times 1, 10
+    and 100. The point can be dragged in both pictures. `values` overrides parameter defaults.
 
-    A loss without a closed form over class logits is drawn from numbers instead, on a plane that
-    suits its inputs (`surface`); there is no path and no label noise then.
+    A loss without a closed form over class logits is drawn from numbers instead, on a plane of two
+    of those that it takes, in which `point` then lies; there is no path and no label noise.
 
-    Raises TypeError or ValueError as `Subject` does, ValueError for arguments outside their ranges.
+    Raises TypeError or ValueError as `Subject` does, ValueError for arguments outside their ranges
+    and for a loss of embeddings or of images, which has no plane (`picture` draws it).
     """
-    if len(point) != 2 or not all(-EXTENT <= x <= EXTENT for x in point):
-        raise ValueError(f"point must be two numbers in [{-EXTENT}, {EXTENT}], got {point!r}")
     if not 0 <= label_noise <= MAX_NOISE:
         raise ValueError(f"label_noise must lie in [0, {MAX_NOISE}], got {label_noise!r}")
     loss = declaration(loss)
     if loss.form is None:
         if label_noise:
             raise ValueError(f"label_noise must be 0: {loss.key} has no closed form")
-        return sampled(loss, point, values or {})
+        if drawing(loss) is not sampled:
+            raise ValueError(f"{loss.key} takes {loss.inputs.words}, no plane: see its `picture`")
+        return sampled(loss, point=point or (), values=values)
+    point = point or START
+    if len(point) != 2 or not all(-EXTENT <= x <= EXTENT for x in point):
+        raise ValueError(f"point must be two numbers in [{-EXTENT}, {EXTENT}], got {point!r}")
     subject = Subject(loss, values)
     noise = ("0: the label is always class 1", f"{MAX_NOISE}: in two of five examples only")
     across = ("-6: class 1 loses", "6: class 1 wins")

@@ -65,7 +65,7 @@ def answers(loss: Loss, settings: Mapping[str, float]) -> tuple[torch.Tensor, to
     inputs = loss.inputs
     image = next(inputs[name] for name in inputs.learnt if "H" in inputs[name].letters)
     letter = _class_letter(image)
-    scene = Scene(loss, **({letter: 2} if letter else {}))
+    scene = Scene(loss, sizes={letter: 2} if letter else None)
     d = logits()
     if letter:
         d = torch.stack([-d / 2, d / 2], 1)
@@ -116,12 +116,17 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
     room = 0.05 * (most[0] - most[1]) or 1.0
     return figure(
         SLIDERS,
-        height=f"below + (wide ? {PANEL + 50} : {3 * (PANEL + 50)})",
-        signals=[
+        layout=[
             signal("side", f"min((container - {2 * EDGE + 24}) / 3, 220)"),
             signal("cell", f"side / {WIDTH}"),
             signal("below", f"{TOP} + side + 40"),
-            signal("panel", f"wide ? (container - {LEFT + 2 * BETWEEN + 10}) / 3 : container - {LEFT + 12}"),
+            signal(
+                "panel",
+                f"wide ? (container - {LEFT + 2 * BETWEEN + 10}) / 3 : container - {LEFT + 12}",
+            ),
+        ],
+        height=f"below + (wide ? {PANEL + 50} : {3 * (PANEL + 50)})",
+        signals=[
             {"name": "losses", "value": [float(f"{v:.6g}") for v in found.tolist()]},
             {"name": "pushes", "value": [_whole(image, unit) for image in wanted]},
             {"name": "unit", "value": unit},
@@ -167,8 +172,8 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
         ],
         renderer="canvas",
         alt=(
-            f"{loss.title}: three images of {HEIGHT} by {WIDTH} pixels, the target (a curved line), "
-            f"a prediction of it of thickness {THICKNESS.value:g} with a gap of {GAP.value:g} "
+            f"{loss.title}: three images of {HEIGHT} by {WIDTH} pixels, the target (a curved "
+            f"line), a prediction of it of thickness {THICKNESS.value:g} with a gap of {GAP.value:g} "
             f"pixels, and minus the gradient of the loss in every pixel; below, the loss over "
             f"thickness, shift and gap."
         ),

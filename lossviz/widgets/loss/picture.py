@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ...losses import Loss
 from ..live import LiveFigure
@@ -30,8 +30,8 @@ def picture(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> L
     return drawing(loss)(loss, values=values)
 
 
-def drawing(loss: Loss):  # type: ignore[no-untyped-def]
-    """Which of the pictures from numbers suits the arguments."""
+def drawing(loss: Loss) -> Callable[..., LiveFigure]:
+    """Which of the pictures from numbers suits what is learnt."""
     learnt = [loss.inputs[name] for name in loss.inputs.learnt]
     if any(argument.kind.directed for argument in learnt):
         return pull

@@ -14,7 +14,8 @@ import torch
 
 from ...declaration.inputs import BATCH, Argument
 from ...losses import Loss
-from ..live import Handle, LiveFigure, Slider
+from ..live import LiveFigure, Slider
+from ..vega.contours import HANDLE, pointer
 from ..vega.frame import figure, formula, mark, signal, table
 from ..vega.plot import axis, dot, line, plot
 from .scene import Scene
@@ -40,8 +41,8 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
 
     Every argument whose rows are directions (embeddings, class weights, prototypes, second views)
     has its rows in the plane; rows of one pair or class carry one number and stand together. Drawn
-    is the loss over the places of the first point. The frames run over the first parameter; `values`
-    overrides defaults. Raises as `settings` does, and ValueError where a number is not finite.
+    is the loss over the places of the first point. The frames run over the first parameter;
+    `values` overrides defaults. Raises as `settings` does, and ValueError where a number is not finite.
     """
     loss = declaration(loss)
     chosen = settings(loss, values)
@@ -111,7 +112,8 @@ def _scene(loss: Loss) -> Scene:
     others = {a.letters[-2]: GROUPS for a in directed[1:]}
     sizes = {letter: count} | others
     batch = sizes.pop(BATCH, 0)
-    return Scene(loss, batch=(batch,) if batch else (), **{directed[0].letters[-1]: 2}, **sizes)
+    sizes[directed[0].letters[-1]] = 2
+    return Scene(loss, (batch,) if batch else (), sizes)
 
 
 def _directed(loss: Loss) -> list[Argument]:
@@ -165,9 +167,14 @@ def _figure(
             "length": {"drag": f"clamp({LENGTH} * round(sqrt(out[0] * out[0] + out[1] * out[1])"
                                f" / {LENGTH}), {2 * LENGTH}, {LENGTH * (1 + LENGTHS)})"},
         },
+        layout=_layout(),
         signals=[
-            *_layout(),
-            {"name": "losses", "value": [_rounded(frame) for frame in losses.tolist()]},
+            signal("turn", "angle * PI / 180"),
+            signal(
+                "at",
+                "[middle[0] + unit * length * cos(turn), middle[1] - unit * length * sin(turn)]",
+            ),
+            {"name": "losses", "value": [rounded(frame)[1] for frame in losses]},
             {"name": "pulls", "value": whole},
             {"name": "units", "value": units},
             {"name": "typical", "value": typical},
@@ -187,7 +194,7 @@ def _figure(
              "range": {"signal": "ramp"}, "interpolate": "lab"},
         ],
         marks=[*_legend(kinds, typical), *_disc(len(kinds)), *_key(), _panel()],
-        handles=(Handle("at", "drag"),),
+        handles=(HANDLE,),
         renderer="canvas",
         alt=(
             f"{loss.title}: points of the plane for {others}, equal numbers belonging together, "
@@ -203,8 +210,10 @@ def _figure(
     )  # fmt: skip
 
 
-def _rounded(numbers: Sequence[float]) -> list[float]:
-    return [float(f"{number:.5g}") for number in numbers]
+def rounded(values: torch.Tensor) -> tuple[float, list[float]]:
+    """A step of a hundred-thousandth of the range, or finer, and the values to that step."""
+    places = 5 - math.ceil(math.log10(max((values.max() - values.min()).item(), 1e-9)))
+    return 10.0**-places, [round(value, places) + 0.0 for value in values.tolist()]
 
 
 def _layout() -> list[dict[str, Any]]:
@@ -217,17 +226,8 @@ def _layout() -> list[dict[str, Any]]:
         signal("panel_y", f"wide ? {TOP + 10} : {TOP + FOOT} + side"),
         signal("panel_height", "wide ? side - 130 : 150"),
         signal("key_y", f"wide ? {TOP} + side - 50 : {TOP + 24} + side"),
-        {
-            "name": "drag",
-            "value": [0, 0],
-            "on": [{"events": "@disc:click", "update": "[x(), y()]"}],
-        },
+        pointer("drag", "disc"),
         signal("out", "[(drag[0] - middle[0]) / unit, (middle[1] - drag[1]) / unit]"),
-        signal("turn", "angle * PI / 180"),
-        signal(
-            "at",
-            "[middle[0] + unit * length * cos(turn), middle[1] - unit * length * sin(turn)]",
-        ),
     ]
 
 
@@ -312,7 +312,7 @@ def _disc(kinds: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
     return [
         *(part | {"interactive": False} for part in parts),
-        area | {"name": "disc"},
+        area | {"name": "disc_surface"},
     ]
 
 

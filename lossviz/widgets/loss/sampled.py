@@ -13,8 +13,6 @@ from ..vega.surface import stops, surface
 from .axes import Plane, plane
 from .subject import declaration, frames, settings
 
-NATS = "loss (nats)"
-
 
 def sampled(
     loss: Loss | str,
@@ -41,8 +39,9 @@ def sampled(
         return found.detach().reshape(across.shape)
 
     if parameter is None or over is None:
-        numbers = frame({})
+        first = numbers = frame({})
     else:
+        first = frame({parameter.name: over.value})
         numbers = torch.stack([frame({parameter.name: float(stop)}) for stop in stops(over)])
     shown = loss.view.pull or "loss"
     rest = drawn.at_rest(parameter.name if parameter else "")
@@ -56,11 +55,19 @@ def sampled(
         x,
         y,
         title=loss.title,
-        value=loss.view.pull or NATS,
+        value=shown,
         frames=over,
         log=loss.view.scale == "log",
+        digits=3,
+        bent=loss.view.scale == "" and _mostly_small(first, numbers),
         caption=" ".join(filter(None, sentences)),
     )
+
+
+def _mostly_small(first: torch.Tensor, numbers: torch.Tensor) -> bool:
+    """Whether equal steps up to the largest number would leave the first frame empty."""
+    reach = numbers.max() - numbers.min()
+    return bool(first.quantile(0.75) - numbers.min() < 0.25 * reach)
 
 
 def _framed(loss: Loss) -> Parameter | None:

@@ -29,11 +29,13 @@ class Scene:
     picture.
     """
 
-    def __init__(self, loss: Loss, *, batch: tuple[int, ...] = (), **sizes: int) -> None:
+    def __init__(
+        self, loss: Loss, batch: tuple[int, ...] = (), sizes: Mapping[str, int] | None = None
+    ) -> None:
         self.loss = loss
         self.batch = batch
         letters = loss.inputs.letters
-        self.sizes = {letter: SIZES.get(letter, SIZE) for letter in letters} | sizes
+        self.sizes = {letter: SIZES.get(letter, SIZE) for letter in letters} | dict(sizes or {})
         self.rest = {
             a.name: self._at_rest(a)
             for a in loss.inputs.arguments

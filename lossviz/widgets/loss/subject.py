@@ -9,7 +9,8 @@ from dataclasses import replace
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
-from ...losses import Loss, Parameter, get
+from ...declaration import Parameter
+from ...losses import Loss, get
 from ..live import Slider
 
 

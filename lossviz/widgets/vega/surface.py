@@ -23,7 +23,6 @@ from .contours import (
 from .frame import figure, formula, mark, signal, table
 from .plot import axis, dot, line, plot
 
-RESOLUTION = 4  # digits kept: of the range of the values, or of each value on a log scale
 MOST_LEVELS = 12
 LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
 NUMBER = ".4~r"
@@ -40,6 +39,8 @@ def surface(
     path: ArrayLike | None = None,
     path_name: str = "path",
     log: bool = False,
+    bent: bool = False,
+    digits: int = 4,
     caption: str = "",
 ) -> LiveFigure:
     """Numbers on a grid as contours, and as curves along both axes through a point that moves.
@@ -56,11 +57,15 @@ def surface(
     path : array (points, 2) of places (x, y), drawn as a line, or None (default); `path_name` says
         what it is.
     log : contour levels in equal ratios and curves on a logarithmic scale, default False.
+    bent : the same away from 0, and linear near it, for values of any sign of which few are large;
+        default False.
+    digits : how many are kept, default 4: of the range of the values, or of each value where `log`
+        or `bent`.
     caption : the text below; by default it says what is drawn.
 
     Returns
     -------
-    The figure. Four digits are kept: of the range of the values, or of each value where `log`.
+    The figure.
 
     Raises
     ------
@@ -71,12 +76,13 @@ def surface(
     way = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
     if way.ndim != 2 or way.shape[1] != 2 or not np.isfinite(way).all():
         raise ValueError(f"path must be finite and have shape (points, 2), got {way.shape}")
-    levels = _levels(float(stack.min()), float(stack.max()), log)
+    ends = float(stack.min()), float(stack.max())
+    levels = _bent_levels(*ends) if bent else _levels(*ends, log)
     drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
     chosen = f", at {frames.label} {_plain(frames.value)}" if frames else ""
     where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
-    numbers = _quantised(stack, log)
-    up = _up(numbers, value, levels, log)
+    numbers = _quantised(stack, digits, log or bent)
+    up = _up(numbers, value, levels, log, bent)
     count = _count(x)
     return figure(
         controls,
@@ -153,12 +159,12 @@ def _checked(
     return stack.reshape(-1, *shape[-2:]), controls
 
 
-def _quantised(stack: np.ndarray, log: bool) -> list[list[float]]:
+def _quantised(stack: np.ndarray, digits: int, each: bool) -> list[list[float]]:
     """One list a frame, from the top left and along the rows."""
-    if log:
-        return [[float(f"{v:.{RESOLUTION}g}") for v in frame[::-1].ravel()] for frame in stack]
-    digits = RESOLUTION - 1 - math.floor(math.log10(np.ptp(stack)))
-    return [(np.round(frame[::-1], digits) + 0.0).ravel().tolist() for frame in stack]
+    if each:
+        return [[float(f"{v:.{digits}g}") for v in frame[::-1].ravel()] for frame in stack]
+    places = digits - 1 - math.floor(math.log10(np.ptp(stack)))
+    return [(np.round(frame[::-1], places) + 0.0).ravel().tolist() for frame in stack]
 
 
 def _levels(low: float, high: float, log: bool) -> list[float]:
@@ -178,6 +184,14 @@ def _levels(low: float, high: float, log: bool) -> list[float]:
     return found or [(low + high) / 2]
 
 
+def _bent_levels(low: float, high: float) -> list[float]:
+    """Multiples of 1, 2 and 5 and powers of ten on both sides of 0: the MOST_LEVELS largest."""
+    top = math.ceil(math.log10(max(-low, high)))
+    sizes = [float(f"{s}e{d}") for d in range(top, top - MOST_LEVELS, -1) for s in (5, 2, 1)]
+    found = [level for size in sizes for level in (size, -size) if low < level < high]
+    return sorted(found[:MOST_LEVELS])
+
+
 def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
@@ -188,13 +202,22 @@ def _anchors(levels: list[float]) -> list[float]:
     return sorted(np.interp(places, range(len(levels)), levels).tolist())
 
 
-def _up(stack: list[list[float]], value: str, levels: list[float], log: bool) -> dict[str, Any]:
+def _up(
+    stack: list[list[float]], value: str, levels: list[float], log: bool, bent: bool
+) -> dict[str, Any]:
     """The axis of the curves, with the contours' levels as its ticks."""
     low, high = min(map(min, stack)), max(map(max, stack))
-    room = low if log else low - 0.04 * (high - low)
-    look = {"values": levels, "labelOverlap": "greedy", "grid": True}
-    kind = "log" if log else "linear"
-    return axis(value, f"[{room!r}, {high!r}]", look=look, type=kind, zero=False)
+    look: dict[str, Any] = {"labelOverlap": "greedy", "grid": True}
+    if bent:
+        linear = float(np.median(np.abs(levels)))
+        ticks = [0, *(level for level in levels if abs(level) >= linear)]
+        scale: dict[str, Any] = {"type": "symlog", "constant": linear}
+        look |= {"values": [tick for tick in ticks if low <= tick <= high], "format": "~r"}
+    else:
+        scale = {"type": "log" if log else "linear"}
+        look |= {"values": levels}
+    room = low if log or bent else low - 0.04 * (high - low)
+    return axis(value, f"[{room!r}, {high!r}]", look=look, zero=False, **scale)
 
 
 def _layout_signals() -> list[dict[str, Any]]:
