@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from .training import minimise
+
 
 @dataclass(frozen=True)
 class LinearClassifier:
@@ -86,22 +88,12 @@ def logistic_regression(
     x = features.double()
     weight = x.new_zeros(num_classes, x.shape[1], requires_grad=True)
     bias = x.new_zeros(num_classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=iterations,
-        tolerance_grad=1e-6 * C * len(x),
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
-    )
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
+    def objective() -> torch.Tensor:
         data = F.cross_entropy(x @ weight.T + bias, labels, reduction="sum")
-        objective = weight.square().sum() / 2 + C * data
-        objective.backward()
-        return objective
+        return weight.square().sum() / 2 + C * data
 
-    optimizer.step(closure)
+    minimise(objective, [weight, bias], steps=iterations, tolerance=1e-6 * C * len(x))
     return LinearClassifier(weight.detach(), bias.detach())
 
 
