@@ -166,6 +166,31 @@ def easy_gaussians(num_features: int) -> TwoGaussians:
     return TwoGaussians(torch.stack([-one, one]), variances.diag())
 
 
+def equal_gaussians(num_features: int, distance: float = 3.0) -> TwoGaussians:
+    """Two classes at a fixed Euclidean distance, to which every feature adds as much.
+
+    Independent features of variance 1.
+    """
+    half = torch.full((num_features,), distance / 2 / num_features**0.5, dtype=torch.float64)
+    return TwoGaussians(torch.stack([-half, half]), torch.eye(num_features, dtype=torch.float64))
+
+
+def dependent_gaussians(num_features: int = 20) -> TwoGaussians:
+    """Two classes with means -0.3 and 0.3 in every coordinate; half of the features share a cause.
+
+    Covariances of 0.3 between the features of the first half, variances 1.3 there and 1 elsewhere.
+    """
+    covariance = torch.eye(num_features, dtype=torch.float64)
+    covariance[: num_features // 2, : num_features // 2] += 0.3
+    mean = torch.full((num_features,), 0.3, dtype=torch.float64)
+    return TwoGaussians(torch.stack([-mean, mean]), covariance)
+
+
+def examples_needed(curve: torch.Tensor, sizes: Sequence[int], goal: float) -> int:
+    """The first size whose error, the mean of a row of `curve` (len(sizes), repeats), is below."""
+    return next(size for size, error in zip(sizes, curve.mean(1), strict=True) if error < goal)
+
+
 def nb_vs_lr(
     design: TwoGaussians, sizes: Sequence[int], *, repeats: int = 5, C: float = 1.0, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,9 +9,7 @@ import torch
 from matplotlib.axes import Axes
 
 
-def band(
-    axes: Axes, x: Sequence[float] | torch.Tensor, values: torch.Tensor, **style: Any
-) -> None:
+def band(axes: Axes, x: Sequence[float] | torch.Tensor, values: torch.Tensor, **style: Any) -> None:
     """Draw the mean over the runs, and shade the range from the lowest run to the highest.
 
     x : places (M,); values : tensor (M, R) for R runs; style : as `Axes.plot` takes it.
