@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,22 @@ def digits(test_size: int = 597, seed: int = 0) -> Split:
     features = torch.tensor(raw.data / 16, dtype=torch.float32)[order]
     labels = torch.tensor(raw.target, dtype=torch.int64)[order]
     return Split(features[test_size:], labels[test_size:], features[:test_size], labels[:test_size])
+
+
+def two_digits(split: Split, one: int, other: int) -> Split:
+    """Only the images of two digits, with labels 1 for the first of them and 0 for the other."""
+
+    def only(features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        of_two = (labels == one) | (labels == other)
+        return features[of_two], (labels[of_two] == one).long()
+
+    train = only(split.train_features, split.train_labels)
+    return Split(*train, *only(split.test_features, split.test_labels))
+
+
+def stacked(splits: Sequence[Split]) -> Split:
+    """Splits of equal sizes as one, with an axis in front for the runs of `network`."""
+    return Split(*map(torch.stack, zip(*(vars(split).values() for split in splits), strict=True)))
 
 
 def uniform_label_noise(

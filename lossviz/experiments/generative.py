@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from .training import minimise
+
 
 @dataclass(frozen=True)
 class LinearClassifier:
@@ -86,22 +88,12 @@ def logistic_regression(
     x = features.double()
     weight = x.new_zeros(num_classes, x.shape[1], requires_grad=True)
     bias = x.new_zeros(num_classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=iterations,
-        tolerance_grad=1e-6 * C * len(x),
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
-    )
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
+    def objective() -> torch.Tensor:
         data = F.cross_entropy(x @ weight.T + bias, labels, reduction="sum")
-        objective = weight.square().sum() / 2 + C * data
-        objective.backward()
-        return objective
+        return weight.square().sum() / 2 + C * data
 
-    optimizer.step(closure)
+    minimise(objective, [weight, bias], steps=iterations, tolerance=1e-6 * C * len(x))
     return LinearClassifier(weight.detach(), bias.detach())
 
 
@@ -172,6 +164,31 @@ def easy_gaussians(num_features: int) -> TwoGaussians:
     variances[: num_features // 2] = num_features
     one = torch.ones(num_features, dtype=torch.float64)
     return TwoGaussians(torch.stack([-one, one]), variances.diag())
+
+
+def equal_gaussians(num_features: int, distance: float = 3.0) -> TwoGaussians:
+    """Two classes at a fixed Euclidean distance, to which every feature adds as much.
+
+    Independent features of variance 1.
+    """
+    half = torch.full((num_features,), distance / 2 / num_features**0.5, dtype=torch.float64)
+    return TwoGaussians(torch.stack([-half, half]), torch.eye(num_features, dtype=torch.float64))
+
+
+def dependent_gaussians(num_features: int = 20) -> TwoGaussians:
+    """Two classes with means -0.3 and 0.3 in every coordinate; half of the features share a cause.
+
+    Covariances of 0.3 between the features of the first half, variances 1.3 there and 1 elsewhere.
+    """
+    covariance = torch.eye(num_features, dtype=torch.float64)
+    covariance[: num_features // 2, : num_features // 2] += 0.3
+    mean = torch.full((num_features,), 0.3, dtype=torch.float64)
+    return TwoGaussians(torch.stack([-mean, mean]), covariance)
+
+
+def examples_needed(curve: torch.Tensor, sizes: Sequence[int], goal: float) -> int:
+    """The first size whose error, the mean of a row of `curve` (len(sizes), repeats), is below."""
+    return next(size for size, error in zip(sizes, curve.mean(1), strict=True) if error < goal)
 
 
 def nb_vs_lr(

@@ -1,0 +1,61 @@
+"""The committed measurements are read as they are, and every one of them is shown."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+
+from lossviz.experiments.recorded import by_case, compare, draw, measurements
+
+
+def record(method, seconds, device="a CPU", rows=8):
+    shape = {"N": rows, "V": 16, "D": 4}
+    return {
+        "method": method,
+        "shape": shape,
+        "dtype": "float32",
+        "device": device,
+        "threads": 1,
+        "versions": {"torch": "2.0"},
+        "cpu_seconds": {"p50": seconds},
+        "wall_seconds": {"p50": seconds},
+        "peak_bytes": 4 * (rows + 16) * 4 + 256,
+    }
+
+
+RECORDS = [record("products", 1.0), record("eager", 3.0), record("other", 2.0)]
+RECORDS.append(record("lossviz", 1.5))
+
+
+def test_what_is_committed_was_measured_on_a_cpu_or_on_a_gpu():
+    on_cpu, on_gpu = measurements()
+    assert on_cpu
+    assert not any("nvidia" in r["device"].lower() for r in on_cpu)
+    assert all("nvidia" in r["device"].lower() or "cuda" in r["device"] for r in on_gpu)
+
+
+def test_records_of_one_shape_and_dtype_stand_together():
+    cases = by_case([*RECORDS, record("lossviz", 9.0, rows=32)])
+    assert list(cases) == [(8, 16, 4, "float32"), (32, 16, 4, "float32")]
+    assert cases[8, 16, 4, "float32"]["eager"]["cpu_seconds"]["p50"] == 3.0
+
+
+def test_the_table_has_ratios_to_ours_and_memory_beyond_the_gradients(capsys):
+    compare(RECORDS)
+    head, row, source = capsys.readouterr().out.splitlines()
+    assert row.split()[:4] == ["8,", "16,", "4", "float32"]
+    assert row.split()[4:10] == ["1.50", "x", "2.00", "x", "1.33", "x"]
+    assert f"{256 / (8 * 16 * 4):.1%}" in row
+    assert source == "measured on a CPU, threads: 1, torch 2.0"
+    assert "best peer" in head
+
+
+@pytest.mark.parametrize("rows", [(8,), (8, 32, 64)], ids=["one shape", "three shapes"])
+def test_every_shape_has_a_panel_and_every_method_a_bar(rows):
+    draw([record(m, 1.0, rows=n) for n in rows for m in ("products", "lossviz")], "cpu_seconds")
+    panels = plt.gcf().axes
+    assert len(panels) == len(rows)
+    assert all(len(axes.patches) == 2 for axes in panels)
+    plt.close()
