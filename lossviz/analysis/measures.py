@@ -20,11 +20,22 @@ class Correct(NamedTuple):
     """How many rows were right, of how many."""
 
     correct: torch.Tensor
-    count: torch.Tensor
+    rows: torch.Tensor
+
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+def _all_right(z: torch.Tensor, _y: torch.Tensor) -> Pair:
+    return top_label_accuracy(z, z.argmax(-1)), torch.tensor(1.0).double()
+
+
+def _order_alone(z: torch.Tensor, y: torch.Tensor) -> Pair:
+    return top_label_accuracy(z, y), top_label_accuracy(z.sinh(), y)
 
 
 def _share(sums: Correct) -> torch.Tensor:
-    return sums.correct.double() / sums.count
+    return sums.correct.double() / sums.rows
 
 
 @measure(
@@ -36,14 +47,8 @@ def _share(sums: Correct) -> torch.Tensor:
     units="share",
     source=Source("fisher1936multiple"),
     facts=(
-        Fact(
-            "Labels that are the largest logits are all right",
-            lambda z, _y: (top_label_accuracy(z, z.argmax(-1)), torch.tensor(1.0).double()),
-        ),
-        Fact(
-            "An increasing function of the logits changes nothing",
-            lambda z, y: (top_label_accuracy(z, y), top_label_accuracy(z.sinh(), y)),
-        ),
+        Fact("Labels that are the largest logits are all right", _all_right),
+        Fact("An increasing function of the logits changes nothing", _order_alone),
     ),
     related=("mean_entropy",),
 )
@@ -63,11 +68,23 @@ class Total(NamedTuple):
     """A sum over rows, and their number."""
 
     total: torch.Tensor
-    count: torch.Tensor
+    rows: torch.Tensor
+
+
+def _undecided(z: torch.Tensor) -> Pair:
+    return mean_entropy(z * 0), torch.tensor(z.shape[-1]).double().log()
+
+
+def _by_torch(z: torch.Tensor) -> Pair:
+    return mean_entropy(z), torch.distributions.Categorical(logits=z).entropy().mean()
+
+
+def _certain(z: torch.Tensor) -> Pair:
+    return 1 + mean_entropy(1e6 * z), torch.tensor(1.0).double()
 
 
 def _mean(sums: Total) -> torch.Tensor:
-    return sums.total / sums.count
+    return sums.total / sums.rows
 
 
 @measure(
@@ -79,21 +96,9 @@ def _mean(sums: Total) -> torch.Tensor:
     units="nats",
     source=Source("shannon1948mathematical", "section 6"),
     facts=(
-        Fact(
-            "Equal logits: log K",
-            lambda z: (mean_entropy(z * 0), torch.tensor(float(z.shape[-1])).double().log()),
-        ),
-        Fact(
-            "torch's entropy of the categorical distribution",
-            lambda z: (
-                mean_entropy(z),
-                torch.distributions.Categorical(logits=z).entropy().mean(),
-            ),
-        ),
-        Fact(
-            "A certain softmax: 0 (both sides plus 1)",
-            lambda z: (1 + mean_entropy(1e6 * z), torch.tensor(1.0).double()),
-        ),
+        Fact("Equal logits: log K", _undecided),
+        Fact("torch's entropy of the categorical distribution", _by_torch),
+        Fact("A certain softmax: 0 (both sides plus 1)", _certain),
     ),
     related=("top_label_accuracy",),
 )

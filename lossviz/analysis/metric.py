@@ -34,17 +34,13 @@ class MeasureMetric(Metric):
             raise TypeError(f"measure must be a Measure, got {type(measure).__name__}")
         super().__init__()
         self.measure = measure
+        self.higher_is_better = {"higher": True, "lower": False, "neither": None}[measure.better]
         self.options = measure.stream(**options).numbers
         self.kind: type[Any] | None = None
         self.parts: list[torch.Tensor]
         # The sums of one batch, then of another: a list, because torchmetrics copies, moves and
         # restores it, and joins two by appending.
         self.add_state("parts", default=[], dist_reduce_fx=None)
-
-    @property
-    def higher_is_better(self) -> bool | None:
-        """What the measure says of itself."""
-        return {"higher": True, "lower": False, "neither": None}[self.measure.better]
 
     def update(self, *tensors: Any, **given: Any) -> None:
         """Add a batch."""

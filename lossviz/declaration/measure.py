@@ -190,13 +190,13 @@ def measure(
     facts: tuple[Fact, ...] = (),
     related: tuple[str, ...] = (),
     reading: bool = False,
-) -> Callable[[Callable[..., Sums]], Measure[Sums]]:
+) -> Callable[[Callable[..., Any]], Measure[Any]]:
     """Make the `Measure` whose sums the function below it makes of a batch.
 
     Its docstring starts with "Title: summary.".
     """
 
-    def decorate(of_batch: Callable[..., Sums]) -> Measure[Sums]:
+    def decorate(of_batch: Callable[..., Any]) -> Measure[Any]:
         title, summary, notes = docstring_words(of_batch)
         defaults = {
             name: p.default

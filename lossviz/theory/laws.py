@@ -12,6 +12,8 @@ import torch
 
 from ..declaration import Fact, Law, Source, law, number
 
+Pair = tuple[torch.Tensor, torch.Tensor]
+
 DIVERGENCE = number(
     "D", "D", "[0, inf)", (0.0, 4.0, 0.05),
     "KL divergence between the two distributions, in nats",
@@ -28,6 +30,14 @@ def _above_no_test(bound: Law) -> None:
     assert (bound(within) <= exact).all()
 
 
+def _from_a_coin_to_nothing(D: torch.Tensor) -> Pair:
+    return pinsker_error_bound(D[[0, -1]]) + 1, torch.tensor([1.5, 1.0]).double()
+
+
+def _far_apart(D: torch.Tensor) -> Pair:
+    return bretagnolle_huber_error_bound(D + 30), (-(D + 30)).exp() / 4
+
+
 @law(
     family="two distributions",
     latex=r"\mathrm{err} \ge \tfrac12 \Big(1 - \sqrt{D / 2}\Big)",
@@ -41,13 +51,7 @@ def _above_no_test(bound: Law) -> None:
     source=Source("tsybakov2009introduction", "section 2.4"),
     facts=(
         Fact("The best test between two normal distributions errs more", holds=_above_no_test),
-        Fact(
-            "Indistinguishable distributions: a coin (and 0 at D = 2)",
-            lambda D: (
-                pinsker_error_bound(D[[0, -1]]) + 1,
-                torch.tensor([1.5, 1.0], dtype=torch.float64),
-            ),
-        ),
+        Fact("Indistinguishable: a coin; 0 at D = 2 (both sides plus 1)", _from_a_coin_to_nothing),
     ),
     related=("bretagnolle_huber_error_bound",),
 )  # fmt: skip
@@ -69,11 +73,7 @@ def pinsker_error_bound(D: torch.Tensor) -> torch.Tensor:
     source=Source("tsybakov2009introduction", "section 2.4"),
     facts=(
         Fact("The best test between two normal distributions errs more", holds=_above_no_test),
-        Fact(
-            "Far apart it is exp(-D) / 4: never empty",
-            lambda D: (bretagnolle_huber_error_bound(D + 30), (-(D + 30)).exp() / 4),
-            rtol=1e-12,
-        ),
+        Fact("Far apart it is exp(-D) / 4: never empty", _far_apart, rtol=1e-12),
     ),
     related=("pinsker_error_bound",),
 )
@@ -96,6 +96,19 @@ DIMENSION = number(
 )  # fmt: skip
 
 
+def _one_mean(n: torch.Tensor) -> Pair:
+    return pn_leading_term(n, p=1.0), mle_kl_risk_gaussian_mean_misspecified(n)
+
+
+def _twice_of_both(n: torch.Tensor) -> Pair:
+    return pn_leading_term(n, p=6.0), pn_leading_term(2 * n, p=12.0)
+
+
+def _error_of_the_mean(n: torch.Tensor) -> Pair:
+    risk = mle_kl_risk_gaussian_mean_misspecified(n, model_variance=2.0, true_variance=3.0)
+    return risk, (3.0 / n) / (2 * 2.0)
+
+
 @law(
     family="estimation",
     latex=r"\mathbb E\, D(g_* \,\|\, g_{\hat\theta}) \approx \frac{p}{2n}",
@@ -105,17 +118,8 @@ DIMENSION = number(
     value="expected KL divergence, in nats",
     source=Source("sheena2021convergence"),
     facts=(
-        Fact(
-            "A normal mean in one dimension, with the right variance, is this exactly",
-            lambda n: (
-                pn_leading_term(n, p=1.0),
-                mle_kl_risk_gaussian_mean_misspecified(n),
-            ),
-        ),
-        Fact(
-            "Twice the parameters need twice the examples",
-            lambda n: (pn_leading_term(n, p=6.0), pn_leading_term(2 * n, p=12.0)),
-        ),
+        Fact("A normal mean, with the right variance, is this exactly", _one_mean),
+        Fact("Twice the parameters need twice the examples", _twice_of_both),
     ),
     related=("mle_kl_risk_gaussian_mean_misspecified",),
     logarithmic=True,
@@ -151,10 +155,7 @@ def pn_leading_term(n: torch.Tensor, *, p: float = 10.0) -> torch.Tensor:
     facts=(
         Fact(
             "The expected squared error v / n of the mean, in units of twice the model's variance",
-            lambda n: (
-                mle_kl_risk_gaussian_mean_misspecified(n, model_variance=2.0, true_variance=3.0),
-                (3.0 / n) / (2 * 2.0),
-            ),
+            _error_of_the_mean,
         ),
     ),
     related=("pn_leading_term",),
