@@ -24,12 +24,12 @@ def crossmax(logits: torch.Tensor, *, k: int = 3) -> torch.Tensor:
 
     Raises
     ------
-    TypeError for logits that are no floating tensor or a k that is no int; ValueError for a wrong
-    shape or k outside [1, N].
+    TypeError for logits that are not a floating tensor or a k that is not an int; ValueError for a
+    wrong shape or k outside [1, N].
 
     Notes
     -----
-    An aggregation for prediction. Its gradient passes through one predictor a class, which hides
+    An aggregation for prediction. Its gradient passes through one predictor per class, which hides
     the way from an attacker who follows gradients (gradient masking) but not from one who brings
     images from elsewhere: judge it under transferred attacks too. The published code takes the 3rd
     highest of 8, the published algorithm the median or k-th highest.

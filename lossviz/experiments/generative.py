@@ -1,6 +1,6 @@
 r"""A generative and a discriminative road to the same linear classifier.
 
-Gaussian naive Bayes with one variance a feature, shared by the classes, and multinomial logistic
+Gaussian naive Bayes with one variance per feature, shared by the classes, and multinomial logistic
 regression both end in logits :math:`x \mapsto W x + b`; they differ in how many examples they need
 to get there. Two Gaussian classes whose error is known in closed form make that visible without
 test samples. Source: Ng and Jordan (2001); Zheng et al. (2023).
@@ -33,7 +33,7 @@ class LinearClassifier:
 def gaussian_naive_bayes(
     features: torch.Tensor, labels: torch.Tensor, num_classes: int, *, floor: float = 1e-9
 ) -> LinearClassifier:
-    r"""Naive Bayes with class means and one variance a feature, shared by all classes.
+    r"""Naive Bayes with class means and one variance per feature, shared by all classes.
 
     The logits are :math:`\log \pi_k - \sum_j (x_j - \mu_{kj})^2 / (2 \sigma_j^2)` up to a number
     common to all classes; the squares of x cancel, so the classifier is linear.

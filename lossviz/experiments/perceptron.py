@@ -160,7 +160,7 @@ def _signed(features: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"features must have shape (N, d), got {tuple(features.shape)}")
     if signs.shape != features.shape[:1]:
         raise ValueError(
-            f"signs must have shape ({len(features)},), one a point, got {tuple(signs.shape)}"
+            f"signs must have shape ({len(features)},), one per point, got {tuple(signs.shape)}"
         )
     if not features.isfinite().all():
         raise ValueError("features must be finite, got NaN or infinity")

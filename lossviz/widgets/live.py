@@ -64,7 +64,7 @@ class LiveFigure:
 
     `spec` is a Vega spec with the signals ``container`` (width offered, in pixels), ``dark``,
     ``readout`` (one sentence about the present state) and one signal per control. `alt` describes
-    the first state to who cannot see it, `caption` stands below.
+    the first state for readers who cannot see it, `caption` stands below.
 
     As the last expression of a notebook cell it shows itself: in JupyterLab through anywidget, in a
     static page as HTML (see `html`).

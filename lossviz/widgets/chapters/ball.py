@@ -79,8 +79,8 @@ def ball(
 
     Raises
     ------
-    TypeError for no mapping; ValueError for arguments outside their ranges, or models whose output
-    is no finite (N, K).
+    TypeError for models that are not a mapping; ValueError for arguments outside their ranges, or
+    models whose output is not finite or not (N, K).
     """
     if not isinstance(models, Mapping):
         raise TypeError(f"models must map names to classifiers, got {type(models).__name__}")

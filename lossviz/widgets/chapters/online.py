@@ -27,7 +27,7 @@ def online(
 ) -> LiveFigure:
     """The running maximum and log-sum-exp of one row over the tiles of its logits.
 
-    Each argument has one entry a tile, at least two: the largest logit so far, the sum of
+    Each argument has one entry per tile, at least two: the largest logit so far, the sum of
     exponentials relative to it, the largest logit of the tile itself (all finite), and whether a
     gradient filter may leave the tile out. The first state has walked `seen` tiles.
 

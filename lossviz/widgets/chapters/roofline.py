@@ -24,7 +24,7 @@ from ..vega.plot import axis, dot, line, rule
 
 N, V, D = sp.symbols("N V D", positive=True)  # rows, classes, features
 B = sp.Symbol("b", positive=True)  # bytes of an element: 2 or 4
-PEAK, BANDWIDTH = sp.symbols("P W", positive=True)  # FLOP and bytes a second
+PEAK, BANDWIDTH = sp.symbols("P W", positive=True)  # FLOP and bytes per second
 WIDE = 4  # bytes of float32, in which sums are kept
 LEAST_CLASSES = 2048  # of a chunk of logit gradients
 LOGITS, INPUTS, WEIGHTS = N * V, N * D, V * D

@@ -59,8 +59,8 @@ def training_bound(
     Parameters
     ----------
     steps : increasing step numbers, at least two.
-    runs : for each value of tau one sequence of `ConsistencyBound`, one bound a step. The figure
-        starts with the run of cross-entropy if there is one.
+    runs : for each value of tau one sequence of `ConsistencyBound`, one bound per step. The
+        figure starts with the run of cross-entropy if there is one.
     title : what is trained on what, for the caption.
 
     Raises

@@ -62,10 +62,10 @@ def explore(
 
     Raises
     ------
-    TypeError if `f` cannot be called as above, or a range is no pair of numbers; ValueError for an
-    unknown registry key, an unknown parameter in `ranges` or `choices`, an empty range, or a start
-    outside the plane. A mistake inside `f` does not raise: the widget shows it in place of the
-    picture, until a control is moved to where `f` works.
+    TypeError if `f` cannot be called as above, or a range is not a pair of numbers; ValueError for
+    an unknown registry key, an unknown parameter in `ranges` or `choices`, an empty range, or a
+    start outside the plane. A mistake inside `f` does not raise: the widget shows it in place of
+    the picture, until a control is moved to where `f` works.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def _read(
         for name in given.keys() - defaults.keys():
             near = difflib.get_close_matches(name, defaults) or list(defaults)
             raise ValueError(
-                f"{argument} names {name!r}, which is no parameter of {title}; "
+                f"{argument} names {name!r}, which is not a parameter of {title}; "
                 + (f"did you mean one of {near}?" if near else "it has none")
             )
     controls = {

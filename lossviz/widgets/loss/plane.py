@@ -60,7 +60,7 @@ class PlaneLoss:
     (through torch.func.vmap where it allows that, else in a loop). Examples are taken not to
     influence one another. Logits have torch's default dtype.
 
-    Raises whatever `f` raises, and FunctionMistake for a result that is no differentiable loss.
+    Raises whatever `f` raises, and FunctionMistake for a result that is not a differentiable loss.
     """
 
     def __init__(self, f: LossFunction, target: int) -> None:

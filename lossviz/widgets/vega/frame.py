@@ -15,8 +15,8 @@ from . import palette
 def figure(
     controls: Sequence[Slider | Choice],
     *,
-    layout: Sequence[Mapping[str, Any]],
     height: str,
+    layout: Sequence[Mapping[str, Any]] = (),
     signals: Sequence[Mapping[str, Any]],
     readout: str,
     data: Sequence[Mapping[str, Any]],
