@@ -164,9 +164,7 @@ class FactoredHead:
             raise ValueError(f"features must have shape (N, {width}), got {tuple(features.shape)}")
         # an expanded view: the check wants logits, and K numbers per row must not be made
         view = features[:, :1].expand(-1, len(self._rows))
-        labels = SCORES.check({"scores": view, "target": target}).tensors["target"]
-        assert labels is not None
-        return features.detach(), labels
+        return features.detach(), SCORES.check({"scores": view, "target": target})["target"]
 
     def _slopes(
         self, s: torch.Tensor, q: torch.Tensor, chosen: torch.Tensor, count: int

@@ -39,8 +39,8 @@ def pgd(
     model : callable from inputs (N, ...) to outputs. A module is attacked in evaluation mode, so
         that no running statistic moves; its modes, parameters, buffers and gradients are left as
         they were.
-    x : floating tensor (N, ...), one input a row.
-    gain : from outputs to one number a row (N,), to be made large: a loss with reduction "none"
+    x : floating tensor (N, ...), one input per row.
+    gain : from outputs to one number per row (N,), to be made large: a loss with reduction "none"
         and the true labels, for instance.
     radius : number >= 0 in the units of x.
     norm : "linf" (largest change of an entry, default) or "l2" (Euclidean length of the change).
@@ -59,9 +59,9 @@ def pgd(
 
     Raises
     ------
-    TypeError for an x that is no floating tensor or counts that are no int; ValueError for a
+    TypeError for an x that is not a floating tensor or counts that are not ints; ValueError for a
     radius < 0, an unknown norm, counts < 1, a step_size <= 0, bounds out of order or that x
-    violates, or a gain that is not one number a row.
+    violates, or a gain that is not one number per row.
 
     Notes
     -----
@@ -93,7 +93,7 @@ def pgd(
 def evaluating(model: Any) -> Iterator[None]:
     """Put a module in evaluation mode for a while; then each part gets back the mode that it had.
 
-    A model that is no module is left as it is.
+    A model that is not a module is left as it is.
     """
     parts = list(model.modules()) if isinstance(model, torch.nn.Module) else []
     modes = [part.training for part in parts]
@@ -187,7 +187,7 @@ def _check_inputs(x: Any, bounds: tuple[float, float] | None) -> None:
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         raise TypeError(f"x must be a floating tensor, got {type(x).__name__}")
     if x.ndim < 2:
-        raise ValueError(f"x must have shape (N, ...), one input a row, got {tuple(x.shape)}")
+        raise ValueError(f"x must have shape (N, ...), one input per row, got {tuple(x.shape)}")
     if bounds is None:
         return
     low, high = bounds

@@ -33,7 +33,8 @@ def test_the_function_is_the_form(law):
                 float(exact(mpmath.mpf(x), *map(mpmath.mpf, chosen.values())))
                 for x in law.grid().tolist()
             ]
-        torch.testing.assert_close(values, torch.tensor(expected).double(), rtol=1e-13, atol=1e-16)
+        expected = torch.tensor(expected, dtype=torch.float64)
+        torch.testing.assert_close(values, expected, rtol=1e-13, atol=1e-16)
 
 
 @each_law

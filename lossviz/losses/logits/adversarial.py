@@ -70,7 +70,7 @@ def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor)
     """Euclidean length of the change of all score differences (target minus other)."""
     change = adversarial - clean
     change = change.gather(-1, labels.unsqueeze(-1)) - change
-    # a class that both sides rule out (logit -inf) is no class
+    # a class that both sides rule out (logit -inf) does not count
     change = change.masked_fill(clean.isneginf() & adversarial.isneginf(), 0.0)
     # scaled by a constant, so that no square overflows; vector_norm has gradient 0 at 0
     size = change.detach().abs().amax(-1, keepdim=True)
@@ -187,8 +187,7 @@ def adv_comp_sum(
 
     The definition takes the second term at the worst z' of the ball around the input:
     `adv_comp_sum_at` finds it. In nats (tau = 1), computed in float64. Gradients flow to both
-    logits. At equal logits the second term is 0, with gradient 0. From nu = sqrt(K - 1)/rho on the
-    loss is above the adversarial comp-sum loss that it replaces.
+    logits; at equal ones the second term is 0, with gradient 0.
     """
     clean = logits.to(row_dtype(logits))  # once, so that its two gradients add before rounding
     rows = Rows(clean / rho, target).box_cox(tau - 1.0)
@@ -228,9 +227,8 @@ def adv_comp_sum_at(
 
 def _labels(logits: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
     checked = CLASS_LOGITS.check({"logits": logits, "target": target}, -100)
-    labels, kept = checked.tensors["target"], checked.kept
-    assert labels is not None and kept is not None
-    return labels, kept
+    assert checked.kept is not None
+    return checked["target"], checked.kept
 
 
 def train_adv_comp_sum(

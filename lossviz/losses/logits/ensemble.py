@@ -107,20 +107,13 @@ def _slope(o: torch.Tensor, t: torch.Tensor, z: torch.Tensor, **parameters: Any)
         Fact(
             "In every draw the derivatives do not decrease with the margin: they are subgradients "
             "of one convex loss at all margins of the batch",
-            lambda o, t, z: (
-                (g := loss_derivatives(o, z, lam=0.5))[o.argsort()],
-                g.sort().values,
-            ),
+            lambda o, t, z: ((g := loss_derivatives(o, z))[o.argsort()], g.sort().values),
             source=DAI,
         ),
         Fact(
             "In every draw with different margins all derivatives are at most -eps, so some convex "
-            "loss has these derivatives and a single, negative derivative at 0, which is what "
-            "calibration asks of a convex loss",
-            lambda o, t, z: (
-                (g := loss_derivatives(o, 9 * z, lam=0.5, eps=0.1)),
-                g.clamp_max(-0.1),
-            ),
+            "loss has these and a single, negative derivative at 0: it is calibrated",
+            lambda o, t, z: (g := loss_derivatives(o, 9 * z, eps=0.1), g.clamp_max(-0.1)),
             source=Source("bartlett2006convexity", "calibration of convex margin losses"),
         ),
         Fact(
@@ -144,11 +137,10 @@ def _slope(o: torch.Tensor, t: torch.Tensor, z: torch.Tensor, **parameters: Any)
     ),
     stability="The power is taken through log1p, so that it passes smoothly through lam = 0; an "
     "infinite magnitude ends at the clip.",
-    notes="The returned number is no loss value and must not be plotted as one. The published "
-    "configurations leave lam at 0 throughout, so the ensemble is one of log-normal magnitudes; "
-    "`lossviz.losses.draw_lam` redraws it. Equal margins get different derivatives: a network that "
-    "starts with all scores 0 descends a loss with a kink at 0, which is convex but not "
-    "calibrated.",
+    notes="The published configurations leave lam at 0 throughout, so the ensemble is one of "
+    "log-normal magnitudes; `lossviz.losses.draw_lam` redraws it. Equal margins get different "
+    "derivatives: a network that starts with all scores 0 descends a loss with a kink at 0, which "
+    "is convex but not calibrated.",
     related=("logistic", "sum_exponential", "l2_svm"),
     breaks=("shift of B",),
     view={

@@ -104,16 +104,14 @@ def _slopes(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
         ),
         Fact("Zero exactly where every class is beyond its margin of 1", _safe),
         Fact(
-            "Differentiable once, with a gradient that is linear in the violation: it does not "
-            "saturate",
-            _slopes,
+            "Differentiable once, with a gradient linear in the violation: no saturation", _slopes
         ),
         convex(why="a sum of squares of convex, non-negative functions"),
         unbounded(how="quadratic in the violation"),
         minimiser(
             "2*eta - 1",
-            statement="Under label probabilities eta the expected loss is least at the scores "
-            "2 eta - 1: it keeps the order of the classes and their probabilities can be read off",
+            statement="The expected loss is least at the scores 2 eta - 1: it keeps the order of "
+            "the classes, and their probabilities eta can be read off",
         ),
         Fact(
             "An SVM head was reported at 84.2 % test accuracy against 70.8 % for softmax, at one "
@@ -123,9 +121,6 @@ def _slopes(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
         ),
     ),
     stability="Polynomial: nothing to overflow but the square itself.",
-    notes="The published code decides by the sign of the scores: with all signs equal it always "
-    "answers class 0. The paper sums over the batch: under `reduction='mean'` the regulariser "
-    "weighs N times as much, unless C is multiplied by N.",
     related=("cross_entropy", "ldr_kl"),
     breaks=("shift of K",),
 )
@@ -134,10 +129,9 @@ def l2_svm(
 ) -> torch.Tensor | RowLosses:
     """L2-SVM loss: squared hinge of every class against the rest, with the head's regulariser.
 
-    Computed in float64; not in nats. C = 1 leaves the bare sum of squared hinges. A `weight`, which
-    belongs to no row, needs reduction "mean" or "sum" (the paper's); under "mean" it weighs N times
-    as much as in the paper's sum: multiply C by N to get it back. As a head of a recurrent network
-    Agarap (2018); earlier Tang (2013).
+    Computed in float64; not in nats. A `weight` needs reduction "sum" (the paper's) or "mean",
+    where it weighs N times as much as in the paper: multiply C by N to get that back. As a head of
+    a recurrent network Agarap (2018); earlier Tang (2013).
     """
     scores = output.to(row_dtype(output))
     own = torch.arange(scores.shape[-1], device=scores.device) == target.unsqueeze(-1)
