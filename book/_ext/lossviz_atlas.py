@@ -8,6 +8,7 @@ that Sphinx reads again only what is new.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ API_CLASSES = (
     "Loss", "Inputs", "Argument", "Parameter", "Fact", "Gradient", "Source", "SymbolicForm"
 )  # fmt: skip
 CHECKED = "✓ tested"
+COUNTED = ("", "", "two ", "three ", "four ")
 
 
 def passport(loss: Loss) -> str:
@@ -83,12 +85,12 @@ def _arguments(arguments: Iterable[Argument]) -> str:
         rows.append(_argument(f"`{argument.name}`{may}", argument))
         if argument.otherwise:
             rows.append(_argument(f"or `{argument.otherwise.name}`", argument.otherwise))
-    return "\n".join(["| argument | shape | holds |", "|---|---|---|", *rows])
+    return "\n".join(["| argument | shape | holds | what that is |", "|---|---|---|---|", *rows])
 
 
 def _argument(name: str, argument: Argument) -> str:
-    meaning = f". {argument.meaning}" if argument.meaning else ""
-    return f"| {name} | {_shape(argument)} | {_plain(argument.kind.noun + meaning)} |"
+    cells = (name, _shape(argument), argument.kind.noun, _plain(argument.meaning))
+    return f"| {' | '.join(cells)} |"
 
 
 def _shape(argument: Argument) -> str:
@@ -160,7 +162,8 @@ def _link(key: str) -> str:
 
 def in_hand(loss: Loss) -> str:
     """What a reader must have to call a loss, without the names of the arguments."""
-    parts = [f"{a.kind.noun} {_shape(a)}" for a in loss.inputs.required]
+    held = Counter(f"{a.kind.noun} {_shape(a)}" for a in loss.inputs.required)
+    parts = [f"{COUNTED[count]}{words}" for words, count in held.items()]
     text = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[:-1] else parts)
     return text[:1].upper() + text[1:]
 
