@@ -154,7 +154,41 @@ def test_every_declared_loss_has_a_passport_in_the_contents() -> None:
         text = atlas.passport(loss)
         assert loss.latex in text
         assert loss.gradient in text
+        assert ("## Gradient" in text) == bool(loss.gradient)
         assert all(source.key in text for source in loss.sources)
-        assert all(item.statement in text for item in loss.properties)
+        assert all(atlas._plain(fact.statement.rstrip(".")) in text for fact in loss.facts)
+        assert text.count("tested)") >= sum(fact.checked for fact in loss.facts)
         assert all(parameter.at_high in text for parameter in loss.parameters)
+        assert all(f"| `{argument.name}`" in text for argument in loss.inputs.arguments)
+        assert (atlas.READING in text) == loss.reading
         assert "lossviz-live" in text
+
+
+def test_the_index_groups_losses_by_what_a_reader_has_and_then_by_family() -> None:
+    from lossviz.losses import LOSSES
+
+    atlas = extension("lossviz_atlas")
+    sections = atlas.index().split("## ")[1:]
+    assert len(sections) == len({atlas.in_hand(loss) for loss in LOSSES.values()})
+    for section in sections:
+        given, *_ = section.partition("\n")
+        keys = [key for key in LOSSES if f"#loss-{key})" in section]
+        assert keys
+        assert {atlas.in_hand(LOSSES[key]) for key in keys} == {given}
+        order = [line.split(" | ")[2] for line in section.splitlines()[4:] if line]
+        assert [f for k, f in enumerate(order) if f not in order[:k]] == [
+            f for k, f in enumerate(order) if k == 0 or order[k - 1] != f
+        ]
+
+
+def test_our_own_reading_has_its_banner_and_no_gradient_without_a_formula() -> None:
+    from dataclasses import replace
+
+    from lossviz.losses import LOSSES
+
+    atlas = extension("lossviz_atlas")
+    loss = replace(LOSSES["focal"], form=None, derivative=None, reading=True)
+    atlas.figure_html = lambda _: ""
+    text = atlas.passport(loss)
+    assert atlas.READING in text
+    assert "## Gradient" not in text

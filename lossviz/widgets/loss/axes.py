@@ -117,20 +117,19 @@ def _three_logits(loss: Loss, logits: Argument) -> Plane:
     scene = Scene(loss, sizes={letter: 3})
     names = class_names(loss, letter)
     right, above, below = names.values()
-    places = scene.rest[logits.name].shape[:-1]
 
     def place(u: torch.Tensor, v: torch.Tensor) -> dict[str, torch.Tensor]:
         row = torch.empty(len(u), 3, dtype=u.dtype)
         row[:, list(names)] = torch.stack([u, v], -1) @ BASIS
         moved = scene.still(logits.name, len(u))
-        moved[(slice(None), *(0 for _ in places))] = row
+        moved.reshape(len(u), -1, 3)[:, 0] = row
         return {logits.name: moved}
 
     axes = (
         Axis(f"u: towards {right}", SPAN, (f"{right} loses", f"{right} wins")),
         Axis(f"v: {above} against {below}", SPAN, (f"{below} wins", f"{above} wins")),
     )
-    where = " in the first place" if places else ""
+    where = " in the first place" if scene.rest[logits.name].ndim > 1 else ""
     return Plane(scene, axes, (logits.name,), place, f"the plane of three logits{where}")
 
 
@@ -157,9 +156,8 @@ def _two_numbers(loss: Loss, learnt: Sequence[Argument]) -> Plane:
     def place(*numbers: torch.Tensor) -> dict[str, torch.Tensor]:
         moved = {name: scene.still(name, len(numbers[0])) for name, _ in (one, other)}
         for (name, entry), number in zip((one, other), numbers, strict=True):
-            axes = scene.rest[name].ndim
-            index = (*(0 for _ in range(axes - 1)), entry) if axes else ()
-            moved[name][(slice(None), *index)] = number
+            shape = scene.rest[name].shape
+            moved[name].reshape(len(number), -1, shape[-1] if shape else 1)[:, 0, entry] = number
         return moved
 
     axes = _axis(scene, *one), _axis(scene, *other)

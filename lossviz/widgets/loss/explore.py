@@ -22,6 +22,8 @@ from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from ... import losses
+from ...declaration.inputs import BATCH, Argument
+from ...declaration.kinds import LOGITS, TEACHER
 from ...losses import Loss
 from ..vega.palette import LIGHT, matplotlib_style
 from . import plane as plane_module
@@ -52,8 +54,8 @@ def explore(
     ----------
     f : a declared loss, its registry key or function, or any torch function (or nn.Module)
         ``f(logits, target, **params)`` of logits (N, 3) and integer labels (N,), which returns one
-        value per example or a scalar mean or sum. For a loss between a pair of class
-        logits the second is a teacher that gives its target class a logit of 2, the others 0.
+        value per example or a scalar mean or sum. The logits of a teacher are 2 for the target
+        class and 0 for the others; class counts are 90, 9 and 1.
     ranges : (low, high) or (low, high, step) of sliders by parameter name. Without it a slider
         takes its range from the declaration, from an annotation ``Annotated[float, (0, 3)]``, or
         reaches from zero to twice the default ([-1, 1] for a default of zero).
@@ -179,18 +181,33 @@ def _declaration_of(f: Any) -> Loss | None:
 
 def _from_labels(loss: Loss) -> Callable[..., torch.Tensor]:
     """The loss as a function of logits and labels."""
-    if loss.inputs == "class logits":
-        return loss.function
-    if loss.inputs == "pair of class logits":
+    first, *others = loss.inputs.required
+    drawn = first.kind is LOGITS and first.letters[-2:] in ((BATCH, "K"), ("N", "K"))
+    if not drawn or not all(_follows(argument) for argument in others):
+        raise ValueError(
+            f"explore draws losses of class logits and of a teacher's beside them, {loss.key} "
+            f"takes {loss.inputs.words}"
+        )
 
-        def against_teacher(
-            logits: torch.Tensor, target: torch.Tensor, **kwargs: Any
-        ) -> torch.Tensor:
-            teacher = TEACHER_LOGIT * torch.nn.functional.one_hot(target, logits.shape[-1])
-            return loss.function(logits, teacher.to(logits.dtype), **kwargs)
+    def from_labels(logits: torch.Tensor, target: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        given = {argument.name: _follow(argument, logits, target) for argument in others}
+        return loss.function(**{first.name: logits, **given}, **kwargs)
 
-        return against_teacher
-    raise ValueError(f"explore draws losses of class logits, {loss.key} takes {loss.inputs}")
+    return from_labels
+
+
+def _follows(argument: Argument) -> bool:
+    """Whether an argument beside the logits is known once the label is."""
+    return argument.kind.counts == "K" or argument.kind is TEACHER or argument.letters == ("K",)
+
+
+def _follow(argument: Argument, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The labels, a teacher that is sure of them, or what each class has at rest."""
+    if argument.kind.counts:
+        return target
+    if argument.kind is TEACHER:
+        return TEACHER_LOGIT * torch.nn.functional.one_hot(target, logits.shape[-1]).to(logits)
+    return torch.tensor(argument.kind.rest).to(logits).expand(logits.shape[-1])
 
 
 def _parameters(f: Any) -> dict[str, inspect.Parameter]:

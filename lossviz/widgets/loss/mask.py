@@ -173,9 +173,9 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
         renderer="canvas",
         alt=(
             f"{loss.title}: three images of {HEIGHT} by {WIDTH} pixels, the target (a curved "
-            f"line), a prediction of it of thickness {THICKNESS.value:g} with a gap of {GAP.value:g} "
-            f"pixels, and minus the gradient of the loss in every pixel; below, the loss over "
-            f"thickness, shift and gap."
+            f"line), a prediction of it of thickness {THICKNESS.value:g} with a gap of "
+            f"{GAP.value:g} pixels, and minus the gradient of the loss in every pixel; below, the "
+            "loss over thickness, shift and gap."
         ),
         caption=(
             f"{loss.title}: a line of pixels, predicted too thick, shifted or cut. Right, what "

@@ -42,7 +42,8 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     Every argument whose rows are directions (embeddings, class weights, prototypes, second views)
     has its rows in the plane; rows of one pair or class carry one number and stand together. Drawn
     is the loss over the places of the first point. The frames run over the first parameter;
-    `values` overrides defaults. Raises as `settings` does, and ValueError where a number is not finite.
+    `values` overrides defaults. Raises as `settings` does, and ValueError where a number is not
+    finite.
     """
     loss = declaration(loss)
     chosen = settings(loss, values)
