@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PAGE := _build/html/index.html
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help book serve lab test chromium lint stubs bench bench-kernels clean
+.PHONY: help book serve lab test chromium lint format stubs bench bench-kernels clean
 
 help:
 	@echo "make book    build the book"
@@ -18,6 +18,7 @@ help:
 	@echo "make lab     open the chapters in JupyterLab"
 	@echo "make test    run every test"
 	@echo "make lint    check style and types"
+	@echo "make format  lay out code, pages and their cells"
 	@echo "make stubs   write the type stub of the losses anew"
 	@echo "make bench   measure speed and size"
 	@echo "make bench-kernels   measure linear cross-entropy beside its peers (long)"
@@ -66,6 +67,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format
+	$(BIN)/python tests/book/style.py
 
 stubs: $(STAMP)
 	$(BIN)/python -m lossviz.declaration.stub

@@ -40,6 +40,24 @@ def formatted(text: str) -> str:
     cells = list(CELL.finditer(text))
     if not cells:
         return text
+    made = json.loads(_ruff("format", text).stdout)["cells"]
+    for cell, new in zip(reversed(cells), reversed(made), strict=True):
+        text = text[: cell.start("code")] + "".join(new["source"]) + "\n" + text[cell.end("code") :]
+    return text
+
+
+def complaints(text: str) -> str:
+    """What ruff says of imports, unknown and unused names, and long lines in the cells of a page.
+
+    An unused import of one cell is one that no cell of the page uses.
+    """
+    return _ruff(
+        "check", text, "--select", "F,I,E501", "--output-format", "concise", "--quiet"
+    ).stdout
+
+
+def _ruff(command: str, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run ruff on the cells of a page as one notebook."""
     notebook = {
         "cells": [
             {
@@ -50,22 +68,24 @@ def formatted(text: str) -> str:
                 "execution_count": None,
                 "source": cell["code"].rstrip("\n").splitlines(keepends=True),
             }
-            for number, cell in enumerate(cells)
+            for number, cell in enumerate(CELL.finditer(text))
         ],
         "metadata": {"language_info": {"name": "python"}},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    command = [str(Path(sys.executable).with_name("ruff")), "format", "--stdin-filename", "p.ipynb"]
+    program = str(Path(sys.executable).with_name("ruff"))
     run = subprocess.run(
-        [*command, "-"], input=json.dumps(notebook), capture_output=True, text=True, cwd=ROOT
+        [program, command, *options, "--stdin-filename", "cells.ipynb", "-"],
+        input=json.dumps(notebook),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
-    if run.returncode:
-        raise ValueError(run.stderr)
-    sources = ["".join(cell["source"]) for cell in json.loads(run.stdout)["cells"]]
-    for cell, source in zip(reversed(cells), reversed(sources), strict=True):
-        text = text[: cell.start("code")] + source + "\n" + text[cell.end("code") :]
-    return text
+    if run.returncode > 1 or "error" in run.stderr.lower():
+        raise RuntimeError(run.stderr)
+    return run
 
 
 def wrapped(text: str) -> str:
@@ -108,9 +128,7 @@ def _kinds(lines: list[str]) -> Iterator[tuple[str, str]]:
             yield ("prose" if description else "fixed"), line
             description = description or bare == "alt: >-"
         elif verbatim:
-            if verbatim == "$$" and bare.startswith("$$"):
-                verbatim = ""
-            elif verbatim != "$$" and re.fullmatch(f"{verbatim[0]}{{{len(verbatim)},}}", bare):
+            if bare.startswith("$$") if verbatim == "$$" else _closes(bare, verbatim):
                 verbatim = ""
             in_header = bare == "---" and lines[number - 1].startswith("```{code-cell}")
             yield "fixed", line
@@ -129,6 +147,10 @@ def _kinds(lines: list[str]) -> Iterator[tuple[str, str]]:
             yield "fixed", line
         else:
             yield "prose", line
+
+
+def _closes(bare: str, fence: str) -> bool:
+    return len(bare) >= len(fence) and set(bare) == {fence[0]}
 
 
 def _indent(line: str) -> int:
