@@ -151,6 +151,17 @@ def spherical_score(
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def adv_comp_sum(
+    logits: torch.Tensor,
+    adversarial: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    tau: float = 1.0,
+    rho: float = 1.0,
+    nu: float = 1.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def ldr_kl(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -167,17 +178,6 @@ def aldr_kl(
     lam0: float = 1.0,
     alpha: float = 2.0,
     margin: float = 0.0,
-    ignore_index: int = -100,
-    reduction: Reduction = "mean",
-) -> torch.Tensor: ...
-def adv_comp_sum(
-    logits: torch.Tensor,
-    adversarial: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    tau: float = 1.0,
-    rho: float = 1.0,
-    nu: float = 1.0,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
@@ -680,6 +680,34 @@ class SphericalScore(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class AdvCompSum(torch.nn.Module):
+    tau: float
+    rho: float
+    nu: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        tau: float = 1.0,
+        rho: float = 1.0,
+        nu: float = 1.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        adversarial: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        adversarial: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class LdrKl(torch.nn.Module):
     lam: float
     margin: float
@@ -727,34 +755,6 @@ class AldrKl(torch.nn.Module):
     def __call__(
         self,
         logits: torch.Tensor,
-        target: torch.Tensor,
-    ) -> torch.Tensor: ...
-
-class AdvCompSum(torch.nn.Module):
-    tau: float
-    rho: float
-    nu: float
-    ignore_index: int
-    reduction: str
-    def __init__(
-        self,
-        *,
-        tau: float = 1.0,
-        rho: float = 1.0,
-        nu: float = 1.0,
-        ignore_index: int = -100,
-        reduction: Reduction = "mean",
-    ) -> None: ...
-    def forward(
-        self,
-        logits: torch.Tensor,
-        adversarial: torch.Tensor,
-        target: torch.Tensor,
-    ) -> torch.Tensor: ...
-    def __call__(
-        self,
-        logits: torch.Tensor,
-        adversarial: torch.Tensor,
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
