@@ -1,71 +1,114 @@
-"""Writes the loss atlas and the API page from the declarations, before the contents are read.
+"""Writes the atlas and the API page from the declarations, before the contents are read.
 
-One passport a loss goes to ``book/atlas``; what `book/atlas.md` and `book/api.md` include goes to
-``book/_generated``. Neither folder is committed. A file is touched only when its text changes, so
-that Sphinx reads again only what is new.
+A passport per loss, measure and law goes to ``book/atlas``; what `book/atlas.md` and `book/api.md` include goes to
+``book/_generated``. Neither folder is committed. A file is touched only when its text changes, so that
+Sphinx reads again only what is new.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from lossviz.declaration import Argument, Fact, TargetForm
+from lossviz.analysis import MEASURES
+from lossviz.declaration import Argument, Fact, Law, Measure, Parameter, TargetForm
 from lossviz.declaration.symmetries import symmetries
 from lossviz.declaration.words import READING, docstring_words
 from lossviz.losses import LOSSES, Loss, Source
-from lossviz.widgets import picture
+from lossviz.theory import LAWS
+from lossviz.widgets import law_curve, picture
 
 API_CLASSES = (
     "Loss", "Inputs", "Argument", "Parameter", "Fact", "Gradient", "Source", "SymbolicForm"
 )  # fmt: skip
+ENTRIES: Mapping[str, Loss | Measure[Any] | Law] = {**LOSSES, **MEASURES, **LAWS}
+RECORDS = {"Measure": "stream", "Stream": "update, merge, compute, reset", "Law": "grid"}
 CHECKED = "✓ tested"
 COUNTED = ("", "", "two ", "three ", "four ")
 
 
-def passport(loss: Loss) -> str:
-    """The page of one loss."""
-    return "\n\n".join(part for part in _passport_parts(loss) if part) + "\n"
+def passport(entry: Loss | Measure[Any] | Law) -> str:
+    """The page of one loss, measure or law."""
+    return "\n\n".join(part for part in _passport_parts(entry) if part) + "\n"
 
 
-def figure_html(loss: Loss) -> str:
-    """The picture of a loss, as a page holds it."""
-    return picture(loss).html()
+def figure_html(entry: Loss | Law) -> str:
+    """The picture of a loss or a law, as a page holds it."""
+    return (law_curve(entry) if isinstance(entry, Law) else picture(entry)).html()
 
 
-def _passport_parts(loss: Loss) -> Iterator[str]:
-    yield f"(loss-{loss.key})=\n# {loss.title}"
-    yield f"```{{admonition}} Reading\n{READING}\n```" if loss.reading else ""
-    yield loss.summary
-    yield f"```{{math}}\n{loss.latex}\n```"
-    yield f"````{{raw}} html\n{figure_html(loss)}\n````"
-    yield _gradient(loss)
-    yield "## What it takes"
-    yield _arguments(loss.inputs.arguments)
-    yield f"{_rows(loss)} {_unchanged(loss)}"
-    yield f"## Parameters\n\n{_parameters(loss)}" if loss.parameters else ""
-    yield f"## What is known\n\n{_facts(loss.facts)}" if loss.facts else ""
-    yield f"## Numerical care\n\n{loss.stability}" if loss.stability else ""
-    prose = docstring_words(loss.formula)[2]
-    yield "## Mind" if loss.notes or prose else ""
-    yield loss.notes
+def _passport_parts(entry: Loss | Measure[Any] | Law) -> Iterator[str]:
+    yield f"({_label(entry)})=\n# {entry.title}"
+    yield f"```{{admonition}} Reading\n{READING}\n```" if entry.reading else ""
+    yield entry.summary
+    yield f"```{{math}}\n{entry.latex}\n```"
+    if not isinstance(entry, Measure):
+        yield f"````{{raw}} html\n{figure_html(entry)}\n````"
+    if isinstance(entry, Loss):
+        yield _gradient(entry)
+    if not isinstance(entry, Law):
+        yield f"## What it takes\n\n{_arguments(entry.inputs.arguments)}"
+    yield _what_comes_out(entry)
+    numbers = (entry.axis, *entry.parameters) if isinstance(entry, Law) else entry.parameters
+    yield f"## Parameters\n\n{_parameters(numbers)}" if numbers else ""
+    yield f"## What is known\n\n{_facts(entry.facts)}" if entry.facts else ""
+    if isinstance(entry, Loss):
+        yield f"## Numerical care\n\n{entry.stability}" if entry.stability else ""
+    prose = docstring_words(entry.formula)[2] if isinstance(entry, Loss) else ""
+    yield "## Mind" if entry.notes or prose else ""
+    yield entry.notes
     yield f"```{{eval-rst}}\n{prose}\n```" if prose else ""
-    yield "## Use it"
-    yield (
-        f"Key `{loss.key}`, function {{py:func}}`lossviz.losses.{loss.key}`, "
-        f"module `lossviz.losses.{loss.module.__name__}`."
-    )
-    yield f"```python\nfrom lossviz.losses import {loss.key}\n```"
+    yield f"## Use it\n\n{_use(entry)}"
     yield "## Sources"
-    yield "\n".join(_source(source) for source in loss.sources)
-    related = [_link(key) for key in loss.related if key in LOSSES]
+    yield "\n".join(_source(source) for source in _sources(entry))
+    related = [_link(key) for key in entry.related if key in ENTRIES]
     yield f"Relatives: {', '.join(related)}." if related else ""
+
+
+def _what_comes_out(entry: Loss | Measure[Any] | Law) -> str:
+    if isinstance(entry, Loss):
+        return f"{_rows(entry)} {_unchanged(entry)}"
+    if isinstance(entry, Law):
+        return f"What comes out: {entry.value}."
+    better = "neither end is better" if entry.better == "neither" else f"{entry.better} is better"
+    return f"One number for all rows, in {entry.units}; {better}. Any split into batches gives it."
+
+
+def _use(entry: Loss | Measure[Any] | Law) -> str:
+    if isinstance(entry, Loss):
+        return (
+            f"Key `{entry.key}`, function {{py:func}}`lossviz.losses.{entry.key}`, module "
+            f"`lossviz.losses.{entry.module.__name__}`.\n\n"
+            f"```python\nfrom lossviz.losses import {entry.key}\n```"
+        )
+    if isinstance(entry, Law):
+        return (
+            f"```python\nfrom lossviz.theory import {entry.key}\n\n"
+            f"{entry.key}({entry.grid(3)[1].item():g})\n```"
+        )
+    names = ", ".join(argument.name for argument in entry.inputs.required)
+    return (
+        f"```python\nfrom lossviz.analysis import {entry.key}\n\n{entry.key}({names})\n"
+        f"stream = {entry.key}.stream()\nstream.update({names}).compute()\n```\n\n"
+        f"`lossviz.analysis.MeasureMetric({entry.key})` is the same as a `torchmetrics.Metric`."
+    )
+
+
+def _sources(entry: Loss | Measure[Any] | Law) -> tuple[Source, ...]:
+    """The main source, then those of the facts, without repeats."""
+    found = [entry.source, *(fact.source for fact in entry.facts if fact.source)]
+    return tuple(dict.fromkeys(found))
+
+
+def _label(entry: Loss | Measure[Any] | Law) -> str:
+    return f"{type(entry).__name__.lower()}-{entry.key}"
 
 
 def _gradient(loss: Loss) -> str:
@@ -128,11 +171,11 @@ def _facts(facts: Iterable[Fact]) -> str:
     return "\n".join(lines)
 
 
-def _parameters(loss: Loss) -> str:
+def _parameters(parameters: Iterable[Parameter]) -> str:
     rows = [
-        f"| `{p.name}` (${p.symbol}$) | {p.default:g} | {p.interval} | {_plain(p.meaning)} "
-        f"| {_plain(p.at_low)} | {_plain(p.at_high)} |"
-        for p in loss.parameters
+        f"| `{p.name}` (${p.symbol}$) | {'' if math.isnan(p.default) else f'{p.default:g}'} "
+        f"| {p.interval} | {_plain(p.meaning)} | {_plain(p.at_low)} | {_plain(p.at_high)} |"
+        for p in parameters
     ]
     head = "| parameter | default | range | meaning | at the low end | at the high end |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
@@ -157,7 +200,7 @@ def _source(source: Source) -> str:
 
 
 def _link(key: str) -> str:
-    return f"[{LOSSES[key].title}](#loss-{key})"
+    return f"[{ENTRIES[key].title}](#{_label(ENTRIES[key])})"
 
 
 def in_hand(loss: Loss) -> str:
@@ -169,7 +212,7 @@ def in_hand(loss: Loss) -> str:
 
 
 def index() -> str:
-    """The tables of all losses: one for everything that a reader may have, families together."""
+    """The tables of losses, one for everything that a reader may have, of measures and of laws."""
     groups: dict[str, list[Loss]] = {}
     for loss in LOSSES.values():
         groups.setdefault(in_hand(loss), []).append(loss)
@@ -177,12 +220,18 @@ def index() -> str:
     for given, losses in groups.items():
         families = list(dict.fromkeys(loss.family for loss in losses))
         rows = [
-            f"| [{loss.title}](#loss-{loss.key}) | `{loss.key}` | {loss.family} "
-            f"| {_plain(loss.summary)} |"
+            f"| {_link(loss.key)} | `{loss.key}` | {loss.family} | {_plain(loss.summary)} |"
             for loss in sorted(losses, key=lambda loss: families.index(loss.family))
         ]
         head = "| loss | key | family | in one sentence |\n|---|---|---|---|"
         parts.append("\n".join([f"## {given}", "", head, *rows]))
+    for title, entries in (("Measures", MEASURES), ("Laws", LAWS)):
+        rows = [
+            f"| {_link(key)} | `{key}` | {each.family} | {_plain(each.summary)} |"
+            for key, each in entries.items()
+        ]
+        head = f"| {title[:-1].lower()} | key | family | in one sentence |\n|---|---|---|---|"
+        parts.append("\n".join([f"## {title}", "", head, *rows]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -198,7 +247,10 @@ def api() -> str:
     entries = "\n".join(
         f".. autoclass:: lossviz.losses.{name}\n   :members:" for name in API_CLASSES
     )
-    entries += "\n.. autoclass:: lossviz.declaration.View"
+    entries += "\n.. autoclass:: lossviz.declaration.View\n" + "\n".join(
+        f".. autoclass:: lossviz.declaration.{name}\n   :members: {members}"
+        for name, members in RECORDS.items()
+    )
     parts.append(f"## Declarations\n\n```{{eval-rst}}\n{entries}\n```")
     return "\n\n".join(parts) + "\n"
 
@@ -206,7 +258,7 @@ def api() -> str:
 def write_pages(app: Sphinx, config: Config) -> None:
     """Bring the generated pages up to date and remove those of losses that are gone."""
     book = Path(app.srcdir) / "book"
-    pages = {book / "atlas" / f"{key}.md": passport(loss) for key, loss in LOSSES.items()}
+    pages = {book / "atlas" / f"{key}.md": passport(entry) for key, entry in ENTRIES.items()}
     pages[book / "_generated" / "atlas.md"] = index()
     pages[book / "_generated" / "api.md"] = api()
     for path in (book / "atlas").glob("*.md"):

@@ -45,7 +45,7 @@ def _share(sums: Correct) -> torch.Tensor:
     finish=_share,
     better="higher",
     units="share",
-    source=Source("fisher1936multiple"),
+    source=Source("hastie2009elements", "the zero-one loss"),
     facts=(
         Fact("Labels that are the largest logits are all right", _all_right),
         Fact("An increasing function of the logits changes nothing", _order_alone),

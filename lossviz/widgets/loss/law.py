@@ -90,7 +90,7 @@ def law_curve(law: Law) -> LiveFigure:
             ),
         ],
         alt=f"{law.title}: {law.value} over {law.axis.meaning}, from {start:g} to {stop:g}.",
-        caption=f"{law.title}: {law.summary}",
+        caption=f"{law.title}: {law.summary[:1].lower()}{law.summary[1:]}",
     )  # fmt: skip
 
 
