@@ -1,8 +1,8 @@
 """Writes the atlas and the API page from the declarations, before the contents are read.
 
-A passport per loss, measure and law goes to ``book/atlas``; what `book/atlas.md` and `book/api.md` include goes to
-``book/_generated``. Neither folder is committed. A file is touched only when its text changes, so that
-Sphinx reads again only what is new.
+A passport per loss, measure and law goes to ``book/atlas``; what `book/atlas.md` and `book/api.md`
+include goes to ``book/_generated``. Neither folder is committed. A file is touched only when its
+text changes, so that Sphinx reads again only what is new.
 """
 
 from __future__ import annotations
