@@ -67,7 +67,8 @@ def symmetries(inputs: Inputs, tensors: Tensors) -> Iterator[Symmetry]:
             along = [a for a in inputs.required if letter in a.letters]
             if all(a.letters[-1] == letter and a.kind.absent is not None for a in along):
                 yield Symmetry(f"absent entry of {letter}", each(_absent(letter)))
-        if shifts or any(a.kind.counts == letter for a in inputs.required):
+        counted = any(a.kind.counts == letter for a in inputs.required)
+        if counted or (shifts and letter not in inputs.rows):
             order = _permutation(sizes[letter], generator)
             yield Symmetry(f"order of {letter}", each(_reorder(letter, order, relabel=True)))
         if any(a.kind.directed for a in last):

@@ -92,6 +92,7 @@ VIEW = {
     notes="The K locations include both ends of the range; the K bins of HL-Gauss lie inside it. "
     "Decode with `lossviz.losses.decode(..., centres=False)`.",
     related=("hl_gauss", "cross_entropy"),
+    breaks=("order of K", "absent entry of K"),
     view=VIEW,
 )
 def two_hot(
@@ -172,6 +173,7 @@ def _drawn_inwards(loss: Loss) -> None:
     notes="sigma is what to choose: 0.75 bin widths by default, 2 in a popular community port, "
     "whose targets are therefore much wider.",
     related=("two_hot", "cross_entropy"),
+    breaks=("order of K", "absent entry of K"),
     view=VIEW,
 )
 def hl_gauss(

@@ -154,6 +154,7 @@ def _floor(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     "function, another thing. At equal scores the loss is discontinuous; we return its value at "
     "z = 0 and gradient 0 there, so do not start from a last layer of zeros.",
     related=("taylor_softmax", "spherical_softmax", "cross_entropy"),
+    breaks=("absent entry of K",),
 )
 def spherical_z_loss(
     logits: torch.Tensor, target: torch.Tensor, *, a: float = 1.0, b: float = 0.0
@@ -248,7 +249,7 @@ def _least_weight(o: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, torc
     stability="2 q is computed as (o + 1)^2 + 1, a sum of positive terms, scaled so that no square "
     "overflows; -log p as log1p of the odds against the target.",
     related=("spherical_softmax", "spherical_z_loss", "cross_entropy"),
-    breaks=("shift of K",),
+    breaks=("shift of K", "absent entry of K"),
 )
 def taylor_softmax(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Taylor softmax loss: log-loss with exp replaced by its second-order expansion.
@@ -302,7 +303,7 @@ def _dead_point(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     stability="Squares of scores scaled to at most 1; -log p as log1p of the odds against the "
     "target.",
     related=("taylor_softmax", "spherical_z_loss"),
-    breaks=("shift of K",),
+    breaks=("shift of K", "absent entry of K"),
 )
 def spherical_softmax(
     logits: torch.Tensor, target: torch.Tensor, *, eps: float = EPS.default
