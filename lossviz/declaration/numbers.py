@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -48,6 +49,14 @@ def widen(tensor: torch.Tensor) -> torch.Tensor:
     To be called once per loss: gradients of several terms are then added before they are rounded.
     """
     return tensor.float() if tensor.dtype in HALF else tensor
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """A block in which matrix products keep the precision that their factors were widened to."""
+    kind = device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def row_dtype(tensor: torch.Tensor) -> torch.dtype:

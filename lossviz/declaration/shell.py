@@ -13,7 +13,13 @@ from .facts import Fact
 from .form import SymbolicForm, target_form
 from .inputs import BATCH, CLASS_LOGITS, Checked, Inputs
 from .loss import Gradient, Loss
-from .numbers import check_ignore_index, check_reduction, reduce_rows, row_dtype
+from .numbers import (
+    check_ignore_index,
+    check_reduction,
+    reduce_rows,
+    row_dtype,
+    without_autocast,
+)
 from .parameter import Parameter
 from .rows import Rows, reading
 from .source import Source
@@ -152,7 +158,8 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
             logits = logits.to(row_dtype(logits)) if exact else logits
             found = formula(Rows(logits, labels), **chosen)
         else:
-            found = formula(**checked.tensors, **chosen)
+            with without_autocast(checked[required[0]].device):
+                found = formula(**checked.tensors, **chosen)
         return reduce_rows(found, _kept_rows(inputs, checked), reduction, checked.dtype)
 
     function.__name__ = formula.__name__

@@ -7,7 +7,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Fact, Gradient, Loss, Rows, Source, declare, number
+from ...declaration import Fact, Gradient, Loss, Source, declare, number, softplus
+from ...declaration.margin import target_margin
 from . import CLASS_HEAD
 from .directions import cosine_and_sine, cosines
 
@@ -113,9 +114,9 @@ def arcface(
 ) -> torch.Tensor:
     """ArcFace: softmax over cosines, the target's angle being wider by a margin.
 
-    ``beyond_pi="none"`` keeps cos(theta + m) where the sum passes pi (as the authors' code);
+    `beyond_pi` = "none" keeps cos(theta + m) where the sum passes pi, as the authors' code does;
     "linear" puts cos(theta) - m sin(m) there, so that the loss grows with the angle throughout.
     """
     own = widened(embeddings, class_weights[target], margin, beyond_pi).unsqueeze(-1)
     logits = cosines(embeddings, class_weights).scatter(-1, target.unsqueeze(-1), own)
-    return Rows(scale * logits, target).nll
+    return softplus(-target_margin(scale * logits, target))

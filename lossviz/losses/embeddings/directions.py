@@ -20,7 +20,9 @@ def unit(vectors: torch.Tensor) -> torch.Tensor:
 
 def cosines(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Cosines (N, M) of the rows of (N, D) and (M, D); 0 with a zero vector."""
-    return unit(one) @ unit(other).mT
+    one, other = unit(one), unit(other)
+    dtype = torch.promote_types(one.dtype, other.dtype)
+    return one.to(dtype) @ other.to(dtype).mT
 
 
 def cosine_and_sine(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Argument, Fact, Inputs, Source, declare, number
+from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number
 from ...declaration.kinds import LOGITS, TRUTH, labels
 from ...declaration.margin import log_probabilities
 
@@ -73,6 +73,25 @@ def _found(
     return costs.sum(-1) / number.clamp_min(1), (number > 0).to(means.dtype)
 
 
+def _gradient(
+    logits: torch.Tensor, tokens: torch.Tensor, *, temperature: float, log_prob_floor: float
+) -> torch.Tensor:
+    (places, classes), count = logits.shape[-2:], tokens.shape[-1]
+    index = tokens.unsqueeze(-2).expand(-1, places, -1)
+    bare = logits.log_softmax(-1).gather(-1, index)
+    lengths = range(1, min(4, places, count) + 1)
+    slopes = torch.zeros_like(bare)
+    for n, means in zip(lengths, _diagonal_means(bare.clamp_min(log_prob_floor), 4), strict=False):
+        choice = (means / temperature).softmax(-2)
+        away = means - (choice * means).sum(-2, keepdim=True)
+        slope = choice * (1 + away / temperature) / (n * len(lengths) * means.shape[-1])
+        for k in range(n):
+            rows, columns = (size - n + 1 + k for size in (places, count))
+            slopes[..., k:rows, k:columns] -= slope
+    slopes = slopes * (bare > log_prob_floor)
+    return slopes @ F.one_hot(tokens, classes).double() - slopes.sum(-1, True) * logits.softmax(-1)
+
+
 def _inserted(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     said = torch.cat([tokens[:, :1], tokens], 1)
     sure = 1e3 * F.one_hot(said, logits.shape[-1]).double()
@@ -85,6 +104,12 @@ def _inserted(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor,
     latex=r"\ell = -\sum_n \frac{w_n}{S - n + 1} \sum_i \sum_a q^{(n)}_{ai}\, G^{(n)}_{ai}, \quad "
     r"G^{(n)}_{ai} = \frac1n \sum_{k < n} \max\big(\log p_{a + k}(y_{i + k}), f\big), \quad "
     r"q^{(n)}_{\cdot i} = \mathrm{softmax}_a\big(G^{(n)}_{ai} / \tau\big)",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial z_t} = \sum_j D_{tj}\, (e_{y_j} - p_t), \qquad D_{tj} = "
+        r"-\sum_n \frac{w_n}{n\, (S - n + 1)} \sum_{k < n} \Big[ q \Big( 1 + \frac{G - \sum_a q_a "
+        r"G_a}{\tau} \Big) \Big]^{(n)}_{t - k,\, j - k} \big[ \log p_t(y_j) > f \big]",
+        _gradient,
+    ),
     parameters=(TEMPERATURE, FLOOR),
     source=Source(
         "liu2022eisl",
@@ -113,6 +138,8 @@ def _inserted(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor,
             _inserted,
         ),
     ),
+    stability="Log-probabilities never pass through probabilities. The choice of the place is a "
+    "softmax of differences to the best place, so that no temperature overflows.",
     notes="Nothing is shifted: logits at a place are about the token of that place. The authors' "
     "code does not mask padding; here n-grams with an ignored token are left out, and places of "
     "the output that `places` denies are no place to stand.",
