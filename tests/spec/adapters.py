@@ -53,7 +53,7 @@ def over(name: str, function: Callable[..., Any], other: str) -> Call:
             torch.as_tensor(function(i[other].double(), **{name: value}, **given(p)))
             for value in i[name].double().flatten().tolist()
         ]
-        return torch.stack(values).reshape(*i[name].shape, *values[0].shape)
+        return torch.stack(values).reshape(i[name].shape + values[0].shape)
 
     return call
 

@@ -128,7 +128,7 @@ def gaussian_nb_shared_var(i: Inputs, p: Params, r: str) -> dict[str, torch.Tens
     x, y, test = i["x_train"].double(), i["y_train"].long(), i["x_test"].double()
     classifier = gaussian_naive_bayes(x, y, int(y.max()) + 1, floor=p["var_epsilon"])
     logits = classifier(test)
-    priors = y.bincount() / len(y)
+    priors = y.bincount().double() / len(y)
     centres = torch.stack([x[y == k].mean(0) for k in range(len(priors))])
     variance = (x - centres[y]).square().mean(0) + p["var_epsilon"]
     shared = (test.square() / variance + (2 * math.pi * variance).log()).sum(1, keepdim=True)
@@ -262,7 +262,9 @@ CALLS: dict[str, Call] = {
     # T13 value functions by classification
     "hl_gauss_target": of_numbers(losses.hl_gauss_target, "y"),
     "hl_gauss_loss": hl_gauss_loss,
-    "two_hot_target": of_numbers(losses.two_hot_target, "y"),
+    "two_hot_target": lambda i, p, r: losses.two_hot_target(
+        i["y"].double().clamp(p["v_min"], p["v_max"]), **given(p)
+    ),
     "c51_projection": c51_projection,
     "c51_target": c51_target,
     # T14 GRU and SVM
