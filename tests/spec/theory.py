@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from lossviz import losses, theory
-from lossviz.aggregation import crossmax
-from lossviz.generative import easy_gaussians, gaussian_naive_bayes
-from lossviz.perceptron import (
+from lossviz.experiments.aggregation import crossmax
+from lossviz.experiments.generative import easy_gaussians, gaussian_naive_bayes
+from lossviz.experiments.perceptron import (
     batch_perceptron,
     first_separation,
     lr_gd_perceptron,
