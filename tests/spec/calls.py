@@ -8,7 +8,7 @@
 
 Back comes the value, or a dictionary of values by the names in the file. The table never sees what
 is expected. Aliases, parts, gradients and quirks of published code are computed here, on top of
-the function that they belong to. One module a sheet; what they share is in `adapters.py`.
+the function that they belong to. What the modules of the table share is in `adapters.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ PACKAGE = ModuleType("spec_tables")
 PACKAGE.__path__ = [str(Path(__file__).parent)]
 sys.modules[PACKAGE.__name__] = PACKAGE
 
-SHEETS = ("theory", "dynamics", "representation", "sequence")
-TABLES = [import_module(f"{PACKAGE.__name__}.{sheet}").CALLS for sheet in SHEETS]
+PARTS = ("theory", "dynamics", "representation", "sequence", "comparisons", "overlap")
+TABLES = [import_module(f"{PACKAGE.__name__}.{part}").CALLS for part in PARTS]
 CALLS = {key: call for table in TABLES for key, call in table.items()}

@@ -1,4 +1,4 @@
-"""Keys of the first losses of embeddings, scores, tokens and a teacher, and their companions."""
+"""Keys of embeddings, scores, tokens and teachers: losses that compare, and their companions."""
 
 from __future__ import annotations
 
