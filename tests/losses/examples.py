@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from lossviz.declaration.inputs import BATCH, Argument
+from lossviz.declaration.inputs import BATCH, EXAMPLE_SIZES, Argument
 from lossviz.losses import LOSSES, Loss
 
 Tensors = tuple[torch.Tensor, ...]
 Setting = dict[str, float]
 
-# Small enough for many digits and for differences; the letters of classes are varied.
-SMALL = {"C": 3, "V": 3, "J": 3, "N": 3, "B": 3, "M": 3, "D": 3, "T": 3, "H": 4, "W": 3}
+# Small enough for many digits and for difference quotients.
+SMALL = {letter: min(size, 3) for letter, size in EXAMPLE_SIZES.items()}
 
 
 def arguments(loss: Loss) -> tuple[Argument, ...]:

@@ -7,7 +7,7 @@ of `meanings.MEANINGS`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,12 +19,11 @@ from lossviz.losses import LOSSES, Loss
 
 from .examples import Setting, Tensors, arguments, learnt, row_axis
 from .meanings import MEANINGS
+from .meanings.dual import Dual, held, partials
 
 # 50 digits for the result; up to 40 more cancel in -log p at an easy margin of 90 nats, and 9 more
 # in the quotient of comp-sum next to tau = 1.
 DIGITS = 100
-# Central differences of a meaning: their own error and that of rounding are below 1e-50.
-STEP = mpmath.mpf(10) ** -30
 
 Numbers = Any  # a number, or nested tuples of numbers as the axes of a tensor
 Result = tuple[tuple[float, ...], tuple[float, ...]]
@@ -131,47 +130,24 @@ def _compiled(key: str, classes: int, label: int, easy: bool) -> Callable[..., l
 
 def _of_meaning(
     loss: Loss, inputs: tuple[Numbers, ...], parameters: tuple[float, ...]
-) -> tuple[Sequence[mpmath.mpf], list[mpmath.mpf]]:
-    meaning = MEANINGS[loss.key]
+) -> tuple[Sequence[Any], list[Any]]:
+    """NaN stands for an undetermined gradient: at a kink where two sides are equal."""
     numbers = {n: mpmath.mpf(v) for n, v in zip(loss.defaults, parameters, strict=True)}
-    tensors = [_precise(x) for x in inputs]
-
-    def losses() -> Sequence[mpmath.mpf]:
-        found = meaning(*tensors, **numbers)
-        return found if isinstance(found, (list, tuple)) else [found]
-
-    values = losses()
-    slopes = []
-    for place in learnt(loss):
-        original = tensors[place]
-        for index in _indices(original):
-            sides = []
-            for step in (STEP, -STEP):
-                tensors[place] = _moved(original, index, step)
-                sides.append(sum(losses()))
-            slopes.append((sides[0] - sides[1]) / (2 * STEP))
-        tensors[place] = original
-    return values, slopes
+    count = itertools.count()
+    tensors = [_precise(x, count if i in learnt(loss) else None) for i, x in enumerate(inputs)]
+    ties = Dual.ties
+    found = MEANINGS[loss.key](*tensors, **numbers)
+    values = found if isinstance(found, list) else [found]
+    slopes = partials(sum(values))
+    undetermined = mpmath.nan if Dual.ties > ties else mpmath.mpf(0)
+    return list(map(held, values)), [slopes.get(i, 0) + undetermined for i in range(next(count))]
 
 
-def _precise(numbers: Numbers) -> Numbers:
-    """Floating entries with many digits; labels and truth values as they are."""
+def _precise(numbers: Numbers, count: Iterator[int] | None) -> Numbers:
+    """Floating entries with many digits, numbered if they are learnt; integers as they are."""
     if isinstance(numbers, tuple):
-        return [_precise(part) for part in numbers]
-    return mpmath.mpf(numbers) if isinstance(numbers, float) else numbers
-
-
-def _indices(numbers: Numbers) -> list[tuple[int, ...]]:
-    if not isinstance(numbers, list):
-        return [()]
-    parts = [[(i, *rest) for rest in _indices(part)] for i, part in enumerate(numbers)]
-    return list(itertools.chain(*parts))
-
-
-def _moved(numbers: Numbers, index: tuple[int, ...], step: mpmath.mpf) -> Numbers:
-    if not index:
-        return numbers + step
-    first, *rest = index
-    changed = list(numbers)
-    changed[first] = _moved(numbers[first], tuple(rest), step)
-    return changed
+        return [_precise(part, count) for part in numbers]
+    if not isinstance(numbers, float):
+        return numbers
+    precise = mpmath.mpf(numbers)
+    return precise if count is None else Dual(precise, {next(count): mpmath.mpf(1)})

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from lossviz import losses
-from lossviz.declaration.inputs import BATCH
 from lossviz.declaration.form import target_probability
+from lossviz.declaration.inputs import BATCH
 from lossviz.losses import LOSSES
 
 from .examples import (

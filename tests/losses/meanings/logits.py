@@ -1,0 +1,123 @@
+"""Meanings of losses of logits, of values and of binary scores."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import mpmath
+
+from .dual import Dual, exp, held, log, logsumexp, partials, softmax, softplus, sqrt
+
+
+def _cross_entropy(logits, target):
+    total = logsumexp(logits)
+    return sum(t * (total - z) for t, z in zip(target, logits, strict=True) if t != 0)
+
+
+def symmetric_ce(student, teacher, *, alpha):
+    forward = _cross_entropy(student, softmax(teacher))
+    reverse = _cross_entropy(teacher, softmax(student))
+    return (1 - alpha) * forward + alpha * reverse
+
+
+def adv_comp_sum(clean, adversarial, label, *, tau, rho, nu):
+    others = [k for k in range(len(clean)) if k != label]
+    u = sum(exp((clean[k] - clean[label]) / rho) for k in others)
+    phi = log(1 + u) if tau == 1 else ((1 + u) ** (1 - tau) - 1) / (1 - tau)
+    moves = [(adversarial[label] - adversarial[k]) - (clean[label] - clean[k]) for k in others]
+    return phi + nu * sqrt(sum(move * move for move in moves))
+
+
+def two_hot(logits, y, *, v_min, v_max):
+    step = (v_max - v_min) / (len(logits) - 1)
+    places = [v_min + i * step for i in range(len(logits))]
+    return _cross_entropy(logits, [max(0, 1 - abs(y - place) / step) for place in places])
+
+
+def hl_gauss(logits, y, *, v_min, v_max, sigma_over_binwidth):
+    width = (v_max - v_min) / len(logits)
+    edges = [v_min + i * width for i in range(len(logits) + 1)]
+    sigma = sigma_over_binwidth * width
+    cdf = [mpmath.erf((edge - y) / (mpmath.sqrt(2) * sigma)) for edge in edges]
+    return _cross_entropy(logits, [(b - a) / (cdf[-1] - cdf[0]) for a, b in pairwise(cdf)])
+
+
+def aldr_kl(logits, label, *, lam0, alpha, margin):
+    """At the temperature where it is largest, which the gradient does not see."""
+    leads = [z - logits[label] + margin for k, z in enumerate(logits) if k != label]
+    count = len(logits)
+    if count == 1:
+        return 0 * logits[label]
+
+    def height(lam, leads):
+        psi = lam * (logsumexp([0 * lam, *(lead / lam for lead in leads)]) - mpmath.log(count))
+        return psi - alpha * mpmath.log(count) / (2 * lam0) * (lam - lam0) ** 2
+
+    fixed = [held(lead) for lead in leads]
+    with mpmath.workdps(15):
+        grid = [lam0 * (1 - i / (60 * alpha)) for i in range(60)]
+        best = max(grid, key=lambda lam: height(lam, fixed))
+    slope = lambda lam: partials(height(Dual(lam, {0: mpmath.mpf(1)}), fixed))[0]  # noqa: E731
+    root = mpmath.findroot(slope, (best, best * (1 - mpmath.mpf(10) ** -6)))
+    return height(root, leads)
+
+
+def ensloss(scores, truths, draws, *, lam, clip, eps):
+    margins = [s if t else -s for s, t in zip(scores, truths, strict=True)]
+
+    def magnitude(draw):
+        if lam == 0:
+            return mpmath.exp(draw)
+        base = max(1 + lam * draw, mpmath.mpf(0))
+        return base ** (1 / lam) if base > 0 else (mpmath.inf if lam < 0 else base)
+
+    slopes = sorted(max(-magnitude(draw), clip) for draw in draws)
+    order = sorted(range(len(margins)), key=lambda i: held(margins[i]))
+    losses = list(margins)
+    for slope, i in zip(slopes, order, strict=True):
+        drawn = slope / max(mpmath.mpf(1), held(margins[i])) - eps
+        losses[i] = drawn * margins[i]
+    return losses
+
+
+def balanced_softmax_ce(logits, label, counts):
+    raised = [z + mpmath.log(n) for z, n in zip(logits, counts, strict=True)]
+    return logsumexp(raised) - raised[label]
+
+
+def ordinal_cross_entropy(logits, label):
+    return sum(softplus(-z if label > k else z) for k, z in enumerate(logits))
+
+
+def pld(student, teacher, label, *, temperature):
+    others = [k for k in range(len(teacher)) if k != label]
+    ranking = [label, *sorted(others, key=lambda k: -teacher[k])]
+    weights = softmax([t / temperature for t in teacher])
+    total = 0 * student[label]
+    for place, k in enumerate(ranking):
+        left = [student[j] for j in ranking[place:]]
+        total += weights[k] * (logsumexp(left) - student[k])
+    return total
+
+
+def gaussian_nll(mean, y, variance, *, eps):
+    """Below the floor the slope in the variance is that at the floor."""
+    variance = variance + (max(held(variance), eps) - held(variance))
+    return (log(variance) + (y - mean) ** 2 / variance) / 2
+
+
+MEANINGS = {
+    meaning.__name__: meaning
+    for meaning in (
+        symmetric_ce,
+        adv_comp_sum,
+        two_hot,
+        hl_gauss,
+        aldr_kl,
+        ensloss,
+        balanced_softmax_ce,
+        ordinal_cross_entropy,
+        pld,
+        gaussian_nll,
+    )
+}

@@ -1,0 +1,45 @@
+"""Meanings of losses of embeddings and of scores of candidates."""
+
+from __future__ import annotations
+
+import mpmath
+
+from .dual import held, logsumexp, sqrt
+
+
+def _dot(one, other):
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def _cosine(one, other):
+    return _dot(one, other) / sqrt(_dot(one, one) * _dot(other, other))
+
+
+def nt_xent(z1, z2, *, temperature):
+    views = [*z1, *z2]
+    losses = []
+    for i, view in enumerate(views):
+        partner = (i + len(z1)) % len(views)
+        near = {k: _cosine(view, v) / temperature for k, v in enumerate(views) if k != i}
+        losses.append(logsumexp(list(near.values())) - near[partner])
+    return losses
+
+
+def arcface(embedding, class_weights, label, *, scale, margin):
+    logits = [_cosine(embedding, weight) for weight in class_weights]
+    cosine = logits[label]
+    square = 1 - cosine * cosine
+    # on the class weight itself there is a kink, whose slope is 0 by convention
+    sine = sqrt(square) if held(square) > mpmath.mpf(10) ** -60 else 0
+    logits[label] = cosine * mpmath.cos(margin) - sine * mpmath.sin(margin)
+    logits = [scale * logit for logit in logits]
+    return logsumexp(logits) - logits[label]
+
+
+def decoupled_softmax(scores, relevance):
+    rivals = [s for s, relevant in zip(scores, relevance, strict=True) if not relevant]
+    positives = [s for s, relevant in zip(scores, relevance, strict=True) if relevant]
+    return sum(logsumexp([s, *rivals]) - s for s in positives) / max(len(positives), 1)
+
+
+MEANINGS = {meaning.__name__: meaning for meaning in (nt_xent, arcface, decoupled_softmax)}
