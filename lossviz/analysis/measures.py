@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from ..declaration import CLASS_LOGITS, Argument, Fact, Inputs, Measure, Source, measure
+from ..declaration import CLASS_LOGITS, Argument, Fact, Inputs, Source, measure
 from ..declaration.kinds import LOGITS
+from ..declaration.registry import Registry
 from ..declaration.rows import entropy_of_logits
 
 
@@ -111,6 +110,4 @@ def mean_entropy(logits: torch.Tensor) -> Total:
     return Total(rows.sum(), torch.tensor(rows.numel(), device=rows.device))
 
 
-MEASURES: Mapping[str, Measure[Any]] = MappingProxyType(
-    {each.key: each for each in (top_label_accuracy, mean_entropy)}
-)
+MEASURES = Registry("measure", top_label_accuracy, mean_entropy)

@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
-'''
+
+from ..declaration.registry import Registry as Registry'''
 
 
 def stub(package: ModuleType, losses: Mapping[str, Loss]) -> str:
@@ -29,10 +30,10 @@ def stub(package: ModuleType, losses: Mapping[str, Loss]) -> str:
     others = [name for name in package.__all__ if name not in losses]
     imports = sorted(_imports(package, others))
     parts = [
-        HEAD + "\n" + "\n".join(imports),
+        "\n".join([HEAD, *imports]),
         'Reduction: TypeAlias = Literal["none", "mean", "sum"]',
     ]
-    parts += ["LOSSES: Mapping[str, Loss]"]
+    parts += ["LOSSES: Registry[Loss]"]
     parts += [_function(loss) for loss in losses.values()]
     parts += [_module(loss) for loss in losses.values()]
     for name in others:
@@ -54,7 +55,9 @@ def _imports(package: ModuleType, names: Iterable[str]) -> Iterator[str]:
     """Re-exports of what is defined elsewhere, under the same name."""
     parent = package.__name__.rpartition(".")[0]
     for name in names:
-        home = getattr(getattr(package, name), "__module__", package.__name__)
+        value = getattr(package, name)
+        defined = inspect.isclass(value) or inspect.isfunction(value)
+        home = value.__module__ if defined else package.__name__
         if home == package.__name__ or not home.startswith(parent):
             continue
         inside = home.startswith(package.__name__ + ".")

@@ -9,9 +9,6 @@ functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normali
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from ..declaration import (
@@ -28,9 +25,10 @@ from ..declaration import (
     number,
 )
 from ..declaration.module import class_name
+from ..declaration.registry import Registry
 from .embeddings.angular import arcface
 from .embeddings.contrastive import nt_xent
-from .logits.adaptive import RememberedTemperature, adapted_temperature, aldr_kl
+from .logits.adaptive import adapted_temperature, aldr_kl
 from .logits.adversarial import (
     adv_comp_sum,
     adv_comp_sum_at,
@@ -59,10 +57,11 @@ from .tokens.edits import eisl
 from .tokens.preference import dpo
 from .values.gaussian import gaussian_nll
 
-LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {
-        declaration_of(function).key: declaration_of(function)
-        for function in (
+LOSSES = Registry(
+    "loss",
+    *map(
+        declaration_of,
+        (
             cross_entropy,
             comp_sum,
             sum_exponential,
@@ -101,40 +100,19 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             dsc_elementwise,
             tversky_elementwise,
             soft_cldice,
-        )
-    }
+        ),
+    ),
 )
 
 
 def get(key: str) -> Loss:
-    """The declaration of a loss by its registry key.
-
-    Raises TypeError if `key` is not a string, ValueError with the nearest keys if there is no such
-    loss.
-    """
-    if not isinstance(key, str):
-        raise TypeError(f"key must be a string, got {type(key).__name__}")
-    if key in LOSSES:
-        return LOSSES[key]
-    titles = {loss.title.lower(): name for name, loss in LOSSES.items()}
-    wanted = key.lower().replace("-", "_")
-    initials = ["".join(word[0] for word in name.split("_")) for name in LOSSES]
-    near = [name for name, letters in zip(LOSSES, initials, strict=True) if letters == wanted]
-    near += difflib.get_close_matches(wanted, LOSSES, cutoff=0.4)
-    near += [titles[t] for t in difflib.get_close_matches(key.lower(), titles, cutoff=0.6)]
-    nearest = list(dict.fromkeys(near)) or list(LOSSES)
-    raise ValueError(f"no loss {key!r}; did you mean one of {nearest}?")
+    """The declaration of a loss by its registry key; raises as `Registry.find` does."""
+    return LOSSES.find(key)
 
 
 def names(family: str | None = None) -> tuple[str, ...]:
-    """The registry keys in book order, of one family or of all.
-
-    Raises ValueError for an unknown family.
-    """
-    families = dict.fromkeys(loss.family for loss in LOSSES.values())
-    if family is not None and (not isinstance(family, str) or family not in families):
-        raise ValueError(f"family must be one of {tuple(families)}, got {family!r}")
-    return tuple(key for key, loss in LOSSES.items() if family in (None, loss.family))
+    """The registry keys in book order, of one family or of all; raises as `Registry.names` does."""
+    return LOSSES.names(family)
 
 
 _MODULES = {class_name(key): key for key in LOSSES}
@@ -159,7 +137,6 @@ __all__ = [
     "Inputs",
     "Loss",
     "Parameter",
-    "RememberedTemperature",
     "Source",
     "SymbolicForm",
     "adapted_temperature",

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from ..declaration.registry import Registry as Registry
 from ..declaration.facts import Fact as Fact
 from ..declaration.form import SymbolicForm as SymbolicForm
 from ..declaration.inputs import Argument as Argument
@@ -15,7 +16,6 @@ from ..declaration.parameter import Parameter as Parameter
 from ..declaration.parameter import number as number
 from ..declaration.shell import declare as declare
 from ..declaration.source import Source as Source
-from .logits.adaptive import RememberedTemperature as RememberedTemperature
 from .logits.adaptive import adapted_temperature as adapted_temperature
 from .logits.adversarial import adv_comp_sum_at as adv_comp_sum_at
 from .logits.adversarial import trades_at as trades_at
@@ -33,7 +33,7 @@ from .masks.skeletons import soft_skeleton as soft_skeleton
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
-LOSSES: Mapping[str, Loss]
+LOSSES: Registry[Loss]
 
 def cross_entropy(
     logits: torch.Tensor,

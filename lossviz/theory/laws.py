@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import torch
 
 from ..declaration import Fact, Law, Source, law, number
+from ..declaration.registry import Registry
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -173,14 +171,10 @@ def mle_kl_risk_gaussian_mean_misspecified(
     return true_variance / (2 * n * model_variance)
 
 
-LAWS: Mapping[str, Law] = MappingProxyType(
-    {
-        each.key: each
-        for each in (
-            pinsker_error_bound,
-            bretagnolle_huber_error_bound,
-            pn_leading_term,
-            mle_kl_risk_gaussian_mean_misspecified,
-        )
-    }
+LAWS = Registry(
+    "law",
+    pinsker_error_bound,
+    bretagnolle_huber_error_bound,
+    pn_leading_term,
+    mle_kl_risk_gaussian_mean_misspecified,
 )

@@ -7,13 +7,8 @@ import math
 import pytest
 import torch
 
-from lossviz.losses import (
-    RememberedTemperature,
-    adapted_temperature,
-    aldr_kl,
-    ldr_kl,
-    normalise_scores,
-)
+from lossviz.experiments.remembered import RememberedTemperature
+from lossviz.losses import adapted_temperature, aldr_kl, ldr_kl, normalise_scores
 
 from .test_bad_input import refuses
 from .test_robust import example

@@ -5,7 +5,7 @@ r"""LDR-KL with a temperature for each example: the one at which its loss, less 
           \lambda^* = \lambda_0 - \frac{\lambda_0}{\alpha \log K} \mathrm{KL}(p^* \,\|\, u).
 
 The temperature of uncertain examples stays at lam0, that of certain ones falls, to
-lam0 (1 - 1/alpha) at the lowest. `aldr_kl` finds the maximum itself; `RememberedTemperature` is
+lam0 (1 - 1/alpha) at the lowest. `aldr_kl` finds the maximum itself; `experiments.remembered` is
 what the authors' code does in its place.
 """
 
@@ -24,13 +24,11 @@ from ...declaration import (
     convex,
     declare,
     number,
-    row_dtype,
 )
 from .robust import (
     MARGIN,
     ZHU,
     ldr_kl,
-    normalise_scores,
     score_differences,
     smooth_maximum,
     worst_weights,
@@ -117,7 +115,7 @@ def _at_least_ldr_kl(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
     notes="Not what the authors' code computes: there one temperature per training example is "
     "moved once a step from its previous value, the weights that move it ignore the margin, the "
     "scores are first divided by their mean absolute value, and a row of zero scores gives 0/0. "
-    "`lossviz.losses.RememberedTemperature` is that procedure, zero rows kept zero.",
+    "`lossviz.experiments.remembered` has that procedure, zero rows kept zero.",
     related=("ldr_kl", "cross_entropy"),
 )
 def aldr_kl(
@@ -132,13 +130,13 @@ def aldr_kl(
 
     The maximum is found to rounding for each example (`adapted_temperature`). The authors' code
     instead keeps one temperature per training example and moves it once a step, from the previous
-    one: `RememberedTemperature`.
+    one (`lossviz.experiments.remembered`).
     """
     delta = score_differences(logits, target, margin)
     if logits.shape[-1] == 1:  # one class: nothing to weigh, and log K = 0
         return delta.squeeze(-1)
     lam = _adapt(delta, lam0, alpha)
-    return smooth_maximum(delta, lam) - _price(lam, lam0, alpha, logits.shape[-1])
+    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, logits.shape[-1])
 
 
 def adapted_temperature(
@@ -161,7 +159,8 @@ def adapted_temperature(
     return _adapt(delta, lam0, alpha).detach()
 
 
-def _price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
+def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
+    """What a temperature (...) that differs from lam0 costs."""
     return alpha * math.log(num_classes) / (2 * lam0) * (lam - lam0) ** 2
 
 
@@ -182,7 +181,7 @@ def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
         height = smooth_maximum(delta, lam)
         for step in range(SCAN):
             other = torch.full_like(lam, low + step * cell)
-            value = smooth_maximum(delta, other) - _price(other, lam0, alpha, delta.shape[-1])
+            value = smooth_maximum(delta, other) - price(other, lam0, alpha, delta.shape[-1])
             lam = torch.where(value > height, other, lam)
             height = torch.maximum(value, height)
         left, right = (lam - cell).clamp_min(low), (lam + cell).clamp_max(lam0)
@@ -209,47 +208,3 @@ def _slope_and_bend(
     spread = delta - (p * delta).sum(-1, keepdim=True)
     slope = -divergence - alpha * log_k / lam0 * (lam - lam0)
     return slope, (p * spread**2).sum(-1) / lam**3 - alpha * log_k / lam0
-
-
-class RememberedTemperature:
-    """One temperature per training example, moved once a step, as in the authors' code for ALDR-KL.
-
-    Before `aldr_kl`'s maximum is reached, lam is one step of its fixed-point equation behind: the
-    weights come from softmax(scores / previous lam), ignore the margin and are smoothed by 1e-5.
-    `temperatures` (num_examples,) starts at `lam0` and is the only state.
-
-    Raises ValueError for num_examples < 1, lam0 <= 0, alpha <= 1 or margin < 0.
-    """
-
-    SMOOTHING = 1e-5
-
-    def __init__(
-        self, num_examples: int, *, lam0: float = 10.0, alpha: float = 2.0, margin: float = 0.1
-    ) -> None:
-        if isinstance(num_examples, bool) or not isinstance(num_examples, int) or num_examples < 1:
-            raise ValueError(f"num_examples must be a positive int, got {num_examples!r}")
-        self.lam0, self.alpha = LAM0.check(lam0), ADAPTIVITY.check(alpha)
-        self.margin = MARGIN.check(margin)
-        self.temperatures = torch.full((num_examples,), self.lam0, dtype=torch.float64)
-
-    def __call__(
-        self, scores: torch.Tensor, target: torch.Tensor, examples: torch.Tensor
-    ) -> torch.Tensor:
-        """Mean loss of a batch: scores (N, K), labels (N,), and which training examples (N,).
-
-        The scores are normalised as in the code, `normalise_scores(scores, "absolute")`.
-        """
-        checked = CLASS_LOGITS.renamed(logits="scores").check({"scores": scores, "target": target})
-        scores, target = checked["scores"], checked["target"]
-        num_classes = scores.shape[-1]
-        scores = normalise_scores(scores.to(row_dtype(scores)), "absolute")
-        previous = self.temperatures[examples].to(scores)
-        with torch.no_grad():
-            p = (scores / previous.unsqueeze(-1)).softmax(-1) + self.SMOOTHING
-            p = p / p.sum(-1, keepdim=True)
-            divergence = math.log(num_classes) + (p * p.log()).sum(-1)
-            lam = self.lam0 - self.lam0 * divergence / (self.alpha * math.log(num_classes))
-            self.temperatures[examples] = lam.to(self.temperatures)
-        delta = score_differences(scores, target, self.margin)
-        rows = smooth_maximum(delta, lam) - _price(lam, self.lam0, self.alpha, num_classes)
-        return rows.mean()
