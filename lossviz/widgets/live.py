@@ -36,6 +36,17 @@ class Slider:
     high: str
     kind: str = "slider"
 
+    @property
+    def stops(self) -> tuple[float, ...]:
+        """The values that it can take, from the lowest up."""
+        count = round((self.stop - self.start) / self.step) + 1
+        return tuple(self.start + self.step * k for k in range(count))
+
+    @property
+    def position(self) -> str:
+        """A Vega expression for the number of the stop where it stands, from 0."""
+        return f"round(({self.signal} - {self.start!r}) / {self.step!r})"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -46,6 +57,16 @@ class Choice:
     options: tuple[str, ...]
     value: str
     kind: str = "choice"
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The values that it can take."""
+        return self.options
+
+    @property
+    def position(self) -> str:
+        """A Vega expression for the number of the present option, from 0."""
+        return f"indexof({list(self.options)!r}, {self.signal})"
 
 
 @dataclass(frozen=True)

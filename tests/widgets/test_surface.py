@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from lossviz.losses import LOSSES
 from lossviz.widgets import Choice, Slider, landscape, surface
-from lossviz.widgets.vega.surface import stops
 
 READ = """
 async ([signals, wanted]) => {
@@ -175,13 +174,13 @@ def test_a_loss_without_closed_form_is_drawn_from_its_definition(key):
     figure = landscape(key)
     frames, x, y = figure.controls
     (stack,) = (s["value"] for s in figure.spec["signals"] if s["name"] == "stack")
-    size = len(stops(x))
+    size = len(x.stops)
     resolution = 1e-3 * (np.max(stack) - np.min(stack))
-    for frame, setting in enumerate(stops(frames)):
+    for frame, setting in enumerate(frames.stops):
         for column, row in GENERATOR.integers(size, size=(12, 2)):
             if key == "ensloss" and row == column:
                 continue  # equal margins: the order decides who pulls harder
-            place = stops(x)[column], stops(y)[row]
+            place = x.stops[column], y.stops[row]
             drawn = stack[frame][(size - 1 - row) * size + column]
             assert drawn == pytest.approx(
                 expected(key, *map(float, place), round(float(setting), 6)),

@@ -97,9 +97,10 @@ def ball(
             raise ValueError(f"{name} must lie in [0, {most}], got {value!r}")
     leads = [_leads(name, model, target) for name, model in models.items()]
     subject = Subject("comp_sum", {"tau": tau})
+    network = Choice("network", "network", tuple(models), next(iter(models)))
     span = (-free, free, 0.02)
     controls: tuple[Slider | Choice, ...] = (
-        Choice("network", "network", tuple(models), next(iter(models))),
+        network,
         Choice("norm", "ball", tuple(NORMS.values()), NORMS[norm]),
         Slider("radius", "radius", 0, REACH, 0.02, radius, "0: no adversary", f"{REACH}"),
         Slider("nu", "ν: weight of the shift", 0, 3, 0.05, nu, "0: clean loss", "3"),
@@ -118,7 +119,7 @@ def ball(
         height=HEIGHT,
         signals=[
             {"name": "networks", "value": leads},
-            signal("leads", f"networks[indexof({list(models)!r}, network)]"),
+            signal("leads", f"networks[{network.position}]"),
             {"name": "levels", "value": LEVELS},
             *_reading_signals(),
         ],

@@ -46,7 +46,7 @@ def mask(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
 
 def logits() -> torch.Tensor:
     """The prediction of every state as logits (states, H, W); the gap runs fastest."""
-    states = torch.cartesian_prod(*(torch.tensor(_stops(s)).double() for s in SLIDERS))
+    states = torch.cartesian_prod(*(torch.tensor(s.stops, dtype=torch.float64) for s in SLIDERS))
     thickness, shift, gap = (part.reshape(-1, 1, 1) for part in states.unbind(1))
     row, column = _pixels()
     inside = thickness / 2 - (row - _curve(column) - shift).abs()
@@ -95,16 +95,11 @@ def _curve(column: torch.Tensor) -> torch.Tensor:
     return (HEIGHT - 1) / 2 + torch.sin(column / 2)
 
 
-def _stops(slider: Slider) -> list[float]:
-    count = round((slider.stop - slider.start) / slider.step) + 1
-    return [slider.start + slider.step * k for k in range(count)]
-
-
 def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure:
     unit = float(f"{wanted.abs().max().item() / MOST or 1.0:.6g}")
     cells = HEIGHT * WIDTH
-    size = [len(_stops(slider)) for slider in SLIDERS]
-    place = [f"round(({s.signal} - {s.start}) / {s.step})" for s in SLIDERS]
+    size = [len(slider.stops) for slider in SLIDERS]
+    place = [slider.position for slider in SLIDERS]
     state = f"({place[0]} * {size[1]} + {place[1]}) * {size[2]} + {place[2]}"
     curve = _curve(torch.arange(WIDTH).double()).tolist()
     images = (

@@ -51,7 +51,7 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     parameter = loss.parameters[0] if loss.parameters else None
     over = frames(parameter, chosen[parameter.name], FRAMES) if parameter else None
     named = parameter.name if parameter else ""
-    stops = [over.start + over.step * k for k in range(_count(over))] if over else [0.0]
+    stops = over.stops if over else (0.0,)
     found = [pulls(loss, chosen | ({named: stop} if over else {})) for stop in stops]
     losses = torch.stack([values for values, _ in found])
     slopes = torch.stack([slopes for _, slopes in found])
@@ -130,10 +130,6 @@ def _groups(scene: Scene, argument: Argument) -> list[int]:
     return [row % GROUPS for row in range(count)]
 
 
-def _count(slider: Slider) -> int:
-    return round((slider.stop - slider.start) / slider.step) + 1
-
-
 def _figure(
     loss: Loss,
     scene: Scene,
@@ -157,7 +153,7 @@ def _figure(
         for frame, unit in zip(slopes, units, strict=True)
     ]
     typical = float(f"{slopes.norm(dim=-1).amax(-1).median().item() or 1.0:.2g}")
-    frame = f"round(({over.signal} - {over.start!r}) / {over.step!r})" if over else "0"
+    frame = over.position if over else "0"
     others = ", ".join(kinds)
     return figure(
         controls,

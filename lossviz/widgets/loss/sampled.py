@@ -9,7 +9,7 @@ import torch
 from ...declaration import Parameter
 from ...losses import Loss
 from ..live import LiveFigure, Slider
-from ..vega.surface import stops, surface
+from ..vega.surface import surface
 from .axes import Plane, plane
 from .subject import declaration, frames, settings
 
@@ -32,7 +32,8 @@ def sampled(
     parameter = _framed(loss)
     over = frames(parameter, chosen.get(parameter.name, parameter.default)) if parameter else None
     x, y = _sliders(drawn, point or loss.view.point)
-    up, across = torch.meshgrid(*(torch.tensor(stops(axis)) for axis in (y, x)), indexing="ij")
+    axes = (torch.tensor(axis.stops, dtype=torch.float64) for axis in (y, x))
+    up, across = torch.meshgrid(*axes, indexing="ij")
 
     def frame(setting: dict[str, float]) -> torch.Tensor:
         found = drawn.numbers(across.flatten(), up.flatten(), chosen | setting)
@@ -42,7 +43,7 @@ def sampled(
         first = numbers = frame({})
     else:
         first = frame({parameter.name: over.value})
-        numbers = torch.stack([frame({parameter.name: float(stop)}) for stop in stops(over)])
+        numbers = torch.stack([frame({parameter.name: stop}) for stop in over.stops])
     shown = loss.view.pull or "loss"
     rest = drawn.at_rest(parameter.name if parameter else "")
     sentences = (

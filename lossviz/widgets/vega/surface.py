@@ -83,7 +83,7 @@ def surface(
     where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
     numbers = _quantised(stack, digits, log or bent)
     up = _up(numbers, value, levels, log, bent)
-    count = _count(x)
+    count = len(x.stops)
     return figure(
         controls,
         moves=_moves(x, y),
@@ -120,17 +120,6 @@ def surface(
     )
 
 
-def stops(slider: Slider) -> np.ndarray:
-    """The values at which a slider stops, from the lowest up."""
-    return slider.start + slider.step * np.arange(_count(slider))
-
-
-def _count(control: Slider | Choice) -> int:
-    if isinstance(control, Choice):
-        return len(control.options)
-    return round((control.stop - control.start) / control.step) + 1
-
-
 def _checked(
     values: ArrayLike, x: Slider, y: Slider, frames: Slider | Choice | None, log: bool
 ) -> tuple[np.ndarray, tuple[Slider | Choice, ...]]:
@@ -140,10 +129,10 @@ def _checked(
             raise TypeError(f"{name} must be a Slider, got {type(control).__name__}")
     if not isinstance(frames, Slider | Choice | None):
         raise TypeError(f"frames must be a Slider or a Choice, got {type(frames).__name__}")
-    if _count(x) != _count(y):
-        raise ValueError(f"x and y must have as many stops, got {_count(x)} and {_count(y)}")
+    if len(x.stops) != len(y.stops):
+        raise ValueError(f"x and y must have as many stops, got {len(x.stops)} and {len(y.stops)}")
     stack = np.asarray(values, dtype=float)
-    shape = ((_count(frames),) if frames else ()) + (_count(y), _count(x))
+    shape = ((len(frames.stops),) if frames else ()) + (len(y.stops), len(x.stops))
     if stack.shape != shape:
         raise ValueError(
             f"values must have one entry for each stop of the controls, shape {shape}, "
@@ -239,7 +228,7 @@ def _moves(x: Slider, y: Slider) -> dict[str, dict[str, str]]:
     """How dragging sets the coordinates of the point: to the nearest stops."""
     moves = {}
     for control, pixel in ((x, f"drag[0] - {LEFT}"), (y, f"{TOP} + side - drag[1]")):
-        steps = _count(control) - 1
+        steps = len(control.stops) - 1
         stop = f"clamp(round(({pixel}) / side * {steps}), 0, {steps})"
         moves[control.signal] = {"drag": f"{control.start!r} + {control.step!r} * {stop}"}
     return moves
@@ -247,17 +236,11 @@ def _moves(x: Slider, y: Slider) -> dict[str, dict[str, str]]:
 
 def _reading_signals(x: Slider, y: Slider, frames: Slider | Choice | None) -> list[dict[str, Any]]:
     """Which numbers are shown."""
-    if isinstance(frames, Slider):
-        frame = _stop(frames)
-    elif frames:
-        frame = f"indexof({list(frames.options)!r}, {frames.signal})"
-    else:
-        frame = "0"
-    count = _count(x)
+    count = len(x.stops)
     return [
-        signal("shown", f"stack[{frame}]"),
-        signal("column", _stop(x)),
-        signal("row", f"{count - 1} - {_stop(y)}"),
+        signal("shown", f"stack[{frames.position if frames else 0}]"),
+        signal("column", x.position),
+        signal("row", f"{count - 1} - {y.position}"),
         signal("here", f"shown[row * {count} + column]"),
         signal("at", f"[{LEFT} + {_along(x, x.signal)}, {TOP} + side - {_along(y, y.signal)}]"),
     ]
@@ -275,11 +258,6 @@ def _readout(x: Slider, y: Slider, value: str) -> str:
     )
 
 
-def _stop(slider: Slider) -> str:
-    """The number of the stop at which a slider stands."""
-    return f"round(({slider.signal} - {slider.start!r}) / {slider.step!r})"
-
-
 def _along(slider: Slider, place: str) -> str:
     """Pixels from the low end of an axis of the picture."""
     return f"side * ({place} - {slider.start!r}) / {slider.stop - slider.start!r}"
@@ -289,7 +267,7 @@ def _cut(name: str, slider: Slider, index: str) -> dict[str, Any]:
     """The rows of a curve through the point; `index` is the place of its value ``datum.index``."""
     return table(
         name,
-        _count(slider),
+        len(slider.stops),
         formula("place", f"{slider.start!r} + {slider.step!r} * datum.index"),
         formula("value", f"shown[{index}]"),
     )
@@ -303,7 +281,7 @@ def _axis(slider: Slider) -> dict[str, Any]:
 def _picture(x: Slider, y: Slider) -> dict[str, Any]:
     place = {"x": _along(x, "datum.x"), "y": f"side - {_along(y, 'datum.y')}"}
     marks = [
-        areas("surface", f"side / {_count(x) - 1}", "datum.contour.value"),
+        areas("surface", f"side / {len(x.stops) - 1}", "datum.contour.value"),
         mark("line", "path", **place, stroke="path", strokeWidth=2),
         mark("symbol", "path", **place, stroke="path", fill="path", size=14),
     ]
