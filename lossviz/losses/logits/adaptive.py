@@ -117,6 +117,7 @@ def _at_least_ldr_kl(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
     "scores are first divided by their mean absolute value, and a row of zero scores gives 0/0. "
     "`lossviz.experiments.remembered` has that procedure, zero rows kept zero.",
     related=("ldr_kl", "cross_entropy"),
+    breaks=("absent entry of K",),
 )
 def aldr_kl(
     logits: torch.Tensor,

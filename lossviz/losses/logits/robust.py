@@ -221,6 +221,7 @@ def _hinge_ties_classes(loss: Loss) -> None:
     "division by the row mean), which the definition does not: the value then no longer depends on "
     "the scale of the scores. `lossviz.losses.normalise_scores` does it on request.",
     related=("cross_entropy", "aldr_kl"),
+    breaks=("absent entry of K",),
 )  # fmt: skip
 def ldr_kl(
     logits: torch.Tensor, target: torch.Tensor, *, lam: float = 1.0, margin: float = 0.0
