@@ -14,6 +14,7 @@ from ...declaration import (
     convex,
     declare,
     number,
+    row_dtype,
     softplus,
     unbounded,
 )
@@ -124,7 +125,9 @@ def pld(
     thinks of that class.
     """
     ranking = _ranking(teacher, target)
-    weights = (teacher.detach() / temperature).softmax(-1).gather(-1, ranking)[..., :-1]
-    ranked = student.gather(-1, ranking)
+    exact = row_dtype(student)
+    worth = (teacher.detach().to(exact) / temperature).softmax(-1)
+    weights = worth.gather(-1, ranking)[..., :-1]
+    ranked = student.to(exact).gather(-1, ranking)
     lead = _log_sums(ranked)[..., 1:] - ranked[..., :-1]
     return (weights * softplus(lead)).sum(-1)

@@ -13,6 +13,7 @@ from ...declaration import (
     Source,
     convex,
     declare,
+    row_dtype,
     softplus,
     unbounded,
 )
@@ -80,6 +81,7 @@ def decoupled_softmax(scores: torch.Tensor, relevance: torch.Tensor) -> RowLosse
 
     A query without relevant candidates has loss 0 and does not count in the mean.
     """
+    scores = scores.to(row_dtype(scores))
     least = torch.finfo(scores.dtype).min
     rivals = scores.masked_fill(relevance, least).logsumexp(-1, keepdim=True)
     terms = softplus(rivals - scores).masked_fill(~relevance, 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number
+from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number, row_dtype
 from ...declaration.kinds import LOGITS, TRUTH, labels
 from ...declaration.margin import log_probabilities
 
@@ -165,7 +165,8 @@ def eisl(
     outputs, targets = logits.shape[-2], tokens.shape[-1]
     shares = _shares(ngrams, weights, outputs, targets)
     index = tokens.unsqueeze(-2).expand(*tokens.shape[:-1], outputs, targets)
-    scores = log_probabilities(logits).gather(-1, index).clamp_min(log_prob_floor)
+    exact = log_probabilities(logits.to(row_dtype(logits)))
+    scores = exact.gather(-1, index).clamp_min(log_prob_floor)
     stands = torch.ones_like(logits[..., 0], dtype=torch.bool) if places is None else places
     total = weight = torch.zeros_like(scores[..., 0, 0])
     for n, means in enumerate(_diagonal_means(scores, max(shares)), 1):
