@@ -19,7 +19,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 import torch
 
 from . import memory
-from .statistics import FAR, Sums, Want, finite_shift, given, merge
+from .statistics import FAR, Sums, Want, finite_shift, merge, required
 from .tiles import (
     Saved,
     Transform,
@@ -69,12 +69,12 @@ class Head(NamedTuple):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of logits, sums and growing gradients."""
+        """Dtype of logits, sums and growing gradients."""
         return sum_dtype(self.input.dtype)
 
     @property
     def factor_dtype(self) -> torch.dtype:
-        """Of the factors of matrix products."""
+        """Dtype of the factors of matrix products."""
         return self.dtype if self.input.device.type == "cpu" else self.input.dtype
 
     def tile(self, tiling: Tiling) -> torch.Tensor:
@@ -162,7 +162,7 @@ class Gradients:
 
 
 def waiting_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Of gradients that still lack a factor, such as a loss scaler's: float16 has not the range."""
+    """Dtype of gradients that lack a factor yet, as of a loss scaler: float16 lacks the range."""
     return torch.float32 if dtype == torch.float16 else dtype
 
 
@@ -256,7 +256,7 @@ def mean_weight_gradient(
             tile.sub_(finite_shift(shift[rows])[:, None])
             # a class of weight 0 may have a logit of -inf
             here = head.mean_of(rows, columns)
-            tile.clamp_(min=torch.where(given(here) == 0, FAR, -torch.inf))
+            tile.clamp_(min=torch.where(required(here) == 0, FAR, -torch.inf))
             if dense:
                 grown[rows, columns] = tile.mul_(upstream[rows, None])
             else:
@@ -280,17 +280,17 @@ def one_pass(
     """
     grown = Gradients(head, needs)
     count, every = len(head.input), len(head.weight)
-    lent = None
+    in_place = None
     if grown.weight is not None and head.input.device.type == "cpu":
         capped = head.transform.softcap is not None
-        lent = lent_tiling(count, head.input.shape[1], every, tiling, softcap=capped)
-    room = head.tile(lent or Tiling(tiling.rows, every))
-    height, width = lent or tiling
+        in_place = in_place_tiling(count, head.input.shape[1], every, tiling, softcap=capped)
+    room = head.tile(in_place or Tiling(tiling.rows, every))
+    height, width = in_place or tiling
     losses = []
     for rows in blocks(count, height):
         x = head.input[rows].to(head.factor_dtype)
-        if lent:
-            logits = given(grown.weight)[:, :count].T
+        if in_place:
+            logits = required(grown.weight)[:, :count].T
         else:
             logits = _shaped_in_blocks(room, len(x), every)
         for columns in blocks(every, width):
@@ -322,22 +322,22 @@ def one_pass(
         for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
             tile = logits[:, columns]
-            if lent:  # the product writes where the tile lies
+            if in_place:  # the product writes where the tile lies
                 tile = _shaped_in_blocks(room, *tile.shape).copy_(tile)
             grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
     return torch.cat(losses), grown.cast(waiting_dtype(head.input.dtype))
 
 
-def lent_tiling(
+def in_place_tiling(
     num_rows: int, num_features: int, num_classes: int, tiling: Tiling, *, softcap: bool
 ) -> Tiling | None:
-    """All rows and the width of a block, where a CPU's `one_pass` borrows memory for the logits.
+    """All rows and the width of a block, where `one_pass` makes logits in the weight gradient.
 
-    Until the first product writes the weight gradient, its memory (V, D) lies idle, and holds the
-    logits of up to D rows. Only a block of them is copied, before the gradient of its classes takes
-    its place. None for more rows, for a cap, whose slopes would need as much again, and where the
-    block would be the whole.
+    On a CPU: until the first product writes the weight gradient, its memory (V, D) lies idle, and
+    can hold the logits of up to D rows. Only a block of them is copied, before the gradient of its
+    classes takes its place. None for more rows, for a cap, whose slopes would need as much again,
+    and where the block would be the whole.
     """
     columns = max(LEAST_COLUMNS, tiling.rows * tiling.columns // max(1, num_rows))
     if softcap or num_rows > num_features or columns >= num_classes:
@@ -346,7 +346,7 @@ def lent_tiling(
 
 
 def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | None:
-    """Factors that can wait for the products; half precision has not the range to wait in."""
+    """Factors that can wait for the products; half precision lacks the range to wait in."""
     wide = head.factor_dtype == head.dtype
     if wide and upstream.is_gap_alone and head.transform.softcap is None:
         return row_factors(saved, upstream)

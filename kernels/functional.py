@@ -64,19 +64,19 @@ def linear_cross_entropy(
     Shapes: `input` (..., D); `linear_weight` (V, D); `linear_bias` (V,); `target` (...) of class
     indices or (..., V) of class probabilities; `weight` (V,), of classes. As in
     `torch.nn.functional.linear_cross_entropy` a `linear_weight` (V, d_1, ..., d_K, D) makes
-    ``d_1 * ... * d_K`` predictions a row, with targets (N, d_1, ..., d_K) or (N, V, d_1, ...).
+    ``d_1 * ... * d_K`` predictions per row, with targets (N, d_1, ..., d_K) or (N, V, d_1, ...).
     Floating tensors share one dtype, float64 to bfloat16 (under autocast they are cast to its
     dtype); the loss is float32 for half precision, else of the input's dtype; gradients have the
     dtypes of what they belong to and are computed for what requires them.
 
-    A logit is softcap * tanh(logit_scale (x w + b) / softcap) / temperature; `softcap` None is no
-    cap (which would bring a bias of -inf, a masked class, up to -softcap). `logit_scale` is any
-    number that float32 holds, `softcap` and `temperature` are positive ones. To learn a scale,
+    A logit is softcap * tanh(logit_scale (x w + b) / softcap) / temperature; `softcap` None leaves
+    the cap out (which would bring a bias of -inf, a masked class, up to -softcap). `logit_scale` is
+    any number that float32 holds, `softcap` and `temperature` are positive ones. To learn a scale,
     multiply `input` and `linear_bias` by it.
 
     `label_smoothing` in [0, 1]. `z_loss` in [0, inf) adds z_loss * lse^2 to each row, in the mean
     over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
-    `target` with the input k places earlier, so that a loss per row has k positions less. Rows
+    `target` with the input k places earlier, so that a loss per row has k positions fewer. Rows
     whose target is `ignore_index` (None is -100) count nothing; "mean" divides by the (weight of
     the) others and is NaN where that is 0, "sum" is 0 where there are none; without a row left
     gradients are 0 in both cases. An ignored row must hold numbers all the same: as in torch, NaN
@@ -130,8 +130,11 @@ def linear_cross_entropy(
     if dense and ignore_index not in (None, -100):
         raise ValueError("ignore_index cannot be given when target holds class probabilities")
     terms = Terms(function, smoothing, square, weight)
-    for name, given in (("label_smoothing", bool(smoothing)), ("a target of probabilities", dense)):
-        if given and not terms.is_cross_entropy:
+    for name, present in (
+        ("label_smoothing", bool(smoothing)),
+        ("a target of probabilities", dense),
+    ):
+        if present and not terms.is_cross_entropy:
             raise ValueError(f"{name} needs loss='cross_entropy', got loss={loss!r}")
     chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
     heads, features = math.prod(inner), input.shape[-1]
@@ -269,9 +272,9 @@ def _choose(
     impl: str, tensors: Sequence[torch.Tensor | None], shard: VocabularyShard | None
 ) -> str:
     """The path for these tensors: only the reference is differentiable in every way."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    chosen = planning.choose(impl, given[0].device, given[0].dtype)
-    if any(map(is_transformed, given)):
+    present = [tensor for tensor in tensors if tensor is not None]
+    chosen = planning.choose(impl, present[0].device, present[0].dtype)
+    if any(map(is_transformed, present)):
         if impl not in ("auto", "reference"):
             raise ValueError(
                 "forward-mode derivatives and torch.func transforms need impl='reference' or "

@@ -1,4 +1,4 @@
-"""Memory for large results, in large pages where Linux lends them.
+"""Memory for large results, in large pages where Linux has them.
 
 A fresh tensor is mapped 4 KiB at a time, when each page is first touched: for the gradient of a
 language-model head that takes as long as several passes over it. The kernel maps 2 MiB at a time

@@ -31,9 +31,9 @@ class LinearCrossEntropyLoss(torch.nn.Module):
 
     A `loss` that is a module becomes a part of this one: its parameters train, move and are saved.
 
-    Raises TypeError for an unknown option, a size that is no int or a dtype that is not floating,
-    ValueError for no class; options are checked when the module is called, which raises TypeError
-    where `linear` was replaced by something that is more than its weight and bias.
+    Raises TypeError for an unknown option, a size that is not an int or a dtype that is not
+    floating, ValueError for no class at all; options are checked when the module is called, which
+    raises TypeError where `linear` was replaced by something that is more than its weight and bias.
     """
 
     weight: torch.Tensor | None
@@ -73,8 +73,8 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         """
         check_head(input, self.linear.weight, self.linear.bias, None, None)
         names = ("logit_scale", "softcap", "temperature")
-        given = {name: self.options[name] for name in names if name in self.options}
-        return check_transform(**given).apply(self.linear(input))
+        transform = {name: self.options[name] for name in names if name in self.options}
+        return check_transform(**transform).apply(self.linear(input))
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss in nats."""

@@ -24,8 +24,8 @@ from .statistics import (
     Sums,
     Want,
     finish,
-    given,
     relative_lse,
+    required,
     widened,
 )
 from .tiles import Saved, Transform, Upstream, power_of_two, sum_dtype
@@ -103,8 +103,8 @@ def _(input: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *rest:
         torch.empty_like(value) if wanted else value.new_empty(0) for wanted in (tilt, square, mean)
     ]
     best = torch.empty_like(labels) if argmax else labels.new_empty(0)
-    required = [torch.empty_like(value) for _ in range(4)]
-    return (*required, *optional, best, torch.empty_like(value))
+    always = [torch.empty_like(value) for _ in range(4)]
+    return (*always, *optional, best, torch.empty_like(value))
 
 
 @torch.library.custom_op("lossviz::row_sums_backward", mutates_args=())
@@ -187,7 +187,7 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[2]],
         *ctx.walk,
     )
-    asked = (
+    gradients = (
         _or_none(gradient, needed)
         for gradient, needed in zip(grown, ctx.needs_input_grad[:3], strict=True)
     )
@@ -196,7 +196,7 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         of_mean_weight = mean_weight_gradient(
             input, weight, bias, mean_weight, saved[0], mean, *ctx.transform, *ctx.walk[1:]
         )
-    return (*asked, None, of_mean_weight, *(None,) * 10)
+    return (*gradients, None, of_mean_weight, *(None,) * 10)
 
 
 @torch.library.custom_op("lossviz::mean_weight_gradient", mutates_args=())
@@ -293,10 +293,10 @@ def reduced_loss(
     if busy is not None and of_input is not None and len(picked) < len(input):
         of_input = of_input.new_zeros(input.shape).index_copy_(0, busy, of_input)
     missing = input.new_empty(0, dtype=waiting_dtype(input.dtype))
-    asked = (
+    gradients = (
         missing.clone() if value is None else value for value in (of_input, of_weight, of_bias)
     )
-    return values.sum(), *asked
+    return values.sum(), *gradients
 
 
 def _values_and_upstream(
@@ -321,8 +321,8 @@ def _values_and_upstream(
     to_lse = torch.zeros_like(lse)
     to_mean = None
     if mean_loss_weight is not None:
-        values = values + mean_loss_weight * (given(mass) * lse - given(row.mean))
-        to_lse = to_lse + mean_loss_weight * given(mass)
+        values = values + mean_loss_weight * (required(mass) * lse - required(row.mean))
+        to_lse = to_lse + mean_loss_weight * required(mass)
         to_mean = -mean_loss_weight
     if lse_weight is not None:
         whole = row.offset + lse
@@ -370,8 +370,8 @@ def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
     needs = ctx.settings[4]
     dtype = ctx.saved_tensors[0].dtype
     scaled = (_times(gradient, upstream).to(dtype) for gradient in gradients)
-    asked = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
-    return (*asked, *(None,) * 12)
+    wanted = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
+    return (*wanted, *(None,) * 12)
 
 
 def _times(gradient: Tensor, factor: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A vocabulary that is spread over processes: each holds some rows of the weight.
 
-Every process makes the sums of its own columns; a few numbers a row are exchanged and merged, and
+Every process makes the sums of its own columns; a few numbers per row are exchanged and merged, and
 all processes know the loss of the whole vocabulary. On the way back each forms the gradient of its
 own rows of the weight, and the parts of the input's gradient are added up. The input, the target
 and what becomes of the loss must be the same on all processes; of these the target is compared.
@@ -28,9 +28,9 @@ class VocabularyShard:
     """The classes of this process: `start` to `start` + rows of its weight, of `num_classes`.
 
     The shards of all processes of `group` (None: of all there are) make up the vocabulary, and all
-    processes have the same input and target, as in tensor parallelism: where each has a batch of
-    its own, as in data parallelism, this is not for them. Raises TypeError for a start or a number
-    that is no int, ValueError for a start outside of the vocabulary; in use ValueError, on a GPU a
+    processes have the same input and target, as in tensor parallelism. It is not for data
+    parallelism, where each has a batch of its own. Raises TypeError for a start or a number
+    that is not an int, ValueError for a start outside the vocabulary; in use ValueError, on a GPU a
     device assertion, for shards with gaps or overlaps and for targets that differ.
     """
 
@@ -201,13 +201,17 @@ class _Primitives(torch.autograd.Function):
         shard: VocabularyShard,
     ) -> tuple[torch.Tensor, ...]:
         head = Head(input, weight, bias, transform, mean_weight)
-        own = labels - shard.start
-        own = torch.where((own >= 0) & (own < weight.shape[0]), own, -1)
-        sums = _exchange(_local_sums(head, own, want, impl, tiling, shard.start), shard.processes)
+        local_labels = labels - shard.start
+        local_labels = torch.where(
+            (local_labels >= 0) & (local_labels < weight.shape[0]), local_labels, -1
+        )
+        sums = _exchange(
+            _local_sums(head, local_labels, want, impl, tiling, shard.start), shard.processes
+        )
         row = finish(sums, labels >= 0)
         ctx.save_for_backward(
-            input, weight, bias, own, mean_weight, sums.shift, sums.total, row.entropy, row.square,
-            sums.argmax,
+            input, weight, bias, local_labels, mean_weight, sums.shift, sums.total, row.entropy,
+            row.square, sums.argmax,
         )  # fmt: skip
         ctx.settings = transform, impl, tiling, shard
         ctx.set_materialize_grads(False)

@@ -10,7 +10,7 @@ from lossviz.declaration.numbers import DTYPES
 
 from . import triton_tiling
 from .checks import check_budget
-from .chunked import LEAST_COLUMNS, Needs, Tiling, lent_tiling
+from .chunked import LEAST_COLUMNS, Needs, Tiling, in_place_tiling
 from .tiles import UNIT, sum_dtype
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
@@ -21,9 +21,9 @@ THIN_ON_GPU = 1024
 PARTS = 12
 """Chunks that a batch is cut into when the budget is ours: a twelfth of the logits."""
 BLOCK_BYTES = 4 * 2**20
-"""Of the logits that one product writes on the CPU: as much as its cache takes."""
+"""Bytes of the logits that one product writes on the CPU: as many as its cache takes."""
 TILE_BYTES = 16 * 2**20
-"""Of a tile that is made twice on the CPU: larger ones are no faster."""
+"""Bytes of a tile that is made twice on the CPU: larger ones are not faster."""
 MOST_CELLS = 2**18
 """Logits for each byte of a budget, beyond which tiles are so many that walking them never ends."""
 WORKSPACE = 128 * 2**20
@@ -41,7 +41,7 @@ class Plan:
     """What `plan` foresees.
 
     `bytes` is peak memory beyond the inputs and the gradients handed back, `flops` those of the
-    matrix products, `floor_flops` of as many products as any method needs (2 N V D each).
+    matrix products, `floor_flops` those of the fewest products that any method needs, each 2 N V D.
     """
 
     impl: str
@@ -83,9 +83,9 @@ def plan(
 
     `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
     default a scalar loss has whole rows, a twelfth of them but at least 208 (1024 on a GPU), and on
-    the CPU all of up to D, which the weight gradient lends memory for; a budget for less makes the
-    logits twice. Those have tiles of 16 MiB (128 MiB on a GPU). impl="triton" keeps 128 MiB of
-    their gradients, and never less than 128 rows of 2048 classes.
+    the CPU all of up to D, in memory that the weight gradient does not need yet; a budget for less
+    makes the logits twice. Those have tiles of 16 MiB (128 MiB on a GPU). impl="triton" keeps 128
+    MiB of their gradients, and never less than 128 rows of 2048 classes.
 
     Raises ValueError for sizes, an `impl` or a budget out of range (also one that cuts the logits
     into millions of tiles), TypeError for a wrong type.
@@ -130,9 +130,9 @@ def plan(
     else:
         rows, columns = tiling.rows, num_classes if single else tiling.columns
         if single and device.type == "cpu":
-            lent = lent_tiling(num_rows, num_features, num_classes, tiling, softcap=softcap)
-            if lent is not None:
-                rows, columns = tiling = lent
+            in_place = in_place_tiling(num_rows, num_features, num_classes, tiling, softcap=softcap)
+            if in_place is not None:
+                rows, columns = tiling = in_place
         spent = rows * columns * wide * (2 if softcap else 1)
         # gradients grow in float32 and are handed back in half
         spent += (num_classes + num_rows) * num_features * wide if half else 0

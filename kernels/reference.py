@@ -29,8 +29,8 @@ def primitives(
         logits = transform.apply(F.linear(input.to(dtype), weight.to(dtype), wide_bias))
     kept = labels >= 0
     place = torch.where(kept, labels, 0)[:, None]
-    own = logits.gather(1, place)
-    others = logits.scatter(1, place, torch.where(kept[:, None], -torch.inf, own))
+    target_logit = logits.gather(1, place)
+    others = logits.scatter(1, place, torch.where(kept[:, None], -torch.inf, target_logit))
     shift, argmax = others.max(1)
     offset = finite_shift(shift.detach())[:, None]
     below = others - offset
@@ -45,5 +45,5 @@ def primitives(
         finite = torch.where(mean_weight == 0, FAR, -torch.inf)
         mean = ((logits - offset).clamp(min=finite) * mean_weight).sum(1)
         mass = mean_weight.sum(-1).expand_as(mean)
-    target = torch.where(kept, own[:, 0], 0.0)
+    target = torch.where(kept, target_logit[:, 0], 0.0)
     return finish(Sums(target, shift, exponentials.sum(1), argmax, tilt, square, mean, mass), kept)

@@ -108,7 +108,7 @@ def merge(parts: Sequence[Sums]) -> Sums:
         None if argmax is None else argmax.gather(0, first)[0],
         None if tilt is None else ((tilt + behind.clamp(min=FAR) * total) * factor).sum(0),
         None if square is None else (square * factor.square()).sum(0),
-        None if mean is None else (mean + given(mass) * moved).sum(0),
+        None if mean is None else (mean + required(mass) * moved).sum(0),
         None if mass is None else mass.sum(0),
     )
 
@@ -187,7 +187,7 @@ class RowStatistics:
     softmax in nats; `mean_logit`; `uniform_nll` = lse - mean_logit, the cross-entropy against the
     uniform distribution; `log_sum_square` = log sum_j p_j^2, and `log_sum_square_others` that over
     all but the target. Where the target is ignored (`kept` is False), `target_logit`, `log_odds`
-    and `nll` are 0, `correct` is False, and what is of the others is of all: averages are of
+    and `nll` are 0, `correct` is False, and all classes count as others; average over
     ``row.nll[row.kept]``.
 
     An attribute that was not asked for raises AttributeError. Wrappers that look for the tensors
@@ -247,8 +247,8 @@ pytree.register_pytree_node(
 )
 
 
-def given(value: torch.Tensor | None) -> torch.Tensor:
-    """A statistic that was wanted."""
+def required(value: torch.Tensor | None) -> torch.Tensor:
+    """The statistic, where its caller is known to have asked for it."""
     assert value is not None
     return value
 
@@ -282,14 +282,14 @@ def _lse_others(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> to
 
 
 def _max(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    own = torch.where(kept, row.offset + row.target, -torch.inf)
-    return torch.maximum(own, row.shift)
+    target_logit = torch.where(kept, row.offset + row.target, -torch.inf)
+    return torch.maximum(target_logit, row.shift)
 
 
 def _argmax(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     lead = row.target + row.offset - row.shift
-    ahead = (lead > 0) | ((lead == 0) & (labels < given(row.argmax)))
-    return torch.where(kept & ahead, labels, given(row.argmax))
+    ahead = (lead > 0) | ((lead == 0) & (labels < required(row.argmax)))
+    return torch.where(kept & ahead, labels, required(row.argmax))
 
 
 def _correct(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -303,22 +303,22 @@ def _finite_gap(row: Primitives) -> torch.Tensor:
 def _entropy(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     # chain rule: first whether it is the target, then which of the others
     gap = _finite_gap(row)
-    against, others = gap.sigmoid(), given(row.entropy)
+    against, others = gap.sigmoid(), required(row.entropy)
     whether = against * softplus(-gap) + (-gap).sigmoid() * softplus(gap)
     return torch.where(kept, whether + against * others, others)
 
 
 def _mean_logit(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return row.offset + given(row.mean)
+    return row.offset + required(row.mean)
 
 
 def _uniform_nll(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return relative_lse(row, kept) - given(row.mean)
+    return relative_lse(row, kept) - required(row.mean)
 
 
 def _log_sum_square(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     gap = _finite_gap(row)
-    others = given(row.square)
+    others = required(row.square)
     both = torch.logaddexp(-2 * softplus(gap), -2 * softplus(-gap) + others)
     return torch.where(kept, both, others)
 
@@ -326,7 +326,7 @@ def _log_sum_square(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -
 def _log_sum_square_others(
     row: Primitives, labels: torch.Tensor, kept: torch.Tensor
 ) -> torch.Tensor:
-    others = given(row.square)
+    others = required(row.square)
     return torch.where(kept, others - 2 * softplus(-row.gap), others)
 
 

@@ -18,8 +18,8 @@ from .statistics import (
     Primitives,
     RowStatistics,
     Want,
-    given,
     relative_lse,
+    required,
     widened,
 )
 from .tiles import Transform, sum_dtype
@@ -144,7 +144,7 @@ class Terms(NamedTuple):
 
     @property
     def power(self) -> float | None:
-        """That of a loss that is `box_cox` and no more, which `in_one_pass` serves."""
+        """The power of a loss that is `box_cox` alone, which `in_one_pass` serves."""
         return self.function.reading.power if isinstance(self.function, RowLoss) else None
 
     @property
@@ -181,7 +181,7 @@ class Terms(NamedTuple):
         weights = self._row_weights(rows)
         values = torch.where(rows.kept, weights * (1 - self.smoothing) * values, 0.0)
         if mean_weight is not None:
-            extra = mean_weight.sum() * relative_lse(row, rows.kept) - given(row.mean)
+            extra = mean_weight.sum() * relative_lse(row, rows.kept) - required(row.mean)
             extra = self.smoothing * extra
             values = values + torch.where(rows.kept, extra, 0.0)
         squares = None
@@ -198,7 +198,7 @@ class Terms(NamedTuple):
         if self.class_weight is not None:
             soft = soft * self.class_weight.to(soft.dtype)
         row = rows.primitives(Want(mean=True), soft)
-        values = soft.sum(1) * row.rest - given(row.mean)
+        values = soft.sum(1) * row.rest - required(row.mean)
         squares = self.square * (row.offset + row.rest).square() if self.square else None
         every = torch.ones_like(rows.kept)
         return RowValues(values, squares, every.to(values.dtype), every)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import torch
 
-from .statistics import FAR, Sums, Want, finite_shift, given
+from .statistics import FAR, Sums, Want, finite_shift, required
 
 
 def sum_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Of logits, sums and losses where the input has `dtype`: float64 for itself, else float32."""
+    """Dtype of logits, sums and losses: float64 for an input of float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -189,8 +189,8 @@ def accumulate_(
     mean. The tile is spent: it holds exp(z_j - m) afterwards, 0 in the target's column.
     """
     place, inside = locate(labels, first, logits.shape[1])
-    own = logits.gather(1, place)
-    logits.scatter_(1, place, torch.where(inside, -torch.inf, own))
+    target_logit = logits.gather(1, place)
+    logits.scatter_(1, place, torch.where(inside, -torch.inf, target_logit))
     if want.argmax:
         shift, argmax = logits.max(1, keepdim=True)
         argmax = argmax[:, 0] + first
@@ -201,7 +201,7 @@ def accumulate_(
     tilt = square = mean = mass = None
     if want.mean and mean_weight is not None:
         # the target's own logit is not -inf, and -inf times a weight of 0 is 0
-        below.scatter_(1, place, torch.where(inside, own - offset, below.gather(1, place)))
+        below.scatter_(1, place, torch.where(inside, target_logit - offset, below.gather(1, place)))
         below.clamp_(min=torch.where(mean_weight == 0, FAR, -torch.inf))
         whole = mean_weight.ndim == 1
         mean = below @ mean_weight if whole else torch.linalg.vecdot(below, mean_weight)
@@ -215,7 +215,7 @@ def accumulate_(
         logits.exp_()
     if want.square:
         square = torch.linalg.vecdot(logits, logits)
-    target = torch.where(inside, own, 0.0)
+    target = torch.where(inside, target_logit, 0.0)
     return Sums(target[:, 0], shift[:, 0], logits.sum(1), argmax, tilt, square, mean, mass)
 
 
@@ -265,9 +265,9 @@ def spread_(
         rate = upstream.gap[:, None]
         if upstream.entropy is not None:
             log_q.clamp_(min=FAR)
-            rate = rate - upstream.entropy[:, None] * (log_q + given(saved.entropy)[:, None])
+            rate = rate - upstream.entropy[:, None] * (log_q + required(saved.entropy)[:, None])
         if upstream.square is not None:
-            relative = q * torch.exp(-given(saved.square))[:, None]
+            relative = q * torch.exp(-required(saved.square))[:, None]
             rate = rate + 2 * upstream.square[:, None] * (relative - 1)
         torch.mul(q, rate, out=tile)
     elif not exponentials:

@@ -114,8 +114,8 @@ def fold(
     total before it shrinks. Nothing is masked before the cap: a masked -inf would come back from it
     as -softcap. NaN takes no part in the maximum and comes through in the total.
     """
-    own = columns[None, :] == labels[:, None]
-    target += tl.sum(tl.where(own, z, 0.0), 1)
+    is_target = columns[None, :] == labels[:, None]
+    target += tl.sum(tl.where(is_target, z, 0.0), 1)
     others = tl.where(inside[None, :] & (columns[None, :] != labels[:, None]), z, float("-inf"))
     if BEST:
         ranked = tl.where(others == others, others, float("inf"))
@@ -196,8 +196,8 @@ def spread(
     at_target = -to_gap
     if TARGET:
         at_target += to_target
-    own = columns[None, :] == labels[:, None]
-    gradient = tl.where(own, at_target[:, None], gradient)
+    is_target = columns[None, :] == labels[:, None]
+    gradient = tl.where(is_target, at_target[:, None], gradient)
     if MEAN:
         gradient += to_mean[:, None] * weights
     if SHIFT:

@@ -153,7 +153,7 @@ def accumulate(
 ) -> Sums:
     """The sums of every row, (N,); a label is negative where a row has no target.
 
-    Of `tiling` forward needs nothing. `tiles` and `splits` have good values by default.
+    `tiling` is not used here. `tiles` and `splits` have good values by default.
     """
     return _merged(_partial_sums(_Walk(head, tiles), labels, want, splits))
 

@@ -38,10 +38,10 @@ class RowTile(NamedTuple):
 
 
 def row_tile(device: torch.device, classes: int) -> RowTile:
-    """One row a program on a GPU, where programs are many; many rows in the interpreter.
+    """One row per program on a GPU, where programs are many; many rows in the interpreter.
 
-    32 elements a thread, chosen by reasoning: enough loads in flight for the memory's latency. Of
-    few classes a program takes several rows.
+    32 elements per thread, chosen by reasoning: enough loads in flight for the memory's latency.
+    With few classes a program takes several rows.
     """
     if device.type == "cpu":
         return RowTile(64, 512, 8)

@@ -71,9 +71,9 @@ SINGLE = Tiles(64, 128, 32, 4, 3)
 HOPPER = Tiles(128, 256, 64, 8, 3)
 """Half precision there is bound by what tiles fetch, NVD (1 / rows + 1 / columns) elements.
 
-So they are as large as the float32 accumulators of two warpgroups allow: 128 registers a thread, of
-which the compiler uses 254 without spilling any (a cap spills a few hundred bytes a tile). Three
-stages of 48 KB fit the shared memory.
+So they are as large as the float32 accumulators of two warpgroups allow: 128 registers per thread,
+of which the compiler uses 254 without spilling any (a cap spills a few hundred bytes per tile).
+Three stages of 48 KB fit the shared memory.
 """
 AMPERE = Tiles(128, 128, 32, 8, 3)
 """Half precision elsewhere: three stages of 16 KB."""
@@ -82,8 +82,8 @@ AMPERE = Tiles(128, 128, 32, 8, 3)
 def tile_sizes(dtype: torch.dtype, device: torch.device, *, plain: bool = True) -> Tiles:
     """Tiles for a device: chosen by reasoning and by what the compiler says, not yet measured.
 
-    Not `plain` are rows that begin at odd places in memory and weights of the mean in every row:
-    these take registers that the largest tiles have not got.
+    Rows that begin at odd places in memory, and weights of the mean that differ from row to row,
+    are not `plain`: they take registers that the largest tiles do not have.
     """
     if device.type == "cpu":
         return INTERPRETED

@@ -1,4 +1,4 @@
-"""Settings for every test: repeatable examples, one thread a process, and the browser."""
+"""Settings for every test: repeatable examples, one thread per process, and the browser."""
 
 from __future__ import annotations
 

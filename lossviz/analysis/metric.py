@@ -42,9 +42,9 @@ class MeasureMetric(Metric):
         # restores it, and joins two by appending.
         self.add_state("parts", default=[], dist_reduce_fx=None)
 
-    def update(self, *tensors: Any, **given: Any) -> None:
+    def update(self, *tensors: Any, **named: Any) -> None:
         """Add a batch."""
-        new = self.measure.sums(tensors, given, self.options)
+        new = self.measure.sums(tensors, named, self.options)
         self.kind = type(new)
         self.parts.extend(new)
         self.parts = list(self._merged())

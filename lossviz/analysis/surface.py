@@ -41,7 +41,7 @@ def filter_normalised_directions(
 
     Raises
     ------
-    TypeError for a model that is no module; ValueError for count < 1, or for a model without a
+    TypeError for a model that is not a module; ValueError for count < 1, or for a model without a
     parameter of two axes or more.
 
     Notes
@@ -98,9 +98,9 @@ def loss_on_plane(
 
     Raises
     ------
-    TypeError for a model that is no module; ValueError for other than two directions, a direction
-    that lacks a parameter of the model or has another shape, x or y that are not one-dimensional,
-    chunk < 1, or a loss that is no scalar.
+    TypeError for a model that is not a module; ValueError for other than two directions, a
+    direction that lacks a parameter of the model or has another shape, x or y that are not
+    one-dimensional, chunk < 1, or a loss that is not a scalar.
     """
     parameters = _parameters(model)
     if len(directions) != 2:

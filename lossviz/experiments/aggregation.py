@@ -30,10 +30,10 @@ def crossmax(logits: torch.Tensor, *, k: int = 3) -> torch.Tensor:
     Notes
     -----
     An aggregation for prediction. Its gradient passes through one predictor per class, which hides
-    the way from an attacker who follows gradients (gradient masking) but not from one who brings
-    images from elsewhere: judge it under transferred attacks too. The published code takes the 3rd
-    highest of 8, the published algorithm the median or k-th highest.
-    Source: Fort and Lakshminarayanan (2024); on masking, Athalye, Carlini and Wagner (2018).
+    the direction from an attacker who follows gradients (gradient masking) but not from one who
+    brings images from elsewhere: judge it under transferred attacks too. The published code takes
+    the 3rd highest of 8, the published algorithm the median or k-th highest. Source: Fort and
+    Lakshminarayanan (2024); on masking, Athalye, Carlini and Wagner (2018).
     """
     if not isinstance(logits, torch.Tensor) or not logits.is_floating_point():
         raise TypeError(f"logits must be a floating tensor, got {type(logits).__name__}")

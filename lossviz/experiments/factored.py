@@ -1,4 +1,4 @@
-r"""The exact gradient step of a last linear layer at a cost that no number of classes changes.
+r"""The exact gradient step of a last linear layer, at the same cost for any number of classes.
 
 A loss of the spherical family sees the scores :math:`o = W h` of K classes through three numbers,
 :math:`s = \sum_k o_k`, :math:`q = \sum_k o_k^2` and :math:`o_y`, so its gradient in W is
@@ -133,20 +133,20 @@ class FactoredHead:
         """
         h, y = self._check(features, target)
         count = len(self._rows)
-        own = self._rows[y] @ self._turn + self._shared
+        target_rows = self._rows[y] @ self._turn + self._shared
         loss, (by_sum, by_squares, by_target) = self._slopes(
-            h @ self._total, ((h @ self._gram) * h).sum(1), (own * h).sum(1), count
+            h @ self._total, ((h @ self._gram) * h).sum(1), (target_rows * h).sum(1), count
         )
         to_features = (
             2 * by_squares[:, None] * (h @ self._gram)
             + by_sum[:, None] * self._total
-            + by_target[:, None] * own
+            + by_target[:, None] * target_rows
         )
         # new W = W M - 1 shift' - (rows of the targets moved)
         shrink = 2 * lr * by_squares[:, None] * h  # M = 1 - h' shrink
         shift = lr * by_sum @ h
         moved = lr * by_target[:, None] * h
-        self._update_sums(h, shrink, shift, moved, own, y, count)
+        self._update_sums(h, shrink, shift, moved, target_rows, y, count)
         self._turn -= (self._turn @ h.T) @ shrink
         self._shared -= self._shared @ h.T @ shrink + shift
         inner = torch.eye(len(h), dtype=h.dtype, device=h.device) - shrink @ h.T
@@ -181,7 +181,7 @@ class FactoredHead:
         shrink: torch.Tensor,
         shift: torch.Tensor,
         moved: torch.Tensor,
-        own: torch.Tensor,
+        target_rows: torch.Tensor,
         y: torch.Tensor,
         count: int,
     ) -> None:
@@ -189,8 +189,8 @@ class FactoredHead:
         total = self._total - self._total @ h.T @ shrink
         half = self._gram - (self._gram @ h.T) @ shrink
         gram = half - shrink.T @ (h @ half)
-        own = own - (own @ h.T) @ shrink  # the targets' rows of W M
-        cross = torch.outer(total, shift) + own.T @ moved
+        target_rows = target_rows - (target_rows @ h.T) @ shrink  # the targets' rows of W M
+        cross = torch.outer(total, shift) + target_rows.T @ moved
         gone = moved.sum(0)
         same = (y[:, None] == y).to(h.dtype)  # examples of one class move the same row
         cross -= torch.outer(gone, shift)

@@ -134,7 +134,7 @@ class TwoGaussians:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """`size` >= 2 features (size, d) and labels (size,), as many of each class as can be."""
         if size < 2:
-            raise ValueError(f"size must be at least 2, one example a class, got {size!r}")
+            raise ValueError(f"size must be at least 2, one example per class, got {size!r}")
         labels = torch.arange(size) % 2
         factor = torch.linalg.cholesky(self.covariance)
         noise = torch.randn(size, len(factor), generator=generator, dtype=factor.dtype)

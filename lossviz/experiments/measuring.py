@@ -14,7 +14,7 @@ Step = Callable[[], object]
 def profiled(step: Step) -> tuple[int, int]:
     """Most bytes that torch has allocated on the CPU at a time during `step`, beyond those before
     it, and the FLOPs (two for each multiplication) of its matrix products; seen by torch's
-    profiler, inside of operators too.
+    profiler, inside operators too.
     """
     with profile(
         activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=True, with_flops=True

@@ -86,7 +86,7 @@ def consistency_bound(
 
     Raises
     ------
-    TypeError for logits that are no numbers; ValueError for shapes that do not fit, rows of
+    TypeError for logits that are not numbers; ValueError for shapes that do not fit, rows of
     probabilities that do not sum to one, or tau < 0.
     """
     tau = TAU.check(tau)

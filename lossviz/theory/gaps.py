@@ -67,7 +67,7 @@ def minimizability_gap_constant_h(pi: Array, *, tau: float, Lambda: float = math
 
     Returns
     -------
-    Array (...). Raises ValueError if `pi` is no distribution, tau < 0 or Lambda < 0.
+    Array (...). Raises ValueError if `pi` is not a distribution, tau < 0 or Lambda < 0.
     """
     tau, prior = TAU.check(tau), check_conditional("pi", pi)
     if Lambda == math.inf:

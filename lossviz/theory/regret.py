@@ -33,7 +33,7 @@ def comp_sum_conditional_risk(p: Array, logits: Array, *, tau: float) -> Any:
     Returns
     -------
     Risk (...), in nats for tau = 1; inf where the loss exceeds float64. Raises ValueError if `p` is
-    no distribution, the shapes do not fit or tau < 0.
+    not a distribution, the shapes do not fit or tau < 0.
     """
     q, scores = check_conditional("p", p), as_tensor("logits", logits)
     if scores.ndim == 0 or scores.shape[-1] != q.shape[-1]:
@@ -59,7 +59,7 @@ def comp_sum_conditional_min(p: Array, *, tau: float) -> Any:
 
     Returns
     -------
-    Array (...). Raises ValueError if `p` is no distribution or tau < 0.
+    Array (...). Raises ValueError if `p` is not a distribution or tau < 0.
     """
     return like(conditional_min(check_conditional("p", p), TAU.check(tau)), p)
 
@@ -84,7 +84,7 @@ def comp_sum_conditional_regret(p: Array, predicted: Array, *, tau: float) -> An
     Returns
     -------
     Array (...), >= 0 and 0 where k is a most probable class; absolute accuracy about 1e-15.
-    Raises TypeError for a `predicted` without integers; ValueError if `p` is no distribution,
+    Raises TypeError for a `predicted` without integers; ValueError if `p` is not a distribution,
     `predicted` is out of range or tau < 0.
     """
     tau, q = TAU.check(tau), check_conditional("p", p)
@@ -106,7 +106,7 @@ def comp_sum_conditional_min_bounded(p: Array, reach: Array, *, tau: float) -> A
 
     Returns
     -------
-    Array (...). Raises ValueError if `p` is no distribution, a reach is negative or tau < 0.
+    Array (...). Raises ValueError if `p` is not a distribution, a reach is negative or tau < 0.
     """
     tau, q = TAU.check(tau), check_conditional("p", p)
     half = check_range("reach", reach, 0.0, math.inf, "[0, inf]").to(q.device)
@@ -166,7 +166,7 @@ def bounded_scores_counterexample(
     Returns
     -------
     p (3,) and the scores (3,), float64. Raises ValueError for an epsilon that is not positive, or a
-    Lambda so large that the optimum is no tie (above log(4)/2).
+    Lambda so large that the optimum is not a tie (above log(4)/2).
     """
     p = torch.tensor([0.5, 0.4, 0.1], dtype=torch.float64)
     if not epsilon > 0:

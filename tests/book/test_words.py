@@ -150,6 +150,8 @@ def test_no_package_or_script_host_is_named() -> None:
 
 
 def test_no_path_of_one_machine_is_written() -> None:
-    own = re.compile(r"(?<![\w.~$})*-])/(?:work|root|home|Users)/\w")
-    found = [(name, m.group()) for name, text in committed_text() for m in own.finditer(text)]
+    machine_path = re.compile(r"(?<![\w.~$})*-])/(?:work|root|home|Users)/\w")
+    found = [
+        (name, m.group()) for name, text in committed_text() for m in machine_path.finditer(text)
+    ]
     assert not found

@@ -74,7 +74,7 @@ def test_its_gradient_passes_through_one_predictor_a_class():
 
 
 @pytest.mark.parametrize(
-    ("z", "k", "error", "said"),
+    ("z", "k", "error", "message"),
     [
         (logits(), 0, ValueError, "k must lie in [1, 8], got 0"),
         (logits(), 9, ValueError, "k must lie in [1, 8], got 9"),
@@ -84,6 +84,6 @@ def test_its_gradient_passes_through_one_predictor_a_class():
         (torch.zeros(2, 3, dtype=torch.int64), 1, TypeError, "floating tensor"),
     ],
 )
-def test_bad_input_is_refused_by_name(z, k, error, said):
-    with pytest.raises(error, match=re.escape(said)):
+def test_bad_input_is_refused_by_name(z, k, error, message):
+    with pytest.raises(error, match=re.escape(message)):
         crossmax(z, k=k)

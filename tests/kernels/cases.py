@@ -87,9 +87,9 @@ def naive(
 def complement(head: Head) -> torch.Tensor:
     """The mean loss from the log-sum-exp of the other classes: right at any margin in float64."""
     logits = logits_of(head)
-    own = logits.gather(1, head.target[:, None])
+    target_logit = logits.gather(1, head.target[:, None])
     others = logits.scatter(1, head.target[:, None], -torch.inf).logsumexp(1)
-    return torch.logaddexp(others - own[:, 0], torch.zeros_like(others)).mean()
+    return torch.logaddexp(others - target_logit[:, 0], torch.zeros_like(others)).mean()
 
 
 def with_gradients(loss: torch.Tensor, head: Head) -> list[torch.Tensor]:
@@ -99,6 +99,6 @@ def with_gradients(loss: torch.Tensor, head: Head) -> list[torch.Tensor]:
     return [value.detach().double() for value in (loss, *gradients)]
 
 
-def refuses(error, *said):
-    """Expect `error` with a message in which all of `said` occur in this order."""
-    return pytest.raises(error, match="(?s)" + ".*".join(re.escape(str(word)) for word in said))
+def refuses(error, *words):
+    """Expect `error` with a message in which all of `words` occur in this order."""
+    return pytest.raises(error, match="(?s)" + ".*".join(re.escape(str(word)) for word in words))

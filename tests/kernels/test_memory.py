@@ -22,18 +22,18 @@ POLICY = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def requested(monkeypatch):
     """Every (start, length) for which large pages are asked."""
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(memory, "_ask_for_large_pages", lambda: lambda *span: seen.append(span))
     return seen
 
 
-def test_only_large_tensors_ask_and_only_for_whole_pages_of_their_own(asked):
+def test_only_large_tensors_ask_and_only_for_whole_pages_of_their_own(requested):
     small = memory.empty(memory.LARGE // 4 - 1, torch.float32, CPU)
-    assert small.nbytes < memory.LARGE and asked == []
+    assert small.nbytes < memory.LARGE and requested == []
     large = memory.empty((memory.LARGE // 4, 2), torch.float32, CPU)
-    ((start, length),) = asked
+    ((start, length),) = requested
     assert start % mmap.PAGESIZE == 0
     assert large.data_ptr() <= start < large.data_ptr() + mmap.PAGESIZE
     assert length % mmap.PAGESIZE == 0
@@ -60,7 +60,7 @@ def test_where_the_system_knows_no_large_pages_tensors_come_all_the_same(monkeyp
     not (sys.platform == "linux" and POLICY.exists() and "[madvise]" in POLICY.read_text()),
     reason="this system gives large pages to all or to none",
 )
-def test_the_system_lends_large_pages_where_they_are_asked_for():
+def test_the_system_gives_large_pages_where_they_are_asked_for():
     def in_large_pages() -> int:
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if "AnonHugePages" in line)
@@ -70,10 +70,10 @@ def test_the_system_lends_large_pages_where_they_are_asked_for():
     assert in_large_pages() - before >= held.nbytes // 2
 
 
-def test_the_large_results_of_a_call_are_asked_for_in_large_pages(asked):
+def test_the_large_results_of_a_call_are_asked_for_in_large_pages(requested):
     head = make(256, 20_000, 60, torch.float32)
     linear_cross_entropy(*head[:2], head.target).backward()
-    lengths = {length for _, length in asked}
+    lengths = {length for _, length in requested}
     weight = head[1].nbytes
     assert any(weight - 2 * mmap.PAGESIZE <= length <= weight for length in lengths)
 

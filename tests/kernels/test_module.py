@@ -7,9 +7,9 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from lossviz.kernels import LinearCrossEntropyLoss
+from lossviz.kernels import LinearCrossEntropyLoss, RowStatistics
 
-from .cases import refuses
+from .cases import make, refuses
 
 OPTIONS = {"bias": True, "label_smoothing": 0.1, "ignore_index": 3, "z_loss": 0.01}
 
@@ -81,3 +81,49 @@ def test_an_option_that_does_not_exist_is_refused_at_once():
         LinearCrossEntropyLoss(4, 6, label_smothing=0.1)
     with refuses(TypeError, "linear_bias"):
         LinearCrossEntropyLoss(4, 6, linear_bias=torch.zeros(6))
+
+
+class Learned(torch.nn.Module):
+    """A loss with a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, row: RowStatistics) -> torch.Tensor:
+        return row.nll + self.a * row.entropy
+
+
+def test_a_loss_that_is_a_module_is_trained_saved_and_moved():
+    module = LinearCrossEntropyLoss(4, 6, loss=Learned())
+    assert [name for name, _ in module.named_parameters()] == ["linear.weight", "loss.a"]
+    assert "loss.a" in module.state_dict()
+    assert module.double().loss.a.dtype == torch.float64
+    head = make(9, 6, 4)
+    loss = module(head.input.detach(), head.target)
+    loss.backward()
+    entropy = torch.distributions.Categorical(logits=module.linear(head.input)).entropy()
+    torch.testing.assert_close(module.loss.a.grad, entropy.mean())
+    assert "Learned" in repr(module) and "loss='focal'" in repr(
+        LinearCrossEntropyLoss(4, 6, loss="focal")
+    )
+
+
+def test_logits_of_the_module_are_those_of_its_loss():
+    options = {"logit_scale": 2.0, "softcap": 3.0, "temperature": 0.5}
+    module = LinearCrossEntropyLoss(4, 6, bias=True, dtype=torch.float64, **options)
+    head = make(9, 6, 4)
+    loss = F.cross_entropy(module.logits(head.input), head.target)
+    torch.testing.assert_close(module(head.input, head.target), loss)
+
+
+def test_logits_of_a_wrong_shape_are_refused_by_name():
+    with refuses(ValueError, "input", "linear_weight"):
+        LinearCrossEntropyLoss(4, 6).logits(torch.zeros(2, 3))
+
+
+def test_a_layer_that_is_more_than_its_weight_is_refused():
+    module = LinearCrossEntropyLoss(4, 6)
+    module.linear = torch.nn.Sequential(module.linear)
+    with refuses(TypeError, "linear", "Sequential"):
+        module(torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))

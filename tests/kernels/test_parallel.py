@@ -53,19 +53,19 @@ def spread(rank: int, port: int, cut: int) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=WORLD)
     group = dist.group.WORLD
-    own = slice(0, cut) if rank == 0 else slice(cut, CLASSES)
+    part = slice(0, cut) if rank == 0 else slice(cut, CLASSES)
     for options in OPTIONS:
         c = case()
         x = c["input"].requires_grad_()
-        w, b = (c[name][own].clone().requires_grad_() for name in ("weight", "bias"))
+        w, b = (c[name][part].clone().requires_grad_() for name in ("weight", "bias"))
         shard = VocabularyShard.of(w, group)
-        assert (shard.start, shard.num_classes) == (own.start, CLASSES)
+        assert (shard.start, shard.num_classes) == (part.start, CLASSES)
         loss = linear_cross_entropy(
             x, w, c["target"], linear_bias=b, weight=c["classes"], shard=shard, **options
         )
         found = [loss.detach(), *torch.autograd.grad(loss.sum(), (x, w, b))]
         expected = one_process(options)
-        expected[2:] = [whole[own] for whole in expected[2:]]
+        expected[2:] = [whole[part] for whole in expected[2:]]
         for mine, theirs in zip(found, expected, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
     every = row_statistics(x, w, c["target"], linear_bias=b, shard=shard)
@@ -108,9 +108,11 @@ def disagree(rank: int, port: int) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=WORLD)
     c = case()
 
-    def loss(own: slice, target: torch.Tensor, rows: int = ROWS) -> torch.Tensor:
-        shard = VocabularyShard(None, own.start, CLASSES)
-        return linear_cross_entropy(c["input"][:rows], c["weight"][own], target[:rows], shard=shard)
+    def loss(part: slice, target: torch.Tensor, rows: int = ROWS) -> torch.Tensor:
+        shard = VocabularyShard(None, part.start, CLASSES)
+        return linear_cross_entropy(
+            c["input"][:rows], c["weight"][part], target[:rows], shard=shard
+        )
 
     true = linear_cross_entropy(c["input"], c["weight"], c["target"])
     backwards = (slice(7, CLASSES), slice(0, 7))
@@ -118,11 +120,11 @@ def disagree(rank: int, port: int) -> None:
     for stop, start in ((5, 7), (7, 5)):  # a gap, an overlap
         with pytest.raises(ValueError, match="make up the vocabulary"):
             loss((slice(0, stop), slice(start, CLASSES))[rank], c["target"])
-    own = (slice(0, 7), slice(7, CLASSES))[rank]
+    part = (slice(0, 7), slice(7, CLASSES))[rank]
     with pytest.raises(ValueError, match="the same on all processes"):
-        loss(own, (c["target"].clamp(min=0) + rank) % CLASSES)
+        loss(part, (c["target"].clamp(min=0) + rank) % CLASSES)
     with pytest.raises(ValueError, match="the same on all processes"):
-        loss(own, c["target"], ROWS - rank)
+        loss(part, c["target"], ROWS - rank)
     dist.destroy_process_group()
 
 

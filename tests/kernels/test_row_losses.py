@@ -20,8 +20,8 @@ def on_probabilities(formula):
 
     def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         p = logits.softmax(1)
-        own = p.gather(1, target[:, None])[:, 0]
-        return formula(p, torch.nn.functional.one_hot(target, p.shape[1]), own)
+        p_y = p.gather(1, target[:, None])[:, 0]
+        return formula(p, torch.nn.functional.one_hot(target, p.shape[1]), p_y)
 
     return loss
 
@@ -31,11 +31,11 @@ def entropy(p: torch.Tensor) -> torch.Tensor:
 
 
 FORMULAS = {
-    "unlikelihood": lambda p, hot, own: -torch.log(1 - own),
-    "brier": lambda p, hot, own: (p - hot).square().sum(1),
-    "spherical_score": lambda p, hot, own: 1 - own / p.norm(dim=1),
-    "entropy_bonus": lambda p, hot, own: -own.log() - 0.01 * entropy(p),
-    "renyi_2_bonus": lambda p, hot, own: -own.log() + 0.01 * p.square().sum(1).log(),
+    "unlikelihood": lambda p, hot, p_y: -torch.log(1 - p_y),
+    "brier": lambda p, hot, p_y: (p - hot).square().sum(1),
+    "spherical_score": lambda p, hot, p_y: 1 - p_y / p.norm(dim=1),
+    "entropy_bonus": lambda p, hot, p_y: -p_y.log() - 0.01 * entropy(p),
+    "renyi_2_bonus": lambda p, hot, p_y: -p_y.log() + 0.01 * p.square().sum(1).log(),
 }
 PARAMETERS = {
     "comp_sum": [

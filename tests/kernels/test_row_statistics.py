@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+import torch.utils._pytree as pytree
 
 from lossviz.kernels import STATISTICS, row_statistics
 from lossviz.kernels.statistics import Want, finish, merge
@@ -26,7 +27,7 @@ def definitions(logits: torch.Tensor, target: torch.Tensor | None) -> dict[str, 
         target = torch.full((len(logits),), -100)
     kept = target != -100
     place = target.clamp(min=0)[:, None]
-    own = logits.gather(1, place)[:, 0]
+    target_logit = logits.gather(1, place)[:, 0]
     others = logits.scatter(1, place, -torch.inf).logsumexp(1)
     log_p = logits.log_softmax(1)
     others_log_p = log_p.scatter(1, place, -torch.inf)
@@ -34,12 +35,12 @@ def definitions(logits: torch.Tensor, target: torch.Tensor | None) -> dict[str, 
     square = (2 * log_p).logsumexp(1)
     of_the_others = (2 * others_log_p).logsumexp(1)
     argmax = logits.argmax(1)
-    zero = torch.zeros_like(own)
+    zero = torch.zeros_like(target_logit)
     return {
-        "target_logit": torch.where(kept, own, zero),
+        "target_logit": torch.where(kept, target_logit, zero),
         "lse": lse,
         "lse_others": torch.where(kept, others, lse),
-        "log_odds": torch.where(kept, own - others, zero),
+        "log_odds": torch.where(kept, target_logit - others, zero),
         "nll": torch.where(kept, -log_p.gather(1, place)[:, 0], zero),
         "max": logits.max(1).values,
         "argmax": argmax,
@@ -195,3 +196,16 @@ def test_temperature_scaling_needs_no_logits(impl):
     mean = torch.nn.functional.cross_entropy(scaled, head.target)
     (true,) = torch.autograd.grad(mean, beta)
     torch.testing.assert_close((row.lse - row.entropy - row.target_logit).mean(), true)
+
+
+def test_statistics_are_a_container_of_tensors():
+    head = make(5, 7, 3)
+    row = row_statistics(*head[:2], head.target)
+    assert tuple(row.as_dict()) == row.names and row.as_dict()["lse"] is row.lse
+    leaves, form = pytree.tree_flatten(row)
+    assert all(isinstance(leaf, torch.Tensor) for leaf in leaves)
+    again = pytree.tree_unflatten(leaves, form)
+    assert again.lse is row.lse and again.kept is row.kept and again.names == row.names
+    few = row_statistics(*head[:2], statistics=("entropy",))
+    with refuses(AttributeError, "lse"):
+        _ = pytree.tree_map(lambda leaf: leaf, few).lse

@@ -195,6 +195,6 @@ def test_dragging_moves_the_point_and_stops_where_the_ball_would_leave_the_pictu
     ],
 )
 def test_bad_input_is_a_clear_error(options, error, message):
-    given = {"models": {"bent": bent}, "features": FEATURES, "labels": LABELS} | options
+    arguments = {"models": {"bent": bent}, "features": FEATURES, "labels": LABELS} | options
     with pytest.raises(error, match=message):
-        ball(**given)
+        ball(**arguments)

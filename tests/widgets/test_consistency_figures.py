@@ -85,9 +85,9 @@ def test_first_state_of_the_transforms_is_the_rule_of_thumb_for_cross_entropy(sh
 
 
 def test_training_bound_draws_the_terms_it_was_given(show):
-    given = runs()
-    page = show(training_bound(STEPS, given, title="Random scores").html())
-    for run in given:
+    two_runs = runs()
+    page = show(training_bound(STEPS, two_runs, title="Random scores").html())
+    for run in two_runs:
         name = f"{run[0].tau:g}"
         found = torch.stack(
             [*rows(page, {"tau": name}, "run", "step", "left", "right", "inside")], 1
@@ -149,17 +149,17 @@ def test_a_state_that_the_sliders_cannot_show_is_a_clear_error(arguments, messag
 
 
 def test_runs_that_do_not_belong_together_are_a_clear_error():
-    given = runs()
+    two_runs = runs()
     with pytest.raises(ValueError, match="steps must be at least two increasing numbers"):
-        training_bound([0, 4, 4, 5], given, title="")
+        training_bound([0, 4, 4, 5], two_runs, title="")
     with pytest.raises(ValueError, match="one bound for each of 3 steps, got 4"):
-        training_bound([0, 1, 2], given, title="")
+        training_bound([0, 1, 2], two_runs, title="")
     with pytest.raises(ValueError, match="one run for each tau"):
-        training_bound(STEPS, [given[0], given[0]], title="")
+        training_bound(STEPS, [two_runs[0], two_runs[0]], title="")
     with pytest.raises(ValueError, match=r"a run must have one tau, got \[0.0, 0.5\]"):
-        training_bound(STEPS, [[*given[0][:3], given[1][3]]], title="")
+        training_bound(STEPS, [[*two_runs[0][:3], two_runs[1][3]]], title="")
     with pytest.raises(ValueError, match=r"share a number of classes, got \[3, 4\]"):
-        training_bound(STEPS, [given[0], runs(classes=3)[1]], title="")
-    endless = dataclasses.replace(given[0][0], surrogate_risk=float("inf"))
+        training_bound(STEPS, [two_runs[0], runs(classes=3)[1]], title="")
+    endless = dataclasses.replace(two_runs[0][0], surrogate_risk=float("inf"))
     with pytest.raises(ValueError, match="bounds must be finite, got inf"):
-        training_bound(STEPS, [[endless, *given[0][1:]]], title="")
+        training_bound(STEPS, [[endless, *two_runs[0][1:]]], title="")

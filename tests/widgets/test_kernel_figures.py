@@ -169,9 +169,9 @@ def test_choosing_a_model_sets_the_sliders_to_its_sizes(shape, show):
 
 
 def test_online_draws_the_log_sum_exp_of_what_was_walked(show):
-    top, total, own, logits = trace()
-    page = show(online(top, total, own, [False] * 6).html())
-    rows = read(page, {"seen": 4}, tiles=["lse", "own"], walked=["tile", "lse"])
+    top, total, largest, logits = trace()
+    page = show(online(top, total, largest, [False] * 6).html())
+    rows = read(page, {"seen": 4}, tiles=["lse", "largest"], walked=["tile", "lse"])
     prefix = torch.stack([logits[: 10 * k].double().logsumexp(0) for k in range(1, 7)])
     torch.testing.assert_close(rows["tiles"]["lse"], prefix, rtol=0, atol=1e-5)
     assert rows["walked"]["tile"].tolist() == [1, 2, 3, 4]

@@ -48,8 +48,8 @@ def online(
     if seen not in range(1, tiles + 1):
         raise ValueError(f"seen must be an int in [1, {tiles}], got {seen!r}")
     rows = [
-        {"tile": tile, "top": top, "sum": total, "own": own, "skipped": bool(skip)}
-        for tile, top, total, own, skip in zip(
+        {"tile": tile, "top": top, "sum": total, "largest": largest, "skipped": bool(skip)}
+        for tile, top, total, largest, skip in zip(
             range(1, tiles + 1),
             running_max.tolist(),
             running_sum.tolist(),
@@ -105,11 +105,11 @@ def online(
 
 def _plots(tiles: int) -> tuple[Plot, Plot]:
     tile = axis("tile of the vocabulary", f"[0.5, {tiles + 0.5}]", zero=False)
-    height = "[extent(pluck(data('tiles'), 'own'))[0] - 0.5, lse + 0.5]"
+    height = "[extent(pluck(data('tiles'), 'largest'))[0] - 0.5, lse + 0.5]"
     largest = symbols(
         "tiles",
         "datum.tile",
-        "datum.own",
+        "datum.largest",
         shape="datum.skipped ? 'square' : 'circle'",
         size=60,
         fill="datum.skipped ? surface : subject",

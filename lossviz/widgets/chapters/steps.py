@@ -106,8 +106,8 @@ def large_steps(*, step_size: float = 100.0, step: int = 4, descent: str = PLAIN
 def _path_signals() -> list[dict[str, Any]]:
     """``walk``, the weights after each step, and ``losses`` and ``mistakes`` there.
 
-    Of the points in step k, ``m`` has the margins and ``s`` their softplus, so that a weight in the
-    gradient is exp(-s) and a loss s - m. Normalised weights are shifted before the exponential.
+    In step k ``m`` holds the margins of the points and ``s`` their softplus, so that a weight in
+    the gradient is exp(-s) and a loss s - m. Normalised weights are shifted before the exponential.
     """
     each, rows = range(len(SIGNED)), range(STEPS + 1)
     signals = [signal("t0", "[0, 0]")]

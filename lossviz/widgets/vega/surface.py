@@ -73,9 +73,9 @@ def surface(
     equal, or not above 0 where `log`, and for a path of a wrong shape.
     """
     stack, controls = _checked(values, x, y, frames, log)
-    way = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
-    if way.ndim != 2 or way.shape[1] != 2 or not np.isfinite(way).all():
-        raise ValueError(f"path must be finite and have shape (points, 2), got {way.shape}")
+    points = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError(f"path must be finite and have shape (points, 2), got {points.shape}")
     ends = float(stack.min()), float(stack.max())
     levels = _bent_levels(*ends) if bent else _levels(*ends, log)
     drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
@@ -101,7 +101,7 @@ def surface(
             ),
             _cut("across", x, f"row * {count} + datum.index"),
             _cut("upwards", y, f"({count - 1} - datum.index) * {count} + column"),
-            {"name": "path", "values": [{"x": p, "y": q} for p, q in way.round(6).tolist()]},
+            {"name": "path", "values": [{"x": p, "y": q} for p, q in points.round(6).tolist()]},
         ],
         scales=[level_scale(_anchors(levels))],
         marks=[
@@ -111,8 +111,8 @@ def surface(
             colour_key(levels, value, LEFT),
         ],
         alt=(
-            f"{drawn}{chosen}{f', with the {path_name} as a line' if len(way) else ''}. Two curves "
-            f"show the {value} along either axis through the point at {where}."
+            f"{drawn}{chosen}{f', with the {path_name} as a line' if len(points) else ''}. Two "
+            f"curves show the {value} along either axis through the point at {where}."
         ),
         caption=caption or f"{drawn}: drag the ringed point. The curves are the cuts through it.",
         handles=(HANDLE,),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.kernels import linear_cross_entropy, plan
-from lossviz.kernels.chunked import LEAST_COLUMNS, Tiling, lent_tiling
+from lossviz.kernels.chunked import LEAST_COLUMNS, Tiling, in_place_tiling
 
 from .cases import HALF, make, naive, with_gradients
 from .measure import measure
@@ -20,7 +20,7 @@ OPTIONS = [
     {"loss": "generalized_cross_entropy"},
     {"logit_scale": 1.5, "temperature": 0.7},
 ]
-# less than a row's width of lent memory, all of it, and none, for rows are too many
+# a part of the gradient's memory holds the logits, all of it, and none, for rows are too many
 SHAPES = [(300, 5000, 512), (320, 6000, 320), (700, 5000, 512)]
 
 
@@ -53,7 +53,7 @@ def test_the_numbers_are_those_of_materialised_logits(shape, options):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALF], ids=str)
-def test_other_dtypes_lend_the_float32_gradient(dtype):
+def test_other_dtypes_make_logits_in_the_float32_gradient(dtype):
     head = make(300, 5000, 320, dtype)
     found = with_gradients(
         linear_cross_entropy(*head[:2], head.target, linear_bias=head.bias), head
@@ -72,7 +72,7 @@ def test_a_batch_of_no_more_rows_than_features_needs_next_to_no_memory():
     assert 0.8 * told.bytes <= spend(*shape) <= 1.15 * told.bytes
 
 
-def test_a_frozen_weight_lends_nothing_and_the_numbers_stay():
+def test_a_frozen_weight_has_no_gradient_to_make_them_in_and_the_numbers_stay():
     head = make(300, 5000, 320)
     frozen = head.weight.detach()
     ours = linear_cross_entropy(head.input, frozen, head.target, impl="chunked")
@@ -81,7 +81,7 @@ def test_a_frozen_weight_lends_nothing_and_the_numbers_stay():
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-14)
 
 
-def test_what_lay_in_the_lent_memory_does_not_reach_the_gradient():
+def test_what_lay_in_that_memory_before_does_not_reach_the_gradient():
     head = make(300, 5000, 512)
     bias = head.bias.detach().index_fill(0, torch.tensor([17]), -torch.inf)
     target = head.target.where(head.target != 17, 18)
@@ -97,13 +97,15 @@ def test_what_lay_in_the_lent_memory_does_not_reach_the_gradient():
     height=st.integers(1, 400),
     width=st.integers(1, 10**4),
 )
-def test_lent_rows_fit_the_gradient_and_their_blocks_the_usual_room(
+def test_rows_in_place_fit_the_gradient_and_their_blocks_the_usual_room(
     rows, features, classes, height, width
 ):
     tiling = Tiling(height, min(width, classes))
-    lent = lent_tiling(rows, features, classes, tiling, softcap=False)
-    assert lent_tiling(rows, features, classes, tiling, softcap=True) is None
-    if lent is not None:
-        assert lent.rows == rows <= features
-        assert LEAST_COLUMNS <= lent.columns < classes
-        assert lent.rows * lent.columns <= max(height * tiling.columns, rows * LEAST_COLUMNS)
+    in_place = in_place_tiling(rows, features, classes, tiling, softcap=False)
+    assert in_place_tiling(rows, features, classes, tiling, softcap=True) is None
+    if in_place is not None:
+        assert in_place.rows == rows <= features
+        assert LEAST_COLUMNS <= in_place.columns < classes
+        assert in_place.rows * in_place.columns <= max(
+            height * tiling.columns, rows * LEAST_COLUMNS
+        )
