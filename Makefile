@@ -73,7 +73,8 @@ format: $(STAMP)
 	$(BIN)/python tests/book/style.py
 
 stubs: $(STAMP)
-	$(BIN)/python -m lossviz.declaration.stub
+	$(BIN)/python -c 'from lossviz import losses; from lossviz.declaration import stub; \
+	  stub.write(losses, losses.LOSSES)'
 	$(BIN)/ruff format --quiet lossviz/losses/__init__.pyi
 
 bench: $(STAMP)

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
 from .form import parse
-from .parameter import number
+from .inputs import Inputs
+from .parameter import Parameter, number
 from .source import Source
-
-if TYPE_CHECKING:
-    from .loss import Loss
 
 Check = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 Status = Literal["proved", "quoted", "measured"]
+
+
+class Subject(Protocol):
+    """A loss, as the statements of this module see it."""
+
+    @property
+    def inputs(self) -> Inputs: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+    @property
+    def defaults(self) -> dict[str, float]: ...
+    def __call__(self, *tensors: torch.Tensor, **options: Any) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class When:
         name, _, interval = self.text.partition(" in ")
         return name, number(name, name, interval, (0, 1, 1), "", "", "")
 
-    def settings(self, loss: Loss) -> Iterator[tuple[dict[str, float], bool]]:
+    def settings(self, loss: Subject) -> Iterator[tuple[dict[str, float], bool]]:
         """Parameter values along the slider, each with whether the condition holds there."""
         if not self.text:
             yield loss.defaults, True
@@ -111,7 +121,7 @@ def convex(when: str = "", *, why: str = "", source: Source | None = None) -> Fa
     """Convex in what is learnt, exactly where `when` says; `why` is the argument in a clause."""
     condition = When(when)
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         for parameters, expected in condition.settings(loss):
             assert _is_convex(loss, parameters) == expected, parameters
 
@@ -122,13 +132,13 @@ def convex(when: str = "", *, why: str = "", source: Source | None = None) -> Fa
 def not_convex(*, why: str = "", source: Source | None = None) -> Fact:
     """Not convex in what is learnt, at the default parameters."""
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         assert not _is_convex(loss, loss.defaults)
 
     return Fact(f"Not convex in the scores{_because(why)}.", source=source, holds=holds)
 
 
-def _is_convex(loss: Loss, parameters: dict[str, float]) -> bool:
+def _is_convex(loss: Subject, parameters: dict[str, float]) -> bool:
     """No violation at the middle of 2000 random segments between examples."""
     names = [argument.name for argument in loss.inputs.required]
     moving = set(loss.inputs.learnt)
@@ -148,7 +158,7 @@ def bounded(low: str, high: str, *, when: str = "", source: Source | None = None
     """Between `low` and `high`, formulas in the parameters and K, and near `high` at its worst."""
     condition = When(when)
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         inputs = loss.inputs.example(batch=(200,), scale=300.0)
         for parameters, within in condition.settings(loss):
             if not within:
@@ -167,7 +177,7 @@ def unbounded(when: str = "", *, how: str = "", source: Source | None = None) ->
     """Without an upper bound; `how` says in a clause how it grows."""
     condition = When(when)
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         for parameters, within in condition.settings(loss):
             if within:
                 worst = [_worst(loss, scale, parameters) for scale in (3.0, 30.0, 300.0)]
@@ -178,7 +188,7 @@ def unbounded(when: str = "", *, how: str = "", source: Source | None = None) ->
     return Fact(f"Unbounded above{condition.clause}{grows}.", source=source, holds=holds)
 
 
-def _worst(loss: Loss, scale: float, parameters: dict[str, float]) -> float:
+def _worst(loss: Subject, scale: float, parameters: dict[str, float]) -> float:
     inputs = loss.inputs.example(batch=(200,), scale=scale)
     return float(loss(*inputs, **parameters, reduction="none").max())
 
@@ -186,7 +196,7 @@ def _worst(loss: Loss, scale: float, parameters: dict[str, float]) -> float:
 def monotone(name: str, direction: Literal["up", "down"] = "down") -> Fact:
     """At fixed inputs never moves against `direction` as the parameter grows."""
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         (parameter,) = (p for p in loss.parameters if p.name == name)
         inputs = loss.inputs.example(batch=(500,), scale=3.0)
         start, stop, step = parameter.slider
@@ -220,7 +230,7 @@ def minimiser(
     """
     condition = When(when)
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         for parameters, within in condition.settings(loss):
             if within:
                 best = _scores(loss, scores, parameters)
@@ -245,7 +255,7 @@ def not_proper(statement: str = "", *, when: str = "", source: Source | None = N
     """The label distribution does not minimise the expected loss."""
     condition = When(when)
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         for parameters, within in condition.settings(loss):
             if within:
                 slope = _expected(loss, LABEL_PROBABILITIES.log()[None], parameters)[1]
@@ -256,7 +266,7 @@ def not_proper(statement: str = "", *, when: str = "", source: Source | None = N
 
 
 def _expected(
-    loss: Loss, scores: torch.Tensor, parameters: dict[str, float]
+    loss: Subject, scores: torch.Tensor, parameters: dict[str, float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The expected loss (N,) at scores (N, K), and its gradient (N, K)."""
     classes = scores.shape[-1]
@@ -269,7 +279,7 @@ def _expected(
     return value.detach(), slope
 
 
-def _scores(loss: Loss, text: str, parameters: dict[str, float]) -> torch.Tensor:
+def _scores(loss: Subject, text: str, parameters: dict[str, float]) -> torch.Tensor:
     import sympy as sp
 
     eta = sp.Symbol("eta", positive=True)
@@ -285,7 +295,7 @@ def sum_over_labels(total: str, *, source: Source | None = None, **at: float) ->
     `at` are parameters at which that holds, where it is not at the defaults.
     """
 
-    def holds(loss: Loss) -> None:
+    def holds(loss: Subject) -> None:
         parameters = {**loss.defaults, **at}
         for classes in (2, 3, 10):
             logits, *_ = loss.inputs.example(batch=(50,), K=classes, scale=5.0)
@@ -304,7 +314,7 @@ def sum_over_labels(total: str, *, source: Source | None = None, **at: float) ->
     )
 
 
-def _number(loss: Loss, text: str, parameters: dict[str, float], classes: int = 5) -> float:
+def _number(loss: Subject, text: str, parameters: dict[str, float], classes: int = 5) -> float:
     import sympy as sp
 
     count = sp.Symbol("K", positive=True)

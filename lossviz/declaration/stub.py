@@ -1,4 +1,4 @@
-"""The type stub of `lossviz.losses`, written from the declarations: ``make stubs`` runs this.
+"""The type stub of `lossviz.losses`, written from the declarations (``make stubs``).
 
 A declared function has its real signature at run time only, and module classes are made when they
 are asked for; the stub tells both to editors and type checkers.
@@ -98,9 +98,3 @@ def _module(loss: Loss) -> str:
         inner = _arguments(arguments).replace("    ", "        ")
         lines.append(f"    def {name}(\n        {this.name},\n{inner}    ) -> {result}: ...")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    from lossviz import losses
-
-    print(write(losses, losses.LOSSES))
