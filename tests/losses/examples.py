@@ -150,8 +150,15 @@ ALL = list(LOSSES.values())
 WITH_ROWS = [loss for loss in ALL if loss.inputs.rows]
 ROWS_APART = [loss for loss in WITH_ROWS if not loss.inputs.coupled]
 IGNORING = [loss for loss in ALL if loss.inputs.ignorable]
-# What is learnt may be shifted: logits and scores, whose tails are computed exactly.
-OF_LOGITS = [loss for loss in ALL if all(arguments(loss)[i].kind.shifts for i in learnt(loss))]
+# A row learns one number per class, which may be shifted: tails are computed exactly in float64.
+OF_LOGITS = [
+    loss
+    for loss in ROWS_APART
+    if all(
+        a.kind.shifts and a.letters[:-1] == loss.inputs.rows
+        for a in map(arguments(loss).__getitem__, learnt(loss))
+    )
+]
 
 each_loss = parametrize(ALL)
 each_setting = parametrize(ALL, settings)

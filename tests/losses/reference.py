@@ -125,6 +125,7 @@ def _compiled(key: str, classes: int, label: int, easy: bool) -> Callable[..., l
     # Shared terms are taken out before a case is chosen, and may divide by 0 in the other case.
     shared = not expression.has(sp.Piecewise)
     numbers = [parameter.sympy for parameter in loss.parameters]
+    wanted = [each.subs(sp.zoo, sp.oo) for each in wanted]  # of one class: -log 0 without a sign
     return sp.lambdify([*symbols, *numbers], wanted, modules="mpmath", cse=shared)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lossviz import losses
-from lossviz.declaration.inputs import BATCH, must_exist
+from lossviz.declaration.inputs import ANY, BATCH, must_exist
 from lossviz.losses import LOSSES
 
 from .examples import (
@@ -54,7 +54,7 @@ def given(loss, **drawn):
 
 def written(*shapes):
     """A pattern for shapes in any order."""
-    return "(?s)" + "".join(f"(?=.*{re.escape(str(tuple(shape)))})" for shape in shapes)
+    return "".join(f"(?=.*{re.escape(str(tuple(shape)))})" for shape in shapes)
 
 
 @each_argument
@@ -79,8 +79,8 @@ def test_a_dtype_of_another_kind_is_refused(loss, argument):
     held = {argument.kind.holds, argument.otherwise.kind.holds if argument.otherwise else ""}
     wrong = [torch.complex64, torch.complex128]
     wrong += [] if "truth" in held else [torch.bool]
-    wrong += [] if held & {"floating", "truth"} else [torch.float32, torch.float64]
-    wrong += [] if held & {"integer", "truth"} else [torch.int64, torch.int32]
+    wrong += [] if held - {"integer", ""} else [torch.float32, torch.float64]
+    wrong += [] if held - {"floating", ""} else [torch.int64, torch.int32]
     for dtype in wrong:
         with refuses(TypeError, name, dtype):
             loss(**{**everything, name: x.to(dtype)})
@@ -93,9 +93,9 @@ def test_a_shape_that_does_not_fit_is_refused_with_both_shapes(loss, argument):
     name, x = argument.name, everything[argument.name]
     elsewhere = {letter for a in loss.inputs.arguments if a.name != name for letter in a.letters}
     for letter in argument.letters:
-        axis = argument.axis(letter)
-        longer = torch.cat([x, x.narrow(axis, 0, 1)], axis)
         if letter in elsewhere:
+            axis = argument.axis(letter)
+            longer = torch.cat([x, x.narrow(axis, 0, 1)], axis)
             with pytest.raises(ValueError, match=written(longer.shape)) as refused:
                 loss(**{**everything, name: longer})
             message = str(refused.value)
@@ -105,7 +105,7 @@ def test_a_shape_that_does_not_fit_is_refused_with_both_shapes(loss, argument):
         for wrong in (x[None], x.select(-1, 0)):
             with pytest.raises(ValueError, match=written(wrong.shape)):
                 loss(**{**everything, name: wrong})
-    if argument.letters != (BATCH,):
+    if argument.shape not in (BATCH, ANY):
         with refuses(ValueError, name, argument.written, "()"):
             loss(**{**everything, name: x.flatten()[0]})
 
@@ -168,10 +168,10 @@ def test_the_other_reading_of_an_argument_passes_the_same_door(loss):
             continue
         name, x = argument.name, everything[argument.name]
         beside = everything[loss.inputs.arguments[0].name]
-        with refuses(ValueError, name, tuple(x.shape), tuple(beside.shape)):
+        with pytest.raises(ValueError, match=f"(?=.*{name})" + written(x.shape, beside.shape)):
             loss(**{**everything, name: x.double()})
         if other.letters == loss.inputs.arguments[0].letters:
-            with refuses(ValueError, name, (5, 6), (6, 5)):
+            with pytest.raises(ValueError, match=f"(?=.*{name})" + written((5, 6), (6, 5))):
                 loss(**{**everything, name: beside.T.softmax(-1)})
         if argument.kind.ignorable:
             with refuses(ValueError, "ignore_index", "3"):

@@ -142,7 +142,7 @@ def _slope(o: torch.Tensor, t: torch.Tensor, z: torch.Tensor, **parameters: Any)
     "derivatives: a network that starts with all scores 0 descends a loss with a kink at 0, which "
     "is convex but not calibrated.",
     related=("logistic", "sum_exponential", "l2_svm"),
-    breaks=("shift of B",),
+    breaks=("shift of B", "derivative"),
     view={
         "pull": "pull on example A",
         "at": {"target01": (1, 1), "z_normal": (-1.0, 0.5)},

@@ -65,7 +65,7 @@ def _above(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     "a distribution over the classes. Sharing one weight vector and learning only the thresholds "
     "makes them decrease (CORAL); conditional thresholds do too (CORN, another loss).",
     related=("cross_entropy", "logistic"),
-    breaks=("shift of J",),
+    breaks=("shift of J", "order of J"),
 )
 def ordinal_cross_entropy(
     logits: torch.Tensor, target: torch.Tensor, *, weight: torch.Tensor | None

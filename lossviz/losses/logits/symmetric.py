@@ -20,7 +20,7 @@ from ...declaration import (
     sum_over_labels,
     unbounded,
 )
-from ...declaration.kinds import LOGITS, TEACHER
+from ...declaration.kinds import LOGITS
 from ...declaration.margin import log_probabilities
 from .compsum import mae
 from .crossentropy import cross_entropy
@@ -102,7 +102,7 @@ def symmetric_cross_entropy(
 
 TWO_MODELS = Inputs(
     Argument("student", LOGITS, "... K"),
-    Argument("teacher", TEACHER, "... K", "Gradients flow to both: detach it if it is not trained"),
+    Argument("teacher", LOGITS, "... K", "Gradients flow to both: detach it if it is not trained"),
     exchange=(("student", "teacher"),),
 )
 MIX = number(
@@ -143,6 +143,10 @@ def _gradient(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) -> 
     ),
     stability="Log-softmax on both sides; a class that both exclude counts as 0.",
     related=("symmetric_cross_entropy", "cross_entropy"),
+    breaks=(
+        "exchange of student and teacher for alpha in [0, 0.5)",
+        "exchange of student and teacher for alpha in (0.5, 1]",
+    ),
 )
 def symmetric_ce(
     student: torch.Tensor, teacher: torch.Tensor, *, alpha: float = 0.5

@@ -89,7 +89,7 @@ def dice(
     difference, areas = (
         ((probabilities - t).square(), probabilities.square() + t)
         if squared
-        else ((probabilities - t).abs(), probabilities + t)
+        else (torch.where(target, 1 - probabilities, probabilities), probabilities + t)
     )
     return _share(difference.sum(over), areas.sum(over) + smooth)
 

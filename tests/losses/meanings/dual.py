@@ -35,6 +35,8 @@ class Dual:
 
     def __mul__(self, other: Any) -> Dual:
         value, partials = _split(other)
+        if value == 0 and not partials:  # nothing, even of an infinite slope
+            return Dual(value, {})
         total = {i: slope * value for i, slope in self.partials.items()}
         for i, slope in partials.items():
             term = self.value * slope

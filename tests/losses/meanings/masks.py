@@ -22,7 +22,7 @@ def dice(image, mask, *, smooth):
 
 def dsc_elementwise(p, truth, *, alpha, gamma):
     damped = (1 - p) ** alpha * p
-    return 1 - _ratio(2 * damped * truth + gamma, damped + truth + gamma, 1)
+    return _ratio(1 - damped if truth else damped, damped + truth + gamma, 0)
 
 
 def tversky_elementwise(p, truth, *, alpha, beta, gamma):
