@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lossviz import losses
-from lossviz.declaration.inputs import BATCH, must_exist
+from lossviz.declaration.inputs import ANY, BATCH, must_exist
 from lossviz.losses import LOSSES
 
 from .examples import (
@@ -105,7 +105,7 @@ def test_a_shape_that_does_not_fit_is_refused_with_both_shapes(loss, argument):
         for wrong in (x[None], x.select(-1, 0)):
             with pytest.raises(ValueError, match=written(wrong.shape)):
                 loss(**{**everything, name: wrong})
-    if argument.letters != (BATCH,):
+    if argument.shape not in (BATCH, ANY):
         with refuses(ValueError, name, argument.written, "()"):
             loss(**{**everything, name: x.flatten()[0]})
 
