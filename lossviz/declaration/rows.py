@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -59,14 +58,18 @@ class Rows:
     def __init__(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         self.logits = logits
         self.labels = labels
+        self._margin: torch.Tensor | None = None
 
     @property
     def nll(self) -> torch.Tensor:
         return -F.logsigmoid(self.log_odds)
 
-    @cached_property
+    @property
     def log_odds(self) -> torch.Tensor:
-        return target_margin(self.logits, self.labels)
+        # functools.cached_property takes a lock in Python 3.11, which torch.compile does not trace
+        if self._margin is None:
+            self._margin = target_margin(self.logits, self.labels)
+        return self._margin
 
     @property
     def entropy(self) -> torch.Tensor:

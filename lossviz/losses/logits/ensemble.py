@@ -75,6 +75,12 @@ def loss_derivatives(
     """
     lam, clip, eps = LAM.check(lam), CLIP.check(clip), EPS.check(eps)
     MARGINS.check({"margins": margins, "z_normal": z_normal})
+    return _derivatives(margins, z_normal, lam, clip, eps)
+
+
+def _derivatives(
+    margins: torch.Tensor, z_normal: torch.Tensor, lam: float, clip: float, eps: float
+) -> torch.Tensor:
     margins = margins.detach().to(row_dtype(margins))
     drawn = z_normal.detach().to(margins)
     if lam != 0:
@@ -169,4 +175,4 @@ def ensloss(
     margins = torch.where(target01, output, -output).to(row_dtype(output))
     if z_normal is None:
         z_normal = torch.randn_like(margins)
-    return loss_derivatives(margins, z_normal, lam=lam, clip=clip, eps=eps) * margins
+    return _derivatives(margins, z_normal, lam, clip, eps) * margins
