@@ -10,8 +10,11 @@ import pytest
 import sympy as sp
 import torch
 
-from lossviz.losses import LOSSES, Loss, Parameter, Source, SymbolicForm
-from lossviz.widgets import LiveFigure, ball, curve, landscape, runtime
+from lossviz.declaration import SymbolicForm, declaration_of
+from lossviz.losses import LOSSES, Source, declare, number
+from lossviz.widgets import LiveFigure, ball, curve, landscape, picture, runtime
+from lossviz.widgets.loss.picture import drawing
+from lossviz.widgets.loss.sampled import sampled
 from lossviz.widgets.vega import palette
 
 FIGURES = {
@@ -19,6 +22,8 @@ FIGURES = {
     "curve": curve("comp_sum", values={"tau": 0.5}),
     "landscape": landscape("comp_sum"),
     "surface": landscape("symmetric_ce"),
+    "pull": picture("nt_xent"),
+    "mask": picture("dice"),
 }
 DATA = re.compile(r'<script type="application/vnd.lossviz.figure\+json">(.*?)</script>', re.S)
 PIXELS = """(stage) => stage.querySelector('canvas')?.toDataURL()
@@ -124,25 +129,20 @@ def test_argument_out_of_range_is_a_clear_error(call, message):
 
 
 def test_a_declaration_outside_the_mapping_is_drawn(show):
-    width = Parameter("width", r"\omega", 1.0, 0.5, 2.0, (0.5, 2.0, 0.1), "how wide", "a", "b")
+    width = number("width", r"\omega", "[0.5, 2]", (0.5, 2.0, 0.1), "how wide", "a", "b")
 
-    def ramp(logits, target, *, width=1.0, reduction="mean"):
-        return torch.zeros(())
-
-    loss = Loss(
-        key="ramp",
-        title="Ramp",
+    @declare(
         family="test",
-        function=ramp,
-        summary="",
         latex="",
-        gradient="",
-        inputs="class logits",
-        stability="",
         source=Source("none"),
         parameters=(width,),
         form=SymbolicForm(lambda p, y: sp.Max(0, width.sympy - p[y])),
     )
+    def ramp(logits, target, *, width=1.0):
+        """Ramp: one that ends."""
+        return torch.zeros(())
+
+    loss = declaration_of(ramp)
     page = show(curve(loss, margin=0.0).html(), landscape(loss).html())
     assert page.locator("[data-lossviz=ready]").count() == 2
     assert "loss 0.5," in page.locator(".lossviz-readout").first.inner_text()
@@ -293,9 +293,13 @@ def test_colours_reach_their_contrast_on_their_surface():
         assert steps in (sorted(steps), sorted(steps, reverse=True))
 
 
-def test_every_loss_has_a_landscape_and_every_closed_form_a_curve():
+def test_every_loss_of_two_numbers_has_a_landscape_and_every_closed_form_a_curve():
     for loss in LOSSES.values():
-        assert landscape(loss).payload["controls"]
+        if loss.form is None and drawing(loss) is not sampled:
+            with pytest.raises(ValueError, match=f"{loss.key} takes .*, no plane"):
+                landscape(loss)
+        else:
+            assert landscape(loss).payload["controls"]
         if loss.form is None:
             with pytest.raises(ValueError, match=f"{loss.key} has no closed form"):
                 curve(loss)

@@ -44,10 +44,14 @@ def mask(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     return _figure(loss, found, -slopes)
 
 
+def states() -> torch.Tensor:
+    """Thickness, shift and gap of every state (states, 3); the gap runs fastest."""
+    return torch.cartesian_prod(*(torch.tensor(s.stops, dtype=torch.float64) for s in SLIDERS))
+
+
 def logits() -> torch.Tensor:
-    """The prediction of every state as logits (states, H, W); the gap runs fastest."""
-    states = torch.cartesian_prod(*(torch.tensor(s.stops, dtype=torch.float64) for s in SLIDERS))
-    thickness, shift, gap = (part.reshape(-1, 1, 1) for part in states.unbind(1))
+    """The prediction of every state as logits (states, H, W)."""
+    thickness, shift, gap = (part.reshape(-1, 1, 1) for part in states().unbind(1))
     row, column = _pixels()
     inside = thickness / 2 - (row - _curve(column) - shift).abs()
     outside_gap = (column - (WIDTH - 1) / 2).abs() - gap / 2

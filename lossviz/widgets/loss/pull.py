@@ -47,7 +47,7 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     """
     loss = declaration(loss)
     chosen = settings(loss, values)
-    scene = _scene(loss)
+    scene = scene_of(loss)
     parameter = loss.parameters[0] if loss.parameters else None
     over = frames(parameter, chosen[parameter.name], FRAMES) if parameter else None
     named = parameter.name if parameter else ""
@@ -78,7 +78,7 @@ def places() -> torch.Tensor:
 
 def pulls(loss: Loss, settings: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss (places,) and minus its gradient (places, points, 2) for all points."""
-    scene = _scene(loss)
+    scene = scene_of(loss)
     stand = points(scene)
     where = places()
     moved = {name: rest.expand(len(where), *rest.shape).clone() for name, rest in stand.items()}
@@ -105,7 +105,7 @@ def points(scene: Scene) -> dict[str, torch.Tensor]:
     return found
 
 
-def _scene(loss: Loss) -> Scene:
+def scene_of(loss: Loss) -> Scene:
     """Three rows of every argument; six if there is only one to see."""
     directed = _directed(loss)
     count = GROUPS if len(directed) > 1 else 2 * GROUPS
@@ -158,12 +158,7 @@ def _figure(
     return figure(
         controls,
         height=f"{TOP} + side + (wide ? 8 : {FOOT} + panel_height + 52)",
-        moves={
-            "angle": {"drag": f"({ANGLE} * round(atan2(out[1], out[0]) * 180 / PI / {ANGLE})"
-                              " + 360) % 360"},
-            "length": {"drag": f"clamp({LENGTH} * round(sqrt(out[0] * out[0] + out[1] * out[1])"
-                               f" / {LENGTH}), {2 * LENGTH}, {LENGTH * (1 + LENGTHS)})"},
-        },
+        moves=_moves(),
         layout=_layout(),
         signals=[
             signal("turn", "angle * PI / 180"),
@@ -224,8 +219,19 @@ def _layout() -> list[dict[str, Any]]:
         signal("panel_height", "wide ? side - 130 : 150"),
         signal("key_y", f"wide ? {TOP} + side - 50 : {TOP + 24} + side"),
         pointer("drag", "disc"),
-        signal("out", "[(drag[0] - middle[0]) / unit, (middle[1] - drag[1]) / unit]"),
     ]
+
+
+def _moves() -> dict[str, dict[str, str]]:
+    """How dragging sets the place of the first point: to the nearest stops."""
+    east, north = "(drag[0] - middle[0])", "(middle[1] - drag[1])"
+    turn = f"atan2({north}, {east}) * 180 / PI"
+    reach = f"sqrt({east} * {east} + {north} * {north}) / unit"
+    nearest = f"{LENGTH} * round({reach} / {LENGTH})"
+    return {
+        "angle": {"drag": f"({ANGLE} * round({turn} / {ANGLE}) + 360) % 360"},
+        "length": {"drag": f"clamp({nearest}, {2 * LENGTH}, {LENGTH * (1 + LENGTHS)})"},
+    }
 
 
 def _cells() -> dict[str, Any]:

@@ -13,6 +13,8 @@ from ..vega.surface import surface
 from .axes import Plane, plane
 from .subject import declaration, frames, settings
 
+MOST, MOST_LOG = 11, 7  # frames; on a log scale each number keeps more digits
+
 
 def sampled(
     loss: Loss | str,
@@ -30,7 +32,9 @@ def sampled(
     drawn = plane(loss)
     chosen = settings(loss, values)
     parameter = _framed(loss)
-    over = frames(parameter, chosen.get(parameter.name, parameter.default)) if parameter else None
+    log = loss.view.scale == "log"
+    start = chosen.get(parameter.name, parameter.default) if parameter else 0.0
+    over = frames(parameter, start, MOST_LOG if log else MOST) if parameter else None
     x, y = _sliders(drawn, point or loss.view.point)
     axes = (torch.tensor(axis.stops, dtype=torch.float64) for axis in (y, x))
     up, across = torch.meshgrid(*axes, indexing="ij")
@@ -58,8 +62,7 @@ def sampled(
         title=loss.title,
         value=shown,
         frames=over,
-        log=loss.view.scale == "log",
-        digits=3,
+        log=log,
         bent=loss.view.scale == "" and _mostly_small(first, numbers),
         caption=" ".join(filter(None, sentences)),
     )

@@ -24,6 +24,7 @@ from .frame import figure, formula, mark, signal, table
 from .plot import axis, dot, line, plot
 
 MOST_LEVELS = 12
+PARTS = 1000  # steps that the range of the values is kept in, at least
 LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
 NUMBER = ".4~r"
 
@@ -40,7 +41,6 @@ def surface(
     path_name: str = "path",
     log: bool = False,
     bent: bool = False,
-    digits: int = 4,
     caption: str = "",
 ) -> LiveFigure:
     """Numbers on a grid as contours, and as curves along both axes through a point that moves.
@@ -59,13 +59,12 @@ def surface(
     log : contour levels in equal ratios and curves on a logarithmic scale, default False.
     bent : the same away from 0, and linear near it, for values of any sign of which few are large;
         default False.
-    digits : how many are kept, default 4: of the range of the values, or of each value where `log`
-        or `bent`.
     caption : the text below; by default it says what is drawn.
 
     Returns
     -------
-    The figure.
+    The figure. Values are kept to a thousandth of their range or finer, where `log` to four digits
+    of each and where `bent` to three.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def surface(
     drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
     chosen = f", at {frames.label} {_plain(frames.value)}" if frames else ""
     where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
-    numbers = _quantised(stack, digits, log or bent)
+    numbers = _quantised(stack, 4 if log else 3 if bent else 0)
     up = _up(numbers, value, levels, log, bent)
     count = len(x.stops)
     return figure(
@@ -148,12 +147,15 @@ def _checked(
     return stack.reshape(-1, *shape[-2:]), controls
 
 
-def _quantised(stack: np.ndarray, digits: int, each: bool) -> list[list[float]]:
-    """One list a frame, from the top left and along the rows."""
-    if each:
+def _quantised(stack: np.ndarray, digits: int) -> list[list[float]]:
+    """One list a frame, from the top left and along the rows: to `digits`, or to equal steps."""
+    if digits:
         return [[float(f"{v:.{digits}g}") for v in frame[::-1].ravel()] for frame in stack]
-    places = digits - 1 - math.floor(math.log10(np.ptp(stack)))
-    return [(np.round(frame[::-1], places) + 0.0).ravel().tolist() for frame in stack]
+    finest = float(np.ptp(stack)) / PARTS
+    places = -math.floor(math.log10(finest))
+    step = next((s for s in (5, 2) if s * 10.0**-places <= finest), 1)
+    whole = np.round(stack[:, ::-1] * 10.0**places / step) * step
+    return [(np.round(frame / 10.0**places, places) + 0.0).ravel().tolist() for frame in whole]
 
 
 def _levels(low: float, high: float, log: bool) -> list[float]:
