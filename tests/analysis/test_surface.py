@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossviz.analysis import filter_normalised_directions, loss_on_plane, trajectory_plane
+from lossviz.experiments import networks
 
 STEPS = torch.linspace(-1, 1, 5, dtype=torch.float64)
 
 
 def network(seed=0):
-    torch.manual_seed(seed)
-    layers = torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3)
-    return torch.nn.Sequential(*layers).double()
+    return networks.network(4, 6, 3, seed=seed).double()
 
 
 def convolutional(seed=0):

@@ -48,6 +48,6 @@ def test_label_noise_changes_the_stated_share_of_labels():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
-def test_label_noise_refuses_a_rate_that_is_no_probability(rate):
+def test_label_noise_refuses_a_rate_that_is_not_a_probability(rate):
     with pytest.raises(ValueError, match="rate must lie in"):
         uniform_label_noise(torch.zeros(3, dtype=torch.long), rate, num_classes=2)

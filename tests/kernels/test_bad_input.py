@@ -192,7 +192,7 @@ def test_numbers_out_of_range_are_refused(name, wrong):
     "name", ["label_smoothing", "z_loss", "softcap", "temperature", "logit_scale"]
 )
 @pytest.mark.parametrize("wrong", ["1", True, [1.0], torch.tensor(1.0), 1j])
-def test_what_is_no_number_is_refused(name, wrong):
+def test_what_is_not_a_number_is_refused(name, wrong):
     with refuses(TypeError, name, type(wrong).__name__):
         door(**{name: wrong})
 

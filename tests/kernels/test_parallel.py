@@ -128,7 +128,7 @@ def disagree(rank: int, port: int) -> None:
     dist.destroy_process_group()
 
 
-def test_shards_that_are_no_partition_and_batches_that_differ_are_refused():
+def test_shards_that_are_not_a_partition_and_batches_that_differ_are_refused():
     mp.spawn(disagree, (free_port(),), nprocs=WORLD)
 
 

@@ -116,7 +116,7 @@ def test_masked_classes_get_no_probability_and_no_gradient(budget, impl):
 
 @each_path
 @each_budget
-def test_probabilities_of_0_on_masked_classes_are_no_nan(budget, impl):
+def test_probabilities_of_0_on_masked_classes_give_no_nan(budget, impl):
     head = make(6, 5, 3)
     head.bias.data[2] = -torch.inf
     soft = F.one_hot(torch.tensor([0, 1, 3, 4, 0, 1]), 5).double()

@@ -55,7 +55,7 @@ def test_negative_surrogate_regret(function: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("function", OF_P)
-def test_what_is_no_distribution(function: Callable[..., Any]) -> None:
+def test_what_is_not_a_distribution(function: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"p must sum to one, got a sum of 0.75"):
         function([0.5, 0.25], tau=1)
     with pytest.raises(ValueError, match=r"p must not be negative, got -0.5"):
@@ -68,7 +68,7 @@ def test_what_is_no_distribution(function: Callable[..., Any]) -> None:
         function(HALF, tau=-2.0)
 
 
-def test_predictions_that_are_no_classes() -> None:
+def test_predictions_that_are_not_classes() -> None:
     with pytest.raises(ValueError, match=r"predicted must lie in \[0, 2\), got 2"):
         theory.comp_sum_conditional_regret(HALF, 2, tau=1)
     with pytest.raises(TypeError, match=r"predicted must hold integers, got dtype torch.float"):
