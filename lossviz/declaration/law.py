@@ -58,14 +58,9 @@ class Law:
 
     def __post_init__(self) -> None:
         check_reading(self)
+        object.__setattr__(self, "__doc__", self._help())  # what `help` shows of this one
 
-    @property
-    def __name__(self) -> str:
-        return self.key
-
-    @property
-    def __doc__(self) -> str:  # type: ignore[override]
-        """What `help` shows."""
+    def _help(self) -> str:
         numbers = "\n".join(
             f"{p.name} : number in {p.interval}, default {p.default:g}: {p.meaning}."
             for p in self.parameters

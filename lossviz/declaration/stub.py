@@ -17,18 +17,18 @@ from .module import class_name
 HEAD = '''\
 """Written by `make stubs` from the declarations; a test keeps it fresh. Do not edit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
-
-from ..declaration.registry import Registry as Registry'''
+'''
 
 
 def stub(package: ModuleType, losses: Mapping[str, Loss]) -> str:
     """The text of the stub of a package that exports `losses`, their modules and other names."""
     others = [name for name in package.__all__ if name not in losses]
-    imports = sorted(_imports(package, others))
+    registry = "from ..declaration.registry import Registry as Registry"
+    imports = sorted([registry, *_imports(package, others)])
     parts = [
         "\n".join([HEAD, *imports]),
         'Reduction: TypeAlias = Literal["none", "mean", "sum"]',

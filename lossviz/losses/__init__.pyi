@@ -1,11 +1,10 @@
 """Written by `make stubs` from the declarations; a test keeps it fresh. Do not edit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
 
-from ..declaration.registry import Registry as Registry
 from ..declaration.facts import Fact as Fact
 from ..declaration.form import SymbolicForm as SymbolicForm
 from ..declaration.inputs import Argument as Argument
@@ -14,6 +13,7 @@ from ..declaration.loss import Gradient as Gradient
 from ..declaration.loss import Loss as Loss
 from ..declaration.parameter import Parameter as Parameter
 from ..declaration.parameter import number as number
+from ..declaration.registry import Registry as Registry
 from ..declaration.shell import declare as declare
 from ..declaration.source import Source as Source
 from .logits.adaptive import adapted_temperature as adapted_temperature
