@@ -60,21 +60,12 @@ class Plane:
     def numbers(
         self, x: torch.Tensor, y: torch.Tensor, settings: Mapping[str, float]
     ) -> torch.Tensor:
-        """What is drawn at points (N,): the loss, or minus its derivative along x.
-
-        A setting may have the name of an argument, which then holds that number.
-        """
-        numbers = {name: value for name, value in settings.items() if name in self.scene.rest}
-        options = {name: value for name, value in settings.items() if name not in numbers}
-        held = {
-            name: torch.full_like(self.scene.still(name, len(x)), value)
-            for name, value in numbers.items()
-        }
+        """What is drawn at points (N,): the loss, or minus its derivative along x."""
         if not self.scene.loss.view.pull:
-            return self.scene.values({**self.place(x, y), **held}, options)
+            return self.scene.values(self.place(x, y), settings)
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            values = self.scene.values({**self.place(x, y), **held}, options, "sum")
+            values = self.scene.values(self.place(x, y), settings, "sum")
             (slope,) = torch.autograd.grad(values.sum(), x)
         return -slope
 
