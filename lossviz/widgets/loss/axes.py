@@ -120,7 +120,9 @@ def _three_logits(loss: Loss, logits: Argument) -> Plane:
         Axis(f"u: towards {right}", SPAN, (f"{right} loses", f"{right} wins")),
         Axis(f"v: {above} against {below}", SPAN, (f"{below} wins", f"{above} wins")),
     )
-    where = " in the first place" if scene.rest[logits.name].ndim > 1 else ""
+    rest = scene.rest[logits.name]
+    where = f" in the first place, the others {written(loss, logits, rest)}"
+    where = where if rest.numel() > 3 else ""
     return Plane(scene, axes, (logits.name,), place, f"the plane of three logits{where}")
 
 
