@@ -146,7 +146,8 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
 
 FAR = (-10240.0, 0.0, 30.0, 10240.0)
 LENGTHS = (-1024.0, -1.0, 2.0**-10, 3.0)
-THE_TEACHER = (0.6, 0.3, 0.1)
+SHARES = (0.6, 0.3, 0.1)  # what rests over classes in a picture
+AT_SHARES = tuple(math.log(share) for share in SHARES)
 
 LOGITS = Kind(
     "logits",
@@ -156,6 +157,7 @@ LOGITS = Kind(
     absent=-math.inf,
     extremes=FAR,
     ends=("surely not", "surely"),
+    rest=AT_SHARES,
 )
 TEACHER = Kind(
     "logits of the teacher",
@@ -163,7 +165,7 @@ TEACHER = Kind(
     shifts=True,
     absent=-math.inf,
     extremes=FAR,
-    rest=tuple(math.log(share) for share in THE_TEACHER),
+    rest=AT_SHARES,
 )
 SCORES = Kind(
     "scores",
@@ -222,7 +224,7 @@ PROBABILITIES = Kind(
     ends=("surely not", "surely"),
     rest=(0.5,),
 )
-DISTRIBUTIONS = Kind("class probabilities", _distribution, absent=0.0, rest=THE_TEACHER)
+DISTRIBUTIONS = Kind("class probabilities", _distribution, absent=0.0, rest=SHARES)
 TRUTH = Kind(
     "truth values",
     _truth,

@@ -66,6 +66,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         check_reading(self)
+        self.view.check([a.name for a in self.inputs.arguments], self.defaults)
 
     def __call__(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Call the torch function."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from .parameter import Parameter
@@ -36,3 +36,12 @@ class View:
     def __post_init__(self) -> None:
         if self.scale not in ("", "linear", "log"):
             raise ValueError(f"scale must be 'linear', 'log' or '', got {self.scale!r}")
+
+    def check(self, arguments: Collection[str], parameters: Collection[str]) -> None:
+        """Raise ValueError, naming it, for a name of no argument, or frames over nothing."""
+        frames = self.frames if isinstance(self.frames, str) else self.frames.name
+        for name in (*self.axes, *self.at):
+            if name not in arguments:
+                raise ValueError(f"view names {name!r}, expected some of {list(arguments)}")
+        if frames and frames not in (*arguments, *parameters):
+            raise ValueError(f"frames run over {frames!r}, expected one of {list(parameters)}")

@@ -168,12 +168,11 @@ def test_the_index_groups_losses_by_what_a_reader_has_and_then_by_family() -> No
     from lossviz.losses import LOSSES
 
     atlas = extension("lossviz_atlas")
-    sections = atlas.index().split("## ")[1:]
+    sections = [part for part in atlas.index().split("## ") if "#loss-" in part]
     assert len(sections) == len({atlas.in_hand(loss) for loss in LOSSES.values()})
     for section in sections:
         given, *_ = section.partition("\n")
         keys = [key for key in LOSSES if f"#loss-{key})" in section]
-        assert keys
         assert {atlas.in_hand(LOSSES[key]) for key in keys} == {given}
         order = [line.split(" | ")[2] for line in section.splitlines()[4:] if line]
         assert [f for k, f in enumerate(order) if f not in order[:k]] == [

@@ -18,7 +18,6 @@ from lossviz.widgets.loss.plane import BASIS
 from lossviz.widgets.loss.sampled import sampled
 from lossviz.widgets.loss.scene import Scene
 from lossviz.widgets.loss.subject import frames
-from lossviz.widgets.vega.surface import stops
 
 from .invented import INVENTED
 
@@ -74,7 +73,7 @@ def settings(loss, figure):
     name = control.signal.removeprefix("param_")
     if name == control.signal:
         return [dict(loss.defaults)]
-    return [loss.defaults | {name: float(stop)} for stop in stops(control)]
+    return [loss.defaults | {name: float(stop)} for stop in control.stops]
 
 
 @pytest.mark.parametrize("key", FROM_NUMBERS)
@@ -118,12 +117,15 @@ def test_a_plane_has_the_numbers_of_the_function_called_point_by_point(key, figu
     plane = axes.plane(loss)
     stack = torch.tensor(value(figure, "stack"), dtype=torch.float64)
     *_, x, y = figure.controls
-    count = len(stops(x))
+    count = len(x.stops)
     step = (stack.max() - stack.min()) / 1000
     generator = torch.Generator().manual_seed(0)
     for frame, chosen in enumerate(settings(loss, figure)):
         for column, row in torch.randint(count, (4, 2), generator=generator).tolist():
-            place = (torch.tensor([stops(axis)[k]]) for axis, k in ((x, column), (y, row)))
+            place = (
+                torch.tensor([axis.stops[k]], dtype=torch.float64)
+                for axis, k in ((x, column), (y, row))
+            )
             got = stack[frame, (count - 1 - row) * count + column]
             want = called(plane, loss, *place, chosen)
             torch.testing.assert_close(got, want, rtol=6e-3, atol=step.item())
@@ -258,8 +260,10 @@ def test_frames_may_run_over_an_argument_and_the_pull_may_be_drawn():
     figure = picture(made(axes=swapped, pull="pull on the rejected"))
     assert "the pull on the rejected over" in figure.caption
     _, x, _ = figure.controls
-    rows = torch.tensor(value(figure, "stack")[0]).reshape(len(stops(x)), -1)
-    torch.testing.assert_close(rows[0].double(), torch.tensor(stops(x)), rtol=0, atol=0.01)
+    rows = torch.tensor(value(figure, "stack")[0]).reshape(len(x.stops), -1)
+    torch.testing.assert_close(
+        rows[0].double(), torch.tensor(x.stops, dtype=torch.float64), rtol=0, atol=0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -267,6 +271,8 @@ def test_frames_may_run_over_an_argument_and_the_pull_may_be_drawn():
     [
         ({"axis": {}}, TypeError, "axis"),
         ({"scale": "cubic"}, ValueError, "scale must be 'linear', 'log' or '', got 'cubic'"),
+        ({"at": {"reference": 1.0}}, ValueError, "view names 'reference', expected .*'ref_chosen"),
+        ({"frames": "slick"}, ValueError, r"frames run over 'slick', expected .*\['slack', 'lev"),
     ],
 )
 def test_an_unknown_view_is_refused_when_it_is_declared(view, error, says):
@@ -283,8 +289,8 @@ def test_an_unknown_view_is_refused_when_it_is_declared(view, error, says):
 def test_frames_hold_the_default_and_reach_along_the_slider(slider, default):
     parameter = number("a", "a", "[-9, 9]", slider, "a", "low", "high", default=default)
     found = frames(parameter, default)
-    assert 4 <= len(stops(found)) <= 11
-    assert min(abs(stops(found) - default)) < 1e-9
+    assert 4 <= len(found.stops) <= 11
+    assert min(abs(stop - default) for stop in found.stops) < 1e-9
     assert found.value == default
     assert slider[0] - 1e-9 <= found.start < found.stop <= slider[1] + 1e-9
     assert found.stop - found.start >= 0.8 * (slider[1] - slider[0])

@@ -60,21 +60,12 @@ class Plane:
     def numbers(
         self, x: torch.Tensor, y: torch.Tensor, settings: Mapping[str, float]
     ) -> torch.Tensor:
-        """What is drawn at points (N,): the loss, or minus its derivative along x.
-
-        A setting may have the name of an argument, which then holds that number.
-        """
-        numbers = {name: value for name, value in settings.items() if name in self.scene.rest}
-        options = {name: value for name, value in settings.items() if name not in numbers}
-        held = {
-            name: torch.full_like(self.scene.still(name, len(x)), value)
-            for name, value in numbers.items()
-        }
+        """What is drawn at points (N,): the loss, or minus its derivative along x."""
         if not self.scene.loss.view.pull:
-            return self.scene.values({**self.place(x, y), **held}, options)
+            return self.scene.values(self.place(x, y), settings)
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            values = self.scene.values({**self.place(x, y), **held}, options, "sum")
+            values = self.scene.values(self.place(x, y), settings, "sum")
             (slope,) = torch.autograd.grad(values.sum(), x)
         return -slope
 
@@ -129,7 +120,9 @@ def _three_logits(loss: Loss, logits: Argument) -> Plane:
         Axis(f"u: towards {right}", SPAN, (f"{right} loses", f"{right} wins")),
         Axis(f"v: {above} against {below}", SPAN, (f"{below} wins", f"{above} wins")),
     )
-    where = " in the first place" if scene.rest[logits.name].ndim > 1 else ""
+    rest = scene.rest[logits.name]
+    where = f" in the first place, the others {written(loss, logits, rest)}"
+    where = where if rest.numel() > 3 else ""
     return Plane(scene, axes, (logits.name,), place, f"the plane of three logits{where}")
 
 

@@ -19,7 +19,7 @@ from ..vega.contours import HANDLE, pointer
 from ..vega.frame import figure, formula, mark, signal, table
 from ..vega.plot import axis, dot, line, plot
 from .scene import Scene
-from .subject import declaration, frames, settings
+from .subject import declaration, framed, frames, settings
 from .words import plain
 
 ANGLE, LENGTH = 10, 0.25
@@ -48,8 +48,9 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     loss = declaration(loss)
     chosen = settings(loss, values)
     scene = scene_of(loss)
-    parameter = loss.parameters[0] if loss.parameters else None
-    over = frames(parameter, chosen[parameter.name], FRAMES) if parameter else None
+    parameter = framed(loss)
+    start = chosen.get(parameter.name, parameter.default) if parameter else 0.0
+    over = frames(parameter, start, FRAMES) if parameter else None
     named = parameter.name if parameter else ""
     stops = over.stops if over else (0.0,)
     found = [pulls(loss, chosen | ({named: stop} if over else {})) for stop in stops]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ...declaration import Parameter
 from ...losses import Loss
 from ..live import LiveFigure, Slider
 from ..vega.surface import surface
 from .axes import Plane, plane
-from .subject import declaration, frames, settings
+from .subject import declaration, framed, frames, settings
 
 MOST, MOST_LOG = 11, 7  # frames; on a log scale each number keeps more digits
 
@@ -31,7 +30,7 @@ def sampled(
     loss = declaration(loss)
     drawn = plane(loss)
     chosen = settings(loss, values)
-    parameter = _framed(loss)
+    parameter = framed(loss)
     log = loss.view.scale == "log"
     start = chosen.get(parameter.name, parameter.default) if parameter else 0.0
     over = frames(parameter, start, MOST_LOG if log else MOST) if parameter else None
@@ -72,16 +71,6 @@ def _mostly_small(first: torch.Tensor, numbers: torch.Tensor) -> bool:
     """Whether equal steps up to the largest number would leave the first frame empty."""
     reach = numbers.max() - numbers.min()
     return bool(first.quantile(0.75) - numbers.min() < 0.25 * reach)
-
-
-def _framed(loss: Loss) -> Parameter | None:
-    """What the frames run over: a parameter, or a number that an argument takes."""
-    given = loss.view.frames
-    if isinstance(given, Parameter):
-        return given
-    if given:
-        return next(p for p in loss.parameters if p.name == given)
-    return loss.parameters[0] if loss.parameters else None
 
 
 def _sliders(drawn: Plane, point: Sequence[float]) -> tuple[Slider, Slider]:

@@ -56,15 +56,22 @@ class Scene:
         return rest.expand(points, *rest.shape).clone()
 
     def values(self, moved: Tensors, settings: Settings, reduction: str = "mean") -> torch.Tensor:
-        """The loss (points,), reduced over the rows of each point."""
-        if not self._apart(moved):
-            return self._one_by_one(moved, settings, reduction)
+        """The loss (points,), reduced over the rows of each point.
+
+        A setting with the name of an argument is the number that this one then holds.
+        """
         points = len(next(iter(moved.values())))
+        held = {name: number for name, number in settings.items() if name in self.rest}
+        options = {name: number for name, number in settings.items() if name not in held}
+        numbers = {name: torch.full_like(self.still(name, points), held[name]) for name in held}
+        moved = {**moved, **numbers}
+        if not self._apart(moved):
+            return self._one_by_one(moved, options, reduction)
         still = {
             name: self.still(name, points) if BATCH in self.loss.inputs[name].letters else tensor
             for name, tensor in self.rest.items()
         }
-        rows = self.loss(**{**still, **moved}, **settings, reduction="none").reshape(points, -1)
+        rows = self.loss(**{**still, **moved}, **options, reduction="none").reshape(points, -1)
         return rows.mean(-1) if reduction == "mean" else rows.sum(-1)
 
     def slopes(
@@ -74,7 +81,10 @@ class Scene:
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in moved.items()}
         with torch.enable_grad():
             values = self.values(leaves, settings, reduction)
-            gradients = torch.autograd.grad(values.sum(), list(leaves.values()))
+            # what a loss detaches is drawn without a pull
+            gradients = torch.autograd.grad(
+                values.sum(), list(leaves.values()), materialize_grads=True
+            )
         return values.detach(), dict(zip(leaves, gradients, strict=True))
 
     def _at_rest(self, argument: Argument) -> torch.Tensor:

@@ -71,6 +71,16 @@ def settings(loss: Loss, values: Mapping[str, float] | None) -> dict[str, float]
     return {p.name: p.check(chosen[p.name]) for p in loss.parameters}
 
 
+def framed(loss: Loss) -> Parameter | None:
+    """What the frames run over: a parameter, or a number that an argument takes."""
+    given = loss.view.frames
+    if isinstance(given, Parameter):
+        return given
+    if given:
+        return next(p for p in loss.parameters if p.name == given)
+    return loss.parameters[0] if loss.parameters else None
+
+
 def frames(parameter: Parameter, value: float, most: int = 11) -> Slider:
     """The slider of a parameter with at most `most` stops, one of which is `value`.
 

@@ -23,7 +23,7 @@ from .contours import (
 from .frame import figure, formula, mark, signal, table
 from .plot import axis, dot, line, plot
 
-MOST_LEVELS = 12
+MOST_LEVELS, MOST_BENT = 12, 10  # small levels have long names
 PARTS = 1000  # steps that the range of the values is kept in, at least
 LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
 NUMBER = ".4~r"
@@ -176,11 +176,11 @@ def _levels(low: float, high: float, log: bool) -> list[float]:
 
 
 def _bent_levels(low: float, high: float) -> list[float]:
-    """Multiples of 1, 2 and 5 and powers of ten on both sides of 0: the MOST_LEVELS largest."""
+    """Multiples of 1, 2 and 5 and powers of ten on both sides of 0: the largest of them."""
     top = math.ceil(math.log10(max(-low, high)))
     sizes = [float(f"{s}e{d}") for d in range(top, top - MOST_LEVELS, -1) for s in (5, 2, 1)]
     found = [level for size in sizes for level in (size, -size) if low < level < high]
-    return sorted(found[:MOST_LEVELS])
+    return sorted(found[:MOST_BENT])
 
 
 def _plain(value: float | str) -> str:
