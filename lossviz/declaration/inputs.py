@@ -41,7 +41,8 @@ class Argument:
 
     An `optional` one may be None; it is given by name only unless `positional`. `otherwise` is a
     second reading, taken when the dtype fits that one instead (probabilities for labels, say).
-    `meaning` is one clause for the pages.
+    `meaning` is one clause for the pages. The last axis has at least `least` entries, where it is
+    one that may not be empty.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Argument:
     optional: bool = False
     positional: bool = True
     otherwise: Argument | None = None
+    least: int = 1
 
     @cached_property
     def letters(self) -> tuple[str, ...]:
@@ -279,9 +281,10 @@ def _unify(
     if not fits:
         raise ValueError(_mismatch(argument, shape, sizes, first, found))
     for letter, size in parts:
-        if size == 0 and letter in argument.letters and must_exist(letter):
+        least = argument.least if letter == letters[-1] else 1
+        if must_exist(letter) and size < least:
             raise ValueError(
-                f"{argument.name} must have shape {argument.written} with {letter} >= 1 "
+                f"{argument.name} must have shape {argument.written} with {letter} >= {least} "
                 f"{NAMES[letter]}, got {shape}"
             )
         sizes[letter] = size

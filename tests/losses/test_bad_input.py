@@ -117,7 +117,8 @@ def test_an_axis_that_must_have_entries_may_not_be_empty(loss):
         along = [a for a in loss.inputs.arguments if letter in a.letters]
         empty = {a.name: everything[a.name].narrow(a.axis(letter), 0, 0) for a in along}
         first = along[0].name
-        with refuses(ValueError, first, f"{letter} >= 1", tuple(empty[first].shape)):
+        least = along[0].least if letter == along[0].letters[-1] else 1
+        with refuses(ValueError, first, f"{letter} >= {least}", tuple(empty[first].shape)):
             loss(**{**everything, **empty})
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
 from ...declaration import (
+    CLASS_LOGITS,
     Fact,
     Gradient,
+    Inputs,
     Row,
     Source,
     SymbolicForm,
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
     import sympy as sp
 
 
+# the only class of one cannot be avoided
+TWO_OR_MORE = Inputs(replace(CLASS_LOGITS["logits"], least=2), CLASS_LOGITS["target"])
+
+
 def _one_hot(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return F.one_hot(y, z.shape[-1]).to(z)
 
@@ -45,6 +52,7 @@ def _one_hot(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     latex=r"\ell(z, y) = -\log(1 - p_y)",
     form="-log(1 - p)",
     slope="-p/(1 - p)",
+    inputs=TWO_OR_MORE,
     source=Source(
         "welleck2020neural",
         "the unlikelihood loss",
