@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -27,6 +28,8 @@ from .view import View
 from .words import docstring_words
 
 Function = Callable[..., torch.Tensor]
+
+_ENTRY = re.compile(r"^\w+ : .*\n?(?:[ ]+.*\n?)*", re.MULTILINE)
 
 
 def declare(
@@ -56,7 +59,8 @@ def declare(
     become those of the loss: numbers of `parameters` are checked, others are handed on. A formula
     over a row is run once here, to see what it reads: what it calls stands above it.
 
-    The first line of its docstring is "Title: summary.", the rest becomes the notes. The public
+    The first line of its docstring is "Title: summary."; lines "name : meaning" describe its other
+    keywords, with what follows indented; the rest becomes the notes. The public
     function adds ``ignore_index`` where labels can be ignored and ``reduction`` where there are
     rows, and has a signature and a docstring of its own. A text `form` is over the target
     probability p. `view` has entries of `View`, for a picture that would be dull otherwise. Nothing
@@ -228,6 +232,9 @@ def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str)
             f"{p.name} : number in {p.interval}, default {p.default:g}: {p.meaning}. "
             f"At the low end {p.at_low}; at the high end {p.at_high}."
         )
+    entries = [" ".join(entry[0].split()) for entry in _ENTRY.finditer(prose)]
+    prose = _ENTRY.sub("", prose).strip()
+    lines += entries
     if inputs.ignorable:
         lines.append("ignore_index : label of what is left out, default -100.")
     if inputs.rows:

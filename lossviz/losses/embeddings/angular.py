@@ -114,8 +114,9 @@ def arcface(
 ) -> torch.Tensor:
     """ArcFace: softmax over cosines, the target's angle being wider by a margin.
 
-    `beyond_pi` = "none" keeps cos(theta + m) where the sum passes pi, as the authors' code does;
-    "linear" puts cos(theta) - m sin(m) there, so that the loss grows with the angle throughout.
+    beyond_pi : "none" (default) keeps cos(theta + m) where the sum passes pi, as the authors' code
+        does; "linear" puts cos(theta) - m sin(m) there, so that the loss grows with the angle
+        throughout.
     """
     own = widened(embeddings, class_weights[target], margin, beyond_pi).unsqueeze(-1)
     logits = cosines(embeddings, class_weights).scatter(-1, target.unsqueeze(-1), own)

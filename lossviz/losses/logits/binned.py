@@ -187,9 +187,11 @@ def hl_gauss(
 ) -> torch.Tensor:
     """HL-Gauss loss: a number as the histogram of a bell around it, by cross-entropy.
 
-    K bins of equal width between the edges e_0 = v_min and e_K = v_max. `sigma`, in the units of y,
-    overrides `sigma_over_binwidth` when given. In nats, computed in float64. Values out of range
-    are refused on the CPU and clipped elsewhere. Also Farebrother et al. (2024).
+    sigma : in the units of y, or None (default); overrides `sigma_over_binwidth` when given.
+
+    K bins of equal width between the edges e_0 = v_min and e_K = v_max. In nats, computed in
+    float64. Values out of range are refused on the CPU and clipped elsewhere. Also Farebrother et
+    al. (2024).
     """
     target = hl_gauss_target(
         y, v_min=v_min, v_max=v_max, num_bins=logits.shape[-1],

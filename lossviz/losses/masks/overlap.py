@@ -81,8 +81,9 @@ def dice(
 ) -> torch.Tensor:
     """Dice loss: one minus twice the overlap over the sum of both areas.
 
-    ``squared=True`` sums squares in the denominator (Milletari et al.); ``pooled=True`` sums over
-    the whole batch before the ratio, and is then one number whatever the reduction.
+    squared : whether the denominator sums squares (Milletari et al.), default no.
+    pooled : whether to sum over the whole batch before the ratio, default no. The loss is then one
+        number whatever the reduction.
     """
     t = target.to(probabilities.dtype)
     over = tuple(range(t.ndim)) if pooled else (-2, -1)

@@ -105,8 +105,11 @@ def soft_cldice(
 ) -> torch.Tensor:
     """Soft centre-line Dice loss: overlap of each mask with the other's skeleton.
 
-    ``pooled=True`` sums over the whole batch before the ratios, and is then one number whatever the
-    reduction. With ``smooth=0`` an empty skeleton has share 1.
+    skeleton_iterations : number of erosions, default 10: half the width of the widest line.
+    pooled : whether to sum over the whole batch before the ratios, default no. The loss is then one
+        number whatever the reduction.
+
+    With ``smooth=0`` an empty skeleton has share 1.
     """
     t = target.to(probabilities.dtype)
     over = tuple(range(t.ndim)) if pooled else (-2, -1)

@@ -158,9 +158,11 @@ def eisl(
 ) -> torch.Tensor:
     """Edit-invariant sequence loss: each n-gram of the target has to stand somewhere in the output.
 
-    `ngrams` are the n; 0 stands for T, -1 for T - 1 and so on. An n longer than the output or the
-    target is skipped, as it is for a sequence that has no such n-gram left (the loss is 0 if it has
-    none at all). `weights` (default: equal) are those of the n in their weighted mean.
+    ngrams : the n; 0 stands for T, -1 for T - 1 and so on. Default 1, 2, 3, 4.
+    weights : of the n in their weighted mean, positive; or None (default) for equal ones.
+
+    An n longer than the output or the target is skipped, as it is for a sequence that has no such
+    n-gram left (the loss is 0 if it has none at all).
     """
     outputs, targets = logits.shape[-2], tokens.shape[-1]
     shares = _shares(ngrams, weights, outputs, targets)

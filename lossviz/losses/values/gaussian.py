@@ -85,7 +85,9 @@ def gaussian_nll(
 ) -> torch.Tensor:
     """Gaussian negative log-likelihood: squared error weighed by a variance that is predicted too.
 
-    May be negative. ``full=True`` adds the constant log(2 pi) / 2, in nats.
+    full : whether to add the constant log(2 pi) / 2, default no.
+
+    May be negative. In nats.
     """
     v = var + (var.clamp_min(eps) - var).detach()
     rows = (v.log() + (y - mean).square() / v) / 2
