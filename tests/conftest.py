@@ -1,12 +1,16 @@
-"""Settings for every test: repeatable examples, one thread per process, and the browser."""
+"""Settings for every test: repeatable examples, one thread per process, the site and the browser."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
@@ -14,6 +18,7 @@ torch.set_num_threads(1)  # xdist adds processes
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=150)
 settings.load_profile("repeatable")
 
+ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",
@@ -35,3 +40,19 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site(testrun_uid: str) -> Path:
+    """Folder of the book's pages, built as `make book` builds it, once for all test processes."""
+    build = ROOT / "_build"
+    build.mkdir(exist_ok=True)
+    mark = build / ".tested"
+    with FileLock(build / ".lock"):
+        if not mark.exists() or mark.read_text() != testrun_uid:
+            command = [Path(sys.executable).with_name("jupyter-book"), "build", "."]
+            options = ["-W", "-n", "--keep-going"]
+            made = subprocess.run([*command, *options], cwd=ROOT, capture_output=True)
+            assert made.returncode == 0, made.stderr.decode()[-8000:]
+            mark.write_text(testrun_uid)
+    return build / "html"

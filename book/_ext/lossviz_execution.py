@@ -1,52 +1,74 @@
-"""How chapters are executed: cached under the content of the package, on one thread.
+"""How chapters are executed: again when what they import has changed, and on one thread.
 
-The cache itself compares the code of the cells alone, so that a number computed by the package of
-last week would stay on the page. Here its folder is named after the content of the package and of
-the exact versions; a change of either starts an empty cache, and the old one goes. One thread,
-because sums then add up in the same order on every machine, and because threads of small
-computations spend their time waiting for one another.
+The cache of executed notebooks compares the code of the cells and the description of their kernel.
+Here that description names what the cells import of the package, with a key of how it reads at
+present (see `lossviz_imports`), and Sphinx is told of pages whose imports have changed while their
+text has not. One thread, because sums then add up in the same order on every machine, and because
+threads of small computations spend their time waiting for one another.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from jupyter_cache import get_cache
+from jupyter_cache.executors.utils import single_nb_execution
+from lossviz_imports import HERE, IMPORTS, imported_names, parse
+from myst_nb.core import execute
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
-from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 
-SOURCES = ("lossviz", "kernels", "constraints.txt")
-
-
-def content_key(root: Path, names: Iterable[str] = SOURCES) -> str:
-    """Sixteen hexadecimal digits that change with any file under `names`, bytecode left out."""
-    digest = hashlib.sha256()
-    for name in names:
-        top = root / name
-        for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                content = hashlib.sha256(path.read_bytes()).digest()
-                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + content)
-    return digest.hexdigest()[:16]
+KEPT_EXECUTIONS = 200
+PATIENCE = 3600  # seconds that a kernel may take to start, or to speak, on a busy machine
 
 
-def use_keyed_cache(app: Sphinx, config: Config) -> None:
-    """Point myst-nb to the cache of the present content and remove those of other content."""
-    caches = Path(app.outdir).parent / ".jupyter_cache"
-    current = caches / content_key(Path(app.srcdir))
-    if caches.is_dir():
-        for other in caches.iterdir():
-            if other != current:
-                shutil.rmtree(other) if other.is_dir() else other.unlink()
-    config.nb_execution_cache_path = str(current)
+def imports_of(cells: Iterable[NotebookNode]) -> dict[str, Any]:
+    """What code cells import of the package, and its key."""
+    names = set[str]()
+    for cell in cells:
+        if cell.cell_type == "code":
+            with suppress(SyntaxError):  # which running it will tell
+                names |= imported_names(parse(cell.source))
+    return {"names": sorted(names), "key": HERE.key(names)}
+
+
+class ImportsClient(execute.NotebookClientCache):
+    """Looks a notebook up by its cells and by what they import."""
+
+    def start_client(self) -> None:
+        self.notebook.metadata.kernelspec[IMPORTS] = imports_of(self.notebook.cells)
+        super().start_client()
+
+
+def pages_with_changed_imports(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Pages to read again although their text is the same."""
+    recorded = {
+        page: metadata["kernelspec"][IMPORTS]
+        for page, metadata in env.metadata.items()
+        if IMPORTS in metadata.get("kernelspec", {})
+    }
+    return [page for page, was in recorded.items() if HERE.key(was["names"]) != was["key"]]
+
+
+def keep_some_executions(app: Sphinx, exception: Exception | None) -> None:
+    """Let the oldest go when there are many."""
+    get_cache(app.env.mystnb_config.execution_cache_path).change_cache_limit(KEPT_EXECUTIONS)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
-    app.connect("config-inited", use_keyed_cache)
+    execute.NotebookClientCache = ImportsClient
+    execute.cache.single_nb_execution = partial(
+        single_nb_execution, startup_timeout=PATIENCE, iopub_timeout=PATIENCE
+    )
+    app.connect("env-get-outdated", pages_with_changed_imports)
+    app.connect("build-finished", keep_some_executions)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels inherit it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from lossviz_imports import IMPORTS
 from sphinx.application import Sphinx
 
 from lossviz.widgets.runtime import page_scripts
@@ -54,12 +55,13 @@ def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
 def offer_notebook(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Put the executed notebook beside a chapter, without its widget state, for download."""
+    """Put the executed notebook beside a chapter, for download, without what the build alone needs."""
     executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
     if not executed.exists():
         return
     notebook = json.loads(executed.read_text(encoding="utf-8"))
     notebook["metadata"].pop("widgets", None)
+    notebook["metadata"].get("kernelspec", {}).pop(IMPORTS, None)
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET_VIEW, None)

@@ -8,7 +8,8 @@ A chapter states a claim by decorating the check::
         return Evidence("largest distance from the truth", error, "<=", 1e-6)
 
 Executing the cell runs the check, shows the box, and raises `ClaimFailed` if the claim does not
-hold, which fails the build of the book. The test suite runs the same record.
+hold, which fails the build of the book. Beside the box the executed notebook keeps what was
+measured, under the type `RECORD`; the test suite reads it there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import html
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["proved", "measured", "recorded", "quoted"]
 STATUS_MEANING: dict[Status, str] = {
@@ -26,6 +27,7 @@ STATUS_MEANING: dict[Status, str] = {
     "recorded": "Measured before, on the machine that is named; the check reads the record.",
     "quoted": "Quoted from the source; the check shows that our numbers do not contradict it.",
 }
+RECORD = "application/vnd.lossviz.claim+json"
 _RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 
 
@@ -72,6 +74,24 @@ class Claim:
     def verify(self) -> Evidence:
         """Run the check again; raise `ClaimFailed` if it does not hold."""
         return _verify(self.id, self.check)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Id and status, and the evidence with its numbers in full."""
+        measured = self.evidence
+        return {
+            "id": self.id,
+            "status": self.status,
+            "evidence": {
+                "quantity": measured.quantity,
+                "value": float(measured.value),
+                "relation": measured.relation,
+                "bound": float(measured.bound),
+            },
+        }
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return {"text/html": self._repr_html_(), RECORD: self.record}
 
     def _repr_html_(self) -> str:
         relation = {"<=": "≤", ">=": "≥", "==": "="}[self.evidence.relation]

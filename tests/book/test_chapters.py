@@ -1,16 +1,18 @@
-"""Every chapter runs outside the book, and every claim it makes is asserted here as well."""
+"""Every chapter runs when the site is built, and keeps a record of every claim that it makes."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jupytext
-import matplotlib
+import nbformat
 import pytest
-from matplotlib import pyplot
 
-from lossviz.experiments import claims
+from lossviz.experiments.claims import RECORD, Evidence
+
+from .extensions import extension
 
 BOOK = Path(__file__).parents[2] / "book"
 CHAPTERS = sorted(
@@ -18,29 +20,41 @@ CHAPTERS = sorted(
 )
 CLAIM = re.compile(r'^@claim\(\s*"([^"]+)"', re.MULTILINE)
 
-
-def execute(chapter: Path) -> None:
-    namespace: dict[str, object] = {"__name__": "__main__"}
-    for number, cell in enumerate(jupytext.read(chapter).cells):
-        if cell.cell_type == "code":
-            exec(compile(cell.source, f"{chapter.name}, cell {number}", "exec"), namespace)
-            pyplot.close("all")  # as a notebook does after each cell
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_runs_and_each_of_its_claims_holds_when_checked_again(chapter, monkeypatch):
-    matplotlib.use("Agg")
-    made: list[claims.Claim] = []
-    monkeypatch.setattr(claims, "_show", made.append)
-
-    execute(chapter)
-
-    assert [record.id for record in made] == CLAIM.findall(chapter.read_text(encoding="utf-8"))
-    for record in made:
-        assert record.verify().holds
+def code(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_claim_ids_are_unique_over_the_book():
+@pytest.fixture
+def executed(site: Path, chapter: Path) -> Any:
+    """The notebook that the site was made from."""
+    path = site.parent / "jupyter_execute" / "book" / f"{chapter.stem}.ipynb"
+    return nbformat.read(path, as_version=4)
+
+
+@each_chapter
+def test_chapter_was_executed_as_it_and_the_package_read_now(executed: Any, chapter: Path) -> None:
+    cells = code(jupytext.read(chapter))
+    assert [cell.source for cell in code(executed)] == [cell.source for cell in cells]
+    imports = extension("lossviz_execution").imports_of(cells)
+    assert executed.metadata.kernelspec["lossviz_imports"] == imports
+    assert [cell.execution_count for cell in code(executed)] == [*range(1, len(cells) + 1)]
+    kinds = {output.output_type for cell in code(executed) for output in cell.outputs}
+    assert "error" not in kinds
+
+
+@each_chapter
+def test_every_claim_of_a_chapter_is_recorded_and_holds(executed: Any, chapter: Path) -> None:
+    outputs = [output.get("data", {}) for cell in code(executed) for output in cell.outputs]
+    records = [data[RECORD] for data in outputs if RECORD in data]
+    assert [record["id"] for record in records] == CLAIM.findall(chapter.read_text("utf-8"))
+    for record in records:
+        assert Evidence(**record["evidence"]).holds, record
+
+
+def test_claim_ids_are_unique_over_the_book() -> None:
     found = [name for path in CHAPTERS for name in CLAIM.findall(path.read_text(encoding="utf-8"))]
     assert found
     assert len(found) == len(set(found))

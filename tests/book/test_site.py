@@ -1,18 +1,25 @@
-"""How the book is built, on a book of one page with the real book's settings."""
+"""How the book is built, on books of a page or two with the real book's settings."""
 
 from __future__ import annotations
 
-import importlib.util
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from .extensions import ROOT, extension
+
+PACKAGE = {
+    "constraints.txt": "",
+    "lossviz/__init__.py": "",
+    "lossviz/first.py": '"""One."""\nvalue = 1\n',
+    "lossviz/second.py": "value = 2\n",
+    "lossviz/third.py": "value = 3\n",
+}
 PAGE = """---
 jupytext:
   text_representation:
@@ -30,34 +37,31 @@ CODE
 """
 
 
-def extension(name: str) -> ModuleType:
-    """One of the book's own extensions, as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "_ext" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A book of one page; the atlas stays at home."""
+    """A book without pages beside a small package; the atlas stays at home."""
     settings = yaml.safe_load((ROOT / "_config.yml").read_text())
     settings["sphinx"]["config"]["extensions"].remove("lossviz_atlas")
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(settings))
-    (tmp_path / "_toc.yml").write_text("{format: jb-book, root: book/page}")
     for name in ("book/_ext", "book/_static"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
-    (tmp_path / "lossviz").mkdir()
-    (tmp_path / "lossviz" / "number.txt").write_text("1")
-    write(tmp_path, "open('../lossviz/number.txt').read()")
+    for name, text in PACKAGE.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     return tmp_path
 
 
-def write(book: Path, code: str) -> None:
-    (book / "book" / "page.md").write_text(PAGE.replace("CODE", code))
+def write(book: Path, **pages: str) -> None:
+    """Pages by name, with the code of their cells."""
+    for name, code in pages.items():
+        (book / "book" / f"{name}.md").write_text(PAGE.replace("CODE", code))
+    root, *others = pages
+    contents: dict[str, object] = {"format": "jb-book", "root": f"book/{root}"}
+    if others:
+        contents["chapters"] = [{"file": f"book/{name}"} for name in others]
+    (book / "_toc.yml").write_text(yaml.safe_dump(contents))
 
 
 def build(book: Path) -> subprocess.CompletedProcess[str]:
@@ -66,23 +70,46 @@ def build(book: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=book, capture_output=True, text=True, check=False)
 
 
-def test_page_is_run_again_when_the_package_changes_and_not_otherwise(book: Path) -> None:
-    page = book / "_build" / "html" / "book" / "page.html"
-    first = build(book)
-    assert first.returncode == 0, first.stderr
-    assert "'1'" in page.read_text() or "&#39;1&#39;" in page.read_text()
+def built(book: Path) -> dict[str, str]:
+    """What the pages show of the runs counted, after a build without complaint."""
+    done = build(book)
+    assert done.returncode == 0, done.stderr
+    pages = {page: page.read_text() for page in (book / "_build/html/book").glob("*.html")}
+    return {page.stem: ",".join(re.findall(r"run \d", text)) for page, text in pages.items()}
 
-    with (book / "book" / "page.md").open("a") as text:
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_page_is_run_again_when_what_it_imports_changes_and_not_otherwise(book: Path) -> None:
+    count = """
+from pathlib import Path
+runs = Path("../NAME")
+with runs.open("a") as file:
+    file.write("I")
+if not runs.exists():
+    from lossviz import NAME
+print("run", len(runs.read_text()))
+"""
+    write(book, **{name: count.replace("NAME", name) for name in ("first", "second")})
+    assert built(book) == {"first": "run 1", "second": "run 1"}
+
+    edit(book / "lossviz" / "first.py", '"""One."""', '"""Two."""  # words')
+    edit(book / "lossviz" / "third.py", "3", "4")
+    with (book / "book" / "first.md").open("a") as text:
         text.write("\nOne more sentence.\n")
-    second = build(book)
-    assert second.returncode == 0
-    assert "Using cached notebook" in second.stdout + second.stderr
+    assert built(book) == {"first": "run 1", "second": "run 1"}
+    assert "One more sentence" in (book / "_build/html/book/first.html").read_text()
 
-    (book / "lossviz" / "number.txt").write_text("2")
-    third = build(book)
-    assert third.returncode == 0
-    assert "'2'" in page.read_text() or "&#39;2&#39;" in page.read_text()
-    assert len(list((book / "_build" / ".jupyter_cache").iterdir())) == 1
+    edit(book / "lossviz" / "first.py", "1", "2")
+    assert built(book) == {"first": "run 2", "second": "run 1"}
+
+    edit(book / "lossviz" / "first.py", "2", "1")  # and what was known is not run again
+    edit(book / "lossviz" / "second.py", "2", "3")
+    assert built(book) == {"first": "run 1", "second": "run 2"}
 
 
 @pytest.mark.parametrize(
@@ -95,28 +122,10 @@ def test_page_is_run_again_when_the_package_changes_and_not_otherwise(book: Path
     ids=["an error", "a warning", "a broken reference"],
 )
 def test_what_is_wrong_on_a_page_fails_the_build(book: Path, code: str, message: str) -> None:
-    write(book, code)
+    write(book, page=code)
     failed = build(book)
     assert failed.returncode != 0
     assert message in failed.stderr
-
-
-def test_content_key_follows_every_file_but_bytecode(tmp_path: Path) -> None:
-    content_key = extension("lossviz_execution").content_key
-    package = tmp_path / "lossviz" / "inner"
-    package.mkdir(parents=True)
-    (package / "one.py").write_text("1")
-    keys = [content_key(tmp_path)]
-    (package / "one.py").write_text("2")
-    keys.append(content_key(tmp_path))
-    (package / "one.py").rename(package / "two.py")
-    keys.append(content_key(tmp_path))
-    (tmp_path / "constraints.txt").write_text("torch")
-    keys.append(content_key(tmp_path))
-    assert len(set(keys)) == 4
-    (package / "__pycache__").mkdir()
-    (package / "__pycache__" / "two.pyc").write_text("2")
-    assert content_key(tmp_path) == keys[-1]
 
 
 def test_icons_are_kept_by_name_and_by_alias_and_others_go() -> None:

@@ -1,9 +1,7 @@
-"""The built book, and a browser that reaches nothing but files of this machine."""
+"""A browser that reaches nothing but files of this machine."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,27 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
-ROOT = Path(__file__).parents[2]
 LOCAL = ("file:", "data:", "blob:")
-
-
-@pytest.fixture(scope="session")
-def site(testrun_uid: str) -> Path:
-    """Folder of the book's pages, built as `make book` builds it, once for all test processes."""
-    build = ROOT / "_build"
-    build.mkdir(exist_ok=True)
-    mark = build / ".tested"
-    with FileLock(build / ".lock"):
-        if not mark.exists() or mark.read_text() != testrun_uid:
-            command = [Path(sys.executable).with_name("jupyter-book"), "build", "."]
-            options = ["-W", "-n", "--keep-going"]
-            made = subprocess.run([*command, *options], cwd=ROOT, capture_output=True)
-            assert made.returncode == 0, made.stderr.decode()[-8000:]
-            mark.write_text(testrun_uid)
-    return build / "html"
 
 
 @dataclass

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from lossviz.experiments.claims import ClaimFailed, Evidence, claim
+import pytest
+import torch
+
+from lossviz.experiments.claims import RECORD, ClaimFailed, Evidence, claim
 
 
 def record(evidence, **options):
@@ -47,6 +50,15 @@ def test_box_shows_statement_status_evidence_and_source_with_markup_escaped():
     assert "error 0.25 ≤ 1" in box
     assert ">proved<" in box
     assert "Source: Gibbs." in box
+
+
+def test_record_beside_the_box_keeps_every_digit_through_json():
+    evidence = Evidence("error", torch.tensor(0.1, dtype=torch.float64), "<=", 1 / 3)
+    bundle = record(evidence)._repr_mimebundle_()
+    kept = json.loads(json.dumps(bundle[RECORD]))
+    assert kept.items() >= {"id": "an-id", "status": "proved"}.items()
+    assert Evidence(**kept["evidence"]) == Evidence("error", 0.1, "<=", 1 / 3)
+    assert "lossviz-claim" in bundle["text/html"]
 
 
 def test_unknown_status_is_refused_by_name():
