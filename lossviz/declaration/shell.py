@@ -228,6 +228,12 @@ def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str)
             f"{p.name} : number in {p.interval}, default {p.default:g}: {p.meaning}. "
             f"At the low end {p.at_low}; at the high end {p.at_high}."
         )
+    said = {*loss.defaults, *(a.name for a in inputs.arguments), "kept"}
+    lines += [
+        f"{name} : {option.annotation}, default {option.default!r}: see the notes."
+        for name, option in options.items()
+        if name not in said
+    ]
     if inputs.ignorable:
         lines.append("ignore_index : label of what is left out, default -100.")
     if inputs.rows:

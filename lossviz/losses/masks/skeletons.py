@@ -105,8 +105,9 @@ def soft_cldice(
 ) -> torch.Tensor:
     """Soft centre-line Dice loss: overlap of each mask with the other's skeleton.
 
-    ``pooled=True`` sums over the whole batch before the ratios, and is then one number whatever the
-    reduction. With ``smooth=0`` an empty skeleton has share 1.
+    `skeleton_iterations` are those of `soft_skeleton`. ``pooled=True`` sums over the whole batch
+    before the ratios, and is then one number whatever the reduction. With ``smooth=0`` an empty
+    skeleton has share 1.
     """
     t = target.to(probabilities.dtype)
     over = tuple(range(t.ndim)) if pooled else (-2, -1)
