@@ -1,4 +1,4 @@
-"""Settings for every test: repeatable examples, one thread per process, the site and the browser."""
+"""Settings for every test: repeatable examples, one thread per process, site and browser."""
 
 from __future__ import annotations
 

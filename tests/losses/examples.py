@@ -111,17 +111,18 @@ def widths(loss: Loss) -> Iterator[dict[str, int]]:
 
 
 def settings(loss: Loss) -> list[Setting]:
-    """Where a loss is looked at: defaults, every slider end, all ends at once, and next to these.
+    """Where a loss is looked at: defaults, all low and all high ends, next to these, each end.
+
 
     "Next to" is 1e-9 away: what removes a 0/0 exactly at a point must hold beside it as well.
     """
-    found = [loss.defaults]
-    for end in (0, 1):
-        found.append({p.name: p.slider[end] for p in loss.parameters})
-    for p in loss.parameters:
-        near = [v + h for v in (p.default, *p.slider[:2]) for h in (-1e-9, 1e-9)]
-        inside = [v for v in near if p.slider[0] <= v <= p.slider[1]]
-        found += [{**loss.defaults, p.name: value} for value in (*p.slider[:2], *inside)]
+    low, high = ({p.name: p.slider[end] for p in loss.parameters} for end in (0, 1))
+    found = [loss.defaults, low, high]
+    for point in (loss.defaults, low, high):
+        for step in (-1e-9, 1e-9):
+            found.append({n: min(max(x + step, low[n]), high[n]) for n, x in point.items()})
+    for name in loss.defaults:
+        found += [{**loss.defaults, name: end[name]} for end in (low, high)]
     return [dict(pairs) for pairs in dict.fromkeys(tuple(s.items()) for s in found)]
 
 

@@ -69,6 +69,9 @@ def test_the_docstring_has_every_parameter_with_its_shape_or_its_range(loss):
     words = inspect.getdoc(loss.function)
     listed = dict(re.findall(r"^(\w+) : (.*)$", words, flags=re.MULTILINE))
     assert set(listed) == set(loss.signature.parameters)
+    notes = words.partition("\nNotes\n")[2]
+    for name, line in listed.items():
+        assert "see the notes" not in line or re.search(rf"\b{name}\b", notes), name
     for argument in loss.inputs.arguments:
         assert argument.written in listed[argument.name]
         assert argument.kind.noun in listed[argument.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -17,6 +18,7 @@ from .examples import (
     SMALL,
     arguments,
     cast,
+    corners,
     each_corner_that_ignores,
     each_loss,
     each_loss_that_ignores,
@@ -78,7 +80,7 @@ def test_what_a_loss_is_declared_to_break_is_tried(loss):
 @pytest.mark.parametrize(("loss", "symmetry"), TRIED)
 def test_gradients_have_the_symmetries_of_the_loss(loss, symmetry):
     """The gradient through a change is that without it, and 0 for what is not there (-inf)."""
-    for parameters in [s for s in settings(loss) if loss.has(symmetry.name, s)]:
+    for parameters in [s for s in corners(loss) if loss.has(symmetry.name, s)]:
         tensors = with_gradients(loss, make(loss))
         changed = symmetry.apply(tensors)
         leaves, moved = ([x[i] for i in learnt(loss)] for x in (tensors, changed))
@@ -126,7 +128,7 @@ def test_derivatives_of_both_orders_are_those_of_the_value(loss, parameters):
         assert not torch.autograd.gradcheck(f, inputs, raise_exception=False)
         return
     assert torch.autograd.gradcheck(f, inputs)
-    assert torch.autograd.gradgradcheck(f, inputs)
+    assert torch.autograd.gradgradcheck(f, inputs, fast_mode=True)
 
 
 @each_loss_with_rows_apart
@@ -141,8 +143,8 @@ def test_rows_do_not_see_each_other(loss):
 
 @parametrize([loss for loss in ALL if loss.inputs.rows and loss.inputs.coupled])
 def test_coupled_rows_see_each_other(loss):
-    inputs = make(loss, 6)
-    alone = [row_losses(loss, take(loss, inputs, torch.tensor([i]))) for i in range(6)]
+    inputs = make(loss, 20)
+    alone = [row_losses(loss, take(loss, inputs, torch.tensor([i]))) for i in range(20)]
     assert not torch.allclose(torch.cat(alone).sort()[0], row_losses(loss, inputs).sort()[0])
 
 
@@ -180,15 +182,14 @@ def test_rows_have_the_declared_shape_and_the_reductions_are_of_them(loss):
         sizes |= {letter: x.shape[argument.axis(letter)] for letter in argument.letters}
     sizes |= {f"2{letter}": 2 * size for letter, size in sizes.items()}
     assert rows.shape == tuple(sizes[letter] for letter in loss.inputs.rows)
-    assert loss(*inputs).shape == ()
     assert torch.equal(loss(*inputs), loss(*inputs, reduction="mean"))
     for reduction in ("mean", "sum"):
         got = loss(*inputs, reduction=reduction)
         torch.testing.assert_close(got, getattr(rows, reduction)())
 
 
-@parametrize([loss for loss in ALL if not loss.inputs.rows])
-def test_a_loss_without_rows_is_one_number(loss):
+@each_loss
+def test_a_loss_is_one_number_unless_rows_are_asked_for(loss):
     assert loss(*make(loss)).shape == ()
 
 
@@ -368,24 +369,21 @@ def spoilt(loss, inputs, place, index, value):
     return (*inputs[:place], x, *inputs[place + 1 :])
 
 
-@pytest.mark.parametrize("index", [0, 1, -1])
 @each_setting
-def test_nan_gives_nan_in_the_rows_that_see_it_and_nowhere_else(loss, parameters, index):
+def test_nan_gives_nan_in_the_rows_that_see_it_and_nowhere_else(loss, parameters):
     """A row sees an entry if another value there changes its loss; apart, it is its own row."""
     inputs = make(loss)
     before = row_losses(loss, inputs, parameters)
-    for nth, place in enumerate(learnt(loss)):
-        others = (make(loss, seed=seed) for seed in (1, 2, 3))
-        moved = [
-            row_losses(loss, spoilt(loss, inputs, place, index, other), parameters)
-            for other in others
-        ]
-        sees = torch.stack([rows != before for rows in moved]).any(0)
+    for (nth, place), index in itertools.product(enumerate(learnt(loss)), (0, 1, -1)):
         shared = row_axis(loss, arguments(loss)[place]) is None
         if loss in ROWS_APART and not shared:
-            own = torch.arange(len(before)) == 2
-            assert not (sees & ~own).any()
-            sees = own
+            sees = torch.arange(len(before)) == 2
+        else:
+            moved = [
+                row_losses(loss, spoilt(loss, inputs, place, index, other), parameters)
+                for other in (make(loss, seed=seed) for seed in (1, 2, 3))
+            ]
+            sees = torch.stack([rows != before for rows in moved]).any(0)
         broken = spoilt(loss, inputs, place, index, torch.nan)
         rows = row_losses(loss, broken, parameters)
         assert rows[sees].isnan().all()

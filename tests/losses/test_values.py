@@ -157,7 +157,7 @@ def at_extremes(loss: Loss, count: int) -> Tensors:
 
 @each_setting
 def test_extreme_inputs_give_no_nan_and_inf_only_beyond_the_dtype(loss, parameters):
-    inputs = at_extremes(loss, 24)
+    inputs = at_extremes(loss, 16)
     for dtype in LOWER:
         rtol = 8 * torch.finfo(dtype).eps
         assert_exact(loss, cast(inputs, dtype), parameters, rtol=rtol)
@@ -165,7 +165,7 @@ def test_extreme_inputs_give_no_nan_and_inf_only_beyond_the_dtype(loss, paramete
 
 def beyond_17_nats(loss: Loss, offset: float = 0.0) -> Tensors:
     """Margins of 17 to 40 nats of either sign, in integers: float32 holds them without rounding."""
-    leads = torch.tensor([*range(17, 41), *range(-40, -16)], dtype=torch.float32)
+    leads = torch.tensor([17, 18, 23, 28, 34, 40, -40, -34, -28, -23, -18, -17]).float()
     sizes = dict.fromkeys(class_letters(loss), 4)
     inputs = cast(make(loss, len(leads), **sizes), torch.float32)
     logits = torch.tensor([0.0, 0.0, -1.0, -5.0]).repeat(len(leads), 1)

@@ -69,7 +69,7 @@ def loss_derivatives(
     The draws become magnitudes through the inverse Box-Cox transform of power `lam` (exp at 0), at
     most -`clip`; the largest goes to the smallest margin and so on; beyond margin 1 they are
     divided by the margin; `eps` keeps them from 0. Returns (B,) float64, negative, non-decreasing
-    in the margin, without gradient.
+    in the margin, without gradient; all NaN if any margin or draw is.
 
     Raises TypeError or ValueError for parameters outside their ranges or unequal shapes.
     """
@@ -88,7 +88,9 @@ def _derivatives(
         drawn = torch.log1p((lam * drawn).clamp_min(-1.0)) / lam
     derivatives = (-drawn.exp()).sort().values.clamp_min(clip)
     ranks = margins.argsort(stable=True).argsort(stable=True)
-    return derivatives[ranks] / margins.clamp_min(1.0) - eps
+    # NaN has no rank, so that no derivative of the batch is known
+    unknown = (margins.isnan() | z_normal.isnan()).any()
+    return torch.where(unknown, torch.nan, derivatives[ranks] / margins.clamp_min(1.0) - eps)
 
 
 def draw_lam(generator: torch.Generator | None = None) -> float:

@@ -60,6 +60,7 @@ WITH_COUNTS = Inputs(
         ),
         convex(why="cross-entropy of shifted logits"),
     ),
+    stability="The margin of the shifted logits in float64, as cross_entropy: exact in both tails.",
     notes="Train with the counts, predict without them: the argmax of the bare logits is for "
     "balanced classes. The same shift subtracted after training with cross-entropy (post-hoc logit "
     "adjustment) is the rival to try first. A class without examples has no log count: leave it "
