@@ -55,7 +55,7 @@ def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
 def offer_notebook(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Put the executed notebook beside a chapter, for download, without what the build alone needs."""
+    """Put the executed notebook beside a chapter, without what the build alone needs."""
     executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
     if not executed.exists():
         return
