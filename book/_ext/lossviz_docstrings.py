@@ -20,7 +20,7 @@ def show_sections(
 ) -> None:
     """Rewrite the lines of one docstring in place."""
     source, section, shown = list(lines), "", list[str]()
-    for line, below in zip(source, [*source[1:], ""], strict=True):
+    for line, below in zip(source, [*source, ""][1:], strict=True):
         if line and below == "-" * len(line):
             section = line
             shown += [f".. rubric:: {line}", ""]
