@@ -113,7 +113,6 @@ def widths(loss: Loss) -> Iterator[dict[str, int]]:
 def settings(loss: Loss) -> list[Setting]:
     """Where a loss is looked at: defaults, all low and all high ends, next to these, each end.
 
-
     "Next to" is 1e-9 away: what removes a 0/0 exactly at a point must hold beside it as well.
     """
     low, high = ({p.name: p.slider[end] for p in loss.parameters} for end in (0, 1))

@@ -7,6 +7,7 @@ of `meanings.MEANINGS`.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -19,7 +20,7 @@ from lossviz.losses import LOSSES, Loss
 
 from .examples import Setting, Tensors, arguments, learnt, row_axis
 from .meanings import MEANINGS
-from .meanings.dual import Dual, held, partials
+from .meanings.dual import Dual, exp, held, log, partials, softmax, sqrt
 
 # 50 digits for the result; up to 40 more cancel in -log p at an easy margin of 90 nats, and 9 more
 # in the quotient of comp-sum next to tau = 1.
@@ -78,38 +79,37 @@ def _frozen(tensor: torch.Tensor) -> Numbers:
 
 @cache
 def _exact(key: str, inputs: tuple[Numbers, ...], parameters: tuple[float, ...]) -> Result:
-    """The losses of the rows in `inputs`, and the gradient of their sum entry by entry."""
+    """The losses of the rows in `inputs`, and the gradient of their sum entry by entry.
+
+    NaN stands for an undetermined gradient: at a kink where two sides are equal.
+    """
     loss = LOSSES[key]
     with mpmath.workdps(DIGITS):
-        if loss.form is not None:
-            logits, label = inputs
-            values, slopes = _of_form(key, logits, label, parameters)
+        numbers = {n: mpmath.mpf(v) for n, v in zip(loss.defaults, parameters, strict=True)}
+        count = itertools.count()
+        tensors = [_precise(x, count if i in learnt(loss) else None) for i, x in enumerate(inputs)]
+        ties = Dual.ties
+        if loss.form is None:
+            found = MEANINGS[loss.key](*tensors, **numbers)
         else:
-            values, slopes = _of_meaning(loss, inputs, parameters)
-        return tuple(map(float, values)), tuple(map(float, slopes))
+            found = _of_form(loss, *tensors, list(numbers.values()))
+        values = found if isinstance(found, list) else [found]
+        slopes = partials(sum(values))
+        undetermined = math.nan if Dual.ties > ties else 0.0
+        gradient = [float(slopes.get(i, 0)) + undetermined for i in range(next(count))]
+        return tuple(float(held(value)) for value in values), tuple(gradient)
 
 
-def _of_form(
-    key: str, logits: tuple[float, ...], label: int, parameters: tuple[float, ...]
-) -> tuple[list[mpmath.mpf], list[mpmath.mpf]]:
-    z = [mpmath.mpf(number) for number in logits]
-    numbers = [mpmath.mpf(number) for number in parameters]
-    form = LOSSES[key].form
-    if form.over == "logits":
-        value, *slopes = _compiled(key, len(z), label, False)(*z, *numbers)
-        return [value], slopes
-    largest = max(z)
-    weights = [mpmath.exp(one - largest) for one in z]
-    total = sum(weights)
-    p = [weight / total for weight in weights]
-    value, *slopes = _compiled(key, len(z), label, z[label] == largest)(*p, *numbers)
-    mean = sum(a * b for a, b in zip(p, slopes, strict=True))
-    return [value], [a * (b - mean) for a, b in zip(p, slopes, strict=True)]
+def _of_form(loss: Loss, logits: list[Dual], label: int, numbers: Sequence[Any]) -> Any:
+    if loss.form.over == "logits":
+        return _compiled(loss.key, len(logits), label, False)(*logits, *numbers)
+    easy = max(map(held, logits)) == held(logits[label])
+    return _compiled(loss.key, len(logits), label, easy)(*softmax(logits), *numbers)
 
 
 @cache
-def _compiled(key: str, classes: int, label: int, easy: bool) -> Callable[..., list[mpmath.mpf]]:
-    """The form and its derivatives as a function of probabilities or logits, and the parameters.
+def _compiled(key: str, classes: int, label: int, easy: bool) -> Callable[..., Any]:
+    """The form as a function of probabilities or logits, and the parameters.
 
     For an easy example the target probability is one minus the others, so that 1 - p is their sum:
     no number of digits holds the 1 - p of a margin of ten thousand nats otherwise.
@@ -120,28 +120,10 @@ def _compiled(key: str, classes: int, label: int, easy: bool) -> Callable[..., l
     given = list(symbols)
     if easy:
         given[label] = 1 - sp.Add(*symbols[:label], *symbols[label + 1 :])
-    expression = loss.form.value(given, label)
-    wanted = [expression, *(sp.diff(expression, symbol) for symbol in symbols)]
-    # Shared terms are taken out before a case is chosen, and may divide by 0 in the other case.
-    shared = not expression.has(sp.Piecewise)
+    expression = loss.form.value(given, label).subs(sp.zoo, sp.oo)  # -log 0, without a sign
     numbers = [parameter.sympy for parameter in loss.parameters]
-    wanted = [each.subs(sp.zoo, sp.oo) for each in wanted]  # of one class: -log 0 without a sign
-    return sp.lambdify([*symbols, *numbers], wanted, modules="mpmath", cse=shared)
-
-
-def _of_meaning(
-    loss: Loss, inputs: tuple[Numbers, ...], parameters: tuple[float, ...]
-) -> tuple[Sequence[Any], list[Any]]:
-    """NaN stands for an undetermined gradient: at a kink where two sides are equal."""
-    numbers = {n: mpmath.mpf(v) for n, v in zip(loss.defaults, parameters, strict=True)}
-    count = itertools.count()
-    tensors = [_precise(x, count if i in learnt(loss) else None) for i, x in enumerate(inputs)]
-    ties = Dual.ties
-    found = MEANINGS[loss.key](*tensors, **numbers)
-    values = found if isinstance(found, list) else [found]
-    slopes = partials(sum(values))
-    undetermined = mpmath.nan if Dual.ties > ties else mpmath.mpf(0)
-    return list(map(held, values)), [slopes.get(i, 0) + undetermined for i in range(next(count))]
+    functions = {"exp": exp, "log": log, "sqrt": sqrt}
+    return sp.lambdify([*symbols, *numbers], expression, modules=[functions, "mpmath"])
 
 
 def _precise(numbers: Numbers, count: Iterator[int] | None) -> Numbers:

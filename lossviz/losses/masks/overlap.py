@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import torch
 
-from ...declaration import Fact, Gradient, Loss, Source, declare, monotone, number
+from ...declaration import Fact, Gradient, Loss, Source, declare, monotone, number, row_dtype
 from . import MASKS, PIXELS, SMOOTH
 
 LI = Source("li2020dice", "the self-adjusting dice loss and the Tversky index")
 
 
-def _share(missing: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+def share(missing: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
     """missing / total, and 0 where there is nothing to miss."""
     nothing = total == 0
     return torch.where(nothing, 0.0, missing / torch.where(nothing, 1.0, total))
@@ -92,7 +92,7 @@ def dice(
         if squared
         else (torch.where(target, 1 - probabilities, probabilities), probabilities + t)
     )
-    return _share(difference.sum(over), areas.sum(over) + smooth)
+    return share(difference.sum(over), areas.sum(over) + smooth)
 
 
 ALPHA = number(
@@ -153,9 +153,10 @@ def dsc_elementwise(
     probability: torch.Tensor, target: torch.Tensor, *, alpha: float = 1.0, gamma: float = 1.0
 ) -> torch.Tensor:
     """Self-adjusting dice loss: Dice of one element, in which the confident count less."""
-    damped = (1 - probability) ** alpha * probability
+    exact = probability.to(row_dtype(probability))
+    damped = (1 - exact) ** alpha * exact
     t = target.to(damped.dtype)
-    return _share(torch.where(target, 1 - damped, damped), damped + t + gamma)
+    return share(torch.where(target, 1 - damped, damped), damped + t + gamma)
 
 
 FALSE_POSITIVES = number(
@@ -204,5 +205,6 @@ def tversky_elementwise(
     gamma: float = 1.0,
 ) -> torch.Tensor:
     """Tversky loss: Dice of one element with its two kinds of error weighed apart."""
-    missing = torch.where(target, beta * (1 - probability), alpha * probability)
-    return _share(missing, torch.where(target, probability, 0.0) + missing + gamma)
+    exact = probability.to(row_dtype(probability))
+    missing = torch.where(target, beta * (1 - exact), alpha * exact)
+    return share(missing, torch.where(target, exact, 0.0) + missing + gamma)

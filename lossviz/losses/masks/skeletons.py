@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ...declaration import Fact, Source, declare
 from ...declaration.numbers import DTYPES
 from . import MASKS, SMOOTH
+from .overlap import share
 
 
 def soft_skeleton(image: torch.Tensor, *, iterations: int = 10) -> torch.Tensor:
@@ -114,14 +115,13 @@ def soft_cldice(
     t = target.to(probabilities.dtype)
     over = tuple(range(t.ndim)) if pooled else (-2, -1)
 
-    def inside(mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def outside(mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         skeleton = soft_skeleton(mask, iterations=skeleton_iterations)
-        total = skeleton.sum(over) + smooth
-        empty = total == 0
-        found = (skeleton * other).sum(over) + smooth
-        return torch.where(empty, 1.0, found / torch.where(empty, 1.0, total))
+        return share((skeleton * (1 - other)).sum(over), skeleton.sum(over) + smooth)
 
-    precision, sensitivity = inside(probabilities, t), inside(t, probabilities)
-    both = precision + sensitivity
-    none = both == 0
-    return 1 - torch.where(none, 0.0, 2 * precision * sensitivity / torch.where(none, 1.0, both))
+    # one minus the harmonic mean of what is inside, without a difference that loses its digits
+    a, b = outside(probabilities, t), outside(t, probabilities)
+    inside = 2 - a - b
+    none = inside == 0
+    missing = a * (1 - b) + b * (1 - a)
+    return torch.where(none, 1.0, missing / torch.where(none, 1.0, inside))

@@ -35,12 +35,12 @@ class Dual:
 
     def __mul__(self, other: Any) -> Dual:
         value, partials = _split(other)
-        if value == 0 and not partials:  # nothing, even of an infinite slope
-            return Dual(value, {})
-        total = {i: slope * value for i, slope in self.partials.items()}
-        for i, slope in partials.items():
-            term = self.value * slope
-            total[i] = total[i] + term if i in total else term
+        # 0 times a function is nothing, even where its slope is infinite
+        total = {i: slope * value for i, slope in self.partials.items()} if value != 0 else {}
+        if self.value != 0:
+            for i, slope in partials.items():
+                term = self.value * slope
+                total[i] = total[i] + term if i in total else term
         return Dual(self.value * value, total)
 
     def __pow__(self, power: Any) -> Dual:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import mpmath
+import numpy as np
 
 from .dual import Dual, exp, held, log, logsumexp, partials, softmax, softplus, sqrt
 
@@ -54,11 +56,14 @@ def aldr_kl(logits, label, *, lam0, alpha, margin):
         return psi - alpha * mpmath.log(count) / (2 * lam0) * (lam - lam0) ** 2
 
     fixed = [held(lead) for lead in leads]
-    with mpmath.workdps(15):
-        grid = [lam0 * (1 - i / (60 * alpha)) for i in range(60)]
-        best = max(grid, key=lambda lam: height(lam, fixed))
+    grid = float(lam0) * (1 - np.arange(60) / (60 * float(alpha)))
+    scores = np.array([0.0, *map(float, fixed)]) / grid[:, None]
+    heights = np.logaddexp.reduce(scores, axis=1) - math.log(count)
+    price = float(alpha / lam0) * math.log(count) / 2 * (grid - float(lam0)) ** 2
+    best = mpmath.mpf(grid[(grid * heights - price).argmax()])
     slope = lambda lam: partials(height(Dual(lam, {0: mpmath.mpf(1)}), fixed))[0]  # noqa: E731
-    root = mpmath.findroot(slope, (best, best * (1 - mpmath.mpf(10) ** -6)))
+    with mpmath.workdps(40):
+        root = mpmath.findroot(slope, (best, best * (1 - mpmath.mpf(10) ** -6)))
     return height(root, leads)
 
 

@@ -11,22 +11,23 @@ def _dot(one, other):
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-def _cosine(one, other):
-    return _dot(one, other) / sqrt(_dot(one, one) * _dot(other, other))
+def _unit(vector):
+    length = sqrt(_dot(vector, vector))
+    return [x / length for x in vector]
 
 
 def nt_xent(z1, z2, *, temperature):
-    views = [*z1, *z2]
+    views = [_unit(view) for view in (*z1, *z2)]
     losses = []
     for i, view in enumerate(views):
         partner = (i + len(z1)) % len(views)
-        near = {k: _cosine(view, v) / temperature for k, v in enumerate(views) if k != i}
+        near = {k: _dot(view, v) / temperature for k, v in enumerate(views) if k != i}
         losses.append(logsumexp(list(near.values())) - near[partner])
     return losses
 
 
 def arcface(embedding, class_weights, label, *, scale, margin):
-    logits = [_cosine(embedding, weight) for weight in class_weights]
+    logits = [_dot(_unit(embedding), _unit(weight)) for weight in class_weights]
     cosine = logits[label]
     square = 1 - cosine * cosine
     # on the class weight itself there is a kink, whose slope is 0 by convention
