@@ -12,6 +12,7 @@ import textwrap
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossviz.declaration.inputs import BATCH
 from lossviz.losses import LOSSES, comp_sum, cross_entropy
@@ -24,6 +25,7 @@ from .examples import (
     each_corner,
     each_corner_with_rows_apart,
     each_loss,
+    exact_in_every_dtype,
     gradients,
     learnt,
     make,
@@ -32,7 +34,6 @@ from .examples import (
     reduced,
     row_axis,
     row_losses,
-    settings,
     with_gradients,
 )
 
@@ -58,16 +59,40 @@ def assert_same_when_compiled(loss, backend, parameters):
         torch.testing.assert_close(got, true, rtol=1e-5, atol=1e-8)
 
 
-@parametrize(ALL, lambda loss: corners(loss)[:2])
-def test_compiles_as_one_graph_with_its_gradient(loss, parameters):
-    """At the defaults, and at the low ends, where many a loss takes another branch."""
-    assert_same_when_compiled(loss, "aot_eager", parameters)
+class Operations(TorchDispatchMode):
+    """Notes what is done to tensors, which tells one branch of a formula from another."""
+
+    def __init__(self):
+        super().__init__()
+        self.done = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.done.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def branches(loss):
+    """The corners of the parameters at which the loss is computed in different ways."""
+    found = {}
+    for parameters in corners(loss):
+        inputs = with_gradients(loss, make(loss))
+        with Operations() as operations:
+            loss(*inputs, **parameters)
+        found.setdefault(tuple(operations.done), parameters)
+    return list(found.values())
+
+
+@each_loss
+def test_compiles_as_one_graph_with_its_gradient(loss):
+    for parameters in branches(loss):
+        assert_same_when_compiled(loss, "aot_eager", parameters)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-@parametrize([LOSSES["comp_sum"]], lambda loss: settings(loss)[:3])
-def test_compiles_to_machine_code(loss, parameters):
-    assert_same_when_compiled(loss, "inductor", parameters)
+@parametrize([LOSSES["comp_sum"]])
+def test_compiles_to_machine_code(loss):
+    for parameters in branches(loss):
+        assert_same_when_compiled(loss, "inductor", parameters)
 
 
 def test_compiled_cross_entropy_takes_weights_and_probabilities():
@@ -178,6 +203,22 @@ def test_the_result_has_the_dtype_of_the_first_argument(loss):
             assert gradient.dtype == inputs[i].dtype
 
 
+@each_loss
+def test_arguments_of_different_dtypes_go_together(loss):
+    """The loss has the dtype of the first argument, a gradient that of its own."""
+    inputs = exact_in_every_dtype(make(loss))
+    for i, x in enumerate(inputs):
+        if x.is_floating_point():
+            mixed = (*inputs[:i], x.float(), *inputs[i + 1 :])
+            found = row_losses(loss, mixed)
+            assert found.dtype == mixed[0].dtype
+            torch.testing.assert_close(
+                found.double(), row_losses(loss, inputs), rtol=1e-4, atol=1e-4
+            )
+            for place, gradient in zip(learnt(loss), gradients(loss, mixed), strict=True):
+                assert gradient.dtype == mixed[place].dtype
+
+
 def test_a_module_checks_its_options_when_it_is_made():
     module = LOSSES["comp_sum"].module
     with pytest.raises(ValueError, match="tau must lie in"):
@@ -249,7 +290,10 @@ def test_a_tensor_option_of_a_module_is_a_buffer(loss, argument):
     twin.load_state_dict(module.state_dict())
     assert torch.equal(twin(**inputs), expected)
     assert torch.equal(pickle.loads(pickle.dumps(module))(**inputs), expected)
-    assert getattr(module.to(torch.float32), name).dtype == torch.float32
+    moved = module.to(torch.float32)
+    assert getattr(moved, name).dtype == (
+        torch.float32 if tensor.is_floating_point() else tensor.dtype
+    )
     assert getattr(module.to("meta"), name).device.type == "meta"
     later = loss.module()
     setattr(later, name, tensor)
