@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  fi; \
 	fi
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e ".[book,lab,test,lint]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[book,metrics,lab,test,lint]" -c constraints.txt
 	touch $@
 
 book: $(STAMP)

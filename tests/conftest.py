@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 torch.set_num_threads(1)  # xdist adds processes
+if not torch.cuda.is_available():  # to be asked for before anything imports Triton
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=150)
 settings.load_profile("repeatable")
 

@@ -20,7 +20,7 @@ from sphinx.config import Config
 from lossviz.analysis import MEASURES
 from lossviz.declaration import Argument, Fact, Law, Measure, Parameter, TargetForm
 from lossviz.declaration.symmetries import symmetries
-from lossviz.declaration.words import READING, docstring_words
+from lossviz.declaration.words import READING, docstring_words, split_parameters
 from lossviz.losses import LOSSES, Loss, Source
 from lossviz.theory import LAWS
 from lossviz.widgets import law_curve, picture
@@ -61,7 +61,12 @@ def _passport_parts(entry: Loss | Measure[Any] | Law) -> Iterator[str]:
     yield f"## What is known\n\n{_facts(entry.facts)}" if entry.facts else ""
     if isinstance(entry, Loss):
         yield f"## Numerical care\n\n{entry.stability}" if entry.stability else ""
-    prose = docstring_words(entry.formula)[2] if isinstance(entry, Loss) else ""
+    further, prose = split_parameters(
+        docstring_words(entry.formula)[2] if isinstance(entry, Loss) else ""
+    )
+    yield "\n".join(
+        f"- `{name}`: {text}" for name, _, text in (x.partition(" : ") for x in further)
+    )
     yield "## Mind" if entry.notes or prose else ""
     yield entry.notes
     yield f"```{{eval-rst}}\n{prose}\n```" if prose else ""

@@ -3,7 +3,7 @@ r"""The margin of the target class over all the others together, exact in both t
 .. math:: m = z_y - \log\sum_{j \ne y} e^{z_j}, \qquad
           p_y = \frac{1}{1 + e^{-m}}, \qquad -\log p_y = \log(1 + e^{-m}).
 
-Every loss of the target probability is a function of this one number a row. Carrying the
+Every loss of the target probability is a function of this one number per row. Carrying the
 log-sum-exp of the *other* classes instead of all of them keeps what the usual
 ``z_y - logsumexp(z)`` rounds away: in float32 that difference is exactly 0 once the margin passes
 about 17 nats, and with it the loss and the target's entry of the gradient.

@@ -77,7 +77,11 @@ class Rows:
 
     @property
     def log_sum_square(self) -> torch.Tensor:
-        return (2 * self._log_probabilities).logsumexp(-1)
+        log_p = self._log_probabilities
+        # where one class is nearly certain the sum is near 1, and what it lacks has the digits
+        lack = (log_p.exp() * -torch.expm1(log_p)).sum(-1)
+        certain = torch.log1p(-lack.clamp_max(0.5))
+        return torch.where(lack < 0.5, certain, (2 * log_p).logsumexp(-1))
 
     @property
     def log_sum_square_others(self) -> torch.Tensor:

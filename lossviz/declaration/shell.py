@@ -25,11 +25,9 @@ from .parameter import Parameter
 from .rows import Rows, reading
 from .source import Source
 from .view import View
-from .words import docstring_words
+from .words import docstring_words, split_parameters
 
 Function = Callable[..., torch.Tensor]
-
-_ENTRY = re.compile(r"^\w+ : .*\n?(?:[ ]+.*\n?)*", re.MULTILINE)
 
 
 def declare(
@@ -232,9 +230,8 @@ def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str)
             f"{p.name} : number in {p.interval}, default {p.default:g}: {p.meaning}. "
             f"At the low end {p.at_low}; at the high end {p.at_high}."
         )
-    entries = [" ".join(entry[0].split()) for entry in _ENTRY.finditer(prose)]
-    prose = _ENTRY.sub("", prose).strip()
-    lines += entries
+    further, prose = split_parameters(prose)
+    lines += further
     if inputs.ignorable:
         lines.append("ignore_index : label of what is left out, default -100.")
     if inputs.rows:

@@ -49,3 +49,12 @@ def docstring_words(function: Callable[..., Any]) -> tuple[str, str, str]:
             f"the docstring of {function.__name__} must start with 'Title: summary.', got {first!r}"
         )
     return title, summary[:1].upper() + summary[1:], rest.strip()
+
+
+_PARAMETER = re.compile(r"^\w+ : .*\n?(?:[ ]+.*\n?)*", re.MULTILINE)
+
+
+def split_parameters(prose: str) -> tuple[list[str], str]:
+    """The lines ``name : meaning`` of a docstring, each in one line, and the rest of it."""
+    lines = [" ".join(found[0].split()) for found in _PARAMETER.finditer(prose)]
+    return lines, _PARAMETER.sub("", prose).strip()

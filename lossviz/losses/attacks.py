@@ -114,7 +114,7 @@ def _value_and_slope(
         value = gain(model(leaf))
         if value.shape != x.shape[:1]:
             raise ValueError(
-                f"gain must give one number a row, shape {tuple(x.shape[:1])}, "
+                f"gain must give one number per row, shape {tuple(x.shape[:1])}, "
                 f"got {tuple(value.shape)}"
             )
         # With respect to the inputs alone: no parameter's gradient is touched.

@@ -40,7 +40,7 @@ class Slider:
     def stops(self) -> tuple[float, ...]:
         """The values that it can take, from the lowest up."""
         count = round((self.stop - self.start) / self.step) + 1
-        return tuple(self.start + self.step * k for k in range(count))
+        return tuple(round(self.start + self.step * k, 10) for k in range(count))
 
     @property
     def position(self) -> str:

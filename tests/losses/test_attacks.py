@@ -203,7 +203,7 @@ def test_a_gain_that_is_nan_is_never_chosen():
         ({"bounds": (0.0, 0.1)}, ValueError, "x must lie within bounds (0.0, 0.1), got"),
         ({"x": torch.zeros(3, 6, dtype=torch.int64)}, TypeError, "x must be a floating tensor"),
         ({"x": torch.zeros(3)}, ValueError, "x must have shape (N, ...)"),
-        ({"gain": lambda logits: logits.sum()}, ValueError, "gain must give one number a row"),
+        ({"gain": lambda logits: logits.sum()}, ValueError, "gain must give one number per row"),
     ],
 )
 def test_bad_input_is_refused_by_name(change, error, said):

@@ -39,14 +39,14 @@ class Axis:
     def slider(self, signal: str, start: float) -> Slider:
         """The slider of a coordinate, at the stop that is nearest to `start`."""
         low, high = self.span
-        step = (high - low) / STEPS
-        nearest = low + step * round((start - low) / step)
+        step = round((high - low) / STEPS, 10)  # a page shows as many digits as the step has
+        nearest = round(low + step * round((start - low) / step), 10)
         return Slider(signal, self.label, low, high, step, nearest, *self.ends)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Two numbers of a scene. `place(x, y)` makes the tensors that they move, one entry a point.
+    """Two numbers of a scene. `place(x, y)` makes the tensors that they move, one entry per point.
 
     `moved` names these tensors, `over` says in words what the picture is over.
     """

@@ -333,7 +333,7 @@ def _legend(kinds: Sequence[str], typical: float) -> list[dict[str, Any]]:
         x += 30 + 7 * len(kind)
     marks.append(
         mark("text", x=f"wide ? panel_x : {LEFT}", y=f"wide ? 18 : {TOP + 14} + side",
-             text=repr(f"An arrow of {ARROW // 2} pixels is a pull of {typical:g}"), fill="muted")
+             text=repr(f"An arrow of {ARROW // 2} px: pull {typical:g}"), fill="muted")
     )  # fmt: skip
     return marks
 
