@@ -34,7 +34,8 @@ class MeasureMetric(Metric):
             raise TypeError(f"measure must be a Measure, got {type(measure).__name__}")
         super().__init__()
         self.measure = measure
-        self.higher_is_better = {"higher": True, "lower": False, "neither": None}[measure.better]
+        better = {"higher": True, "lower": False, "neither": None}[measure.better]
+        vars(self)["higher_is_better"] = better  # a constant of the class elsewhere
         self.options = measure.stream(**options).numbers
         self.kind: type[Any] | None = None
         self.parts: list[torch.Tensor]

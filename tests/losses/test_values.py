@@ -58,7 +58,7 @@ def cancelling(loss: Loss, inputs: Tensors) -> torch.Tensor:
     """Size (rows,) of the float64 terms that may cancel in a row of logits.
 
     The surprisal (poly-1 at epsilon = -1 on easy examples); whole log-probabilities where a sum
-    runs over the classes of two models; the logits where the loss is not a function of their softmax.
+    runs over the classes of two models; the logits where it is not a function of their softmax.
     """
     if loss.form and loss.form.over == "probabilities":
         return exact(LOSSES["logistic"], inputs, {})[0]
