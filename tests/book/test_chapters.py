@@ -40,7 +40,9 @@ def test_chapter_was_executed_as_it_and_the_package_read_now(executed: Any, chap
     assert [cell.source for cell in code(executed)] == [cell.source for cell in cells]
     imports = extension("lossviz_execution").imports_of(cells)
     assert executed.metadata.kernelspec["lossviz_imports"] == imports
-    assert [cell.execution_count for cell in code(executed)] == [*range(1, len(cells) + 1)]
+    # a cell that shows nothing may come from the cache without its number
+    shown = [(k, cell) for k, cell in enumerate(code(executed), 1) if cell.outputs]
+    assert [cell.execution_count for _, cell in shown] == [k for k, _ in shown]
     kinds = {output.output_type for cell in code(executed) for output in cell.outputs}
     assert "error" not in kinds
 
