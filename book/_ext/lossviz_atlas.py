@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lossviz_pictures import figure_html
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -23,7 +24,6 @@ from lossviz.declaration.symmetries import symmetries
 from lossviz.declaration.words import READING, docstring_words, split_parameters
 from lossviz.losses import LOSSES, Loss, Source
 from lossviz.theory import LAWS
-from lossviz.widgets import law_curve, picture
 
 API_CLASSES = (
     "Loss", "Inputs", "Argument", "Parameter", "Fact", "Gradient", "Source", "SymbolicForm"
@@ -37,11 +37,6 @@ COUNTED = ("", "", "two ", "three ", "four ")
 def passport(entry: Loss | Measure[Any] | Law) -> str:
     """The page of one loss, measure or law."""
     return "\n\n".join(part for part in _passport_parts(entry) if part) + "\n"
-
-
-def figure_html(entry: Loss | Law) -> str:
-    """The picture of a loss or a law, as a page holds it."""
-    return (law_curve(entry) if isinstance(entry, Law) else picture(entry)).html()
 
 
 def _passport_parts(entry: Loss | Measure[Any] | Law) -> Iterator[str]:

@@ -108,7 +108,7 @@ class Sources:
         return None
 
     def modules(self, names: Iterable[str], without: Collection[str] = ()) -> dict[str, Module]:
-        """The modules that code with these imports may run, but not `without` nor through them."""
+        """The modules that code with these imports may run; what `without` imports is left out."""
         found: dict[str, Module] = {}
         waiting = list(names)
         while waiting:
@@ -116,7 +116,8 @@ class Sources:
             for end in range(1, len(parts) + 1):
                 name = ".".join(parts[:end])
                 if name in without:
-                    break
+                    owner = None
+                    continue
                 module = self.module(name)
                 if module is None:
                     if owner and owner.serves_unwritten_names:
@@ -138,7 +139,8 @@ class Sources:
     def key(self, names: Iterable[str], without: Collection[str] = ()) -> str:
         """Sixteen hexadecimal digits of these modules, their data and the exact versions."""
         modules = self.modules(names, without)
-        files = {self.root / VERSIONS}.union(*(module.data for module in modules.values()))
+        beside = [*modules.values(), *filter(None, map(self.module, without))]
+        files = {self.root / VERSIONS}.union(*(module.data for module in beside))
         parts = [f"{name} {module.digest}" for name, module in modules.items()]
         for path in files:
             content = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -87,6 +89,8 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_page_is_run_again_when_what_it_imports_changes_and_not_otherwise(book: Path) -> None:
     count = """
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 runs = Path("../NAME")
 with runs.open("a") as file:
     file.write("I")
@@ -171,6 +175,38 @@ def test_every_declared_loss_has_a_passport_in_the_contents() -> None:
         assert all(f"| `{argument.name}`" in text for argument in loss.inputs.arguments)
         assert (atlas.READING in text) == loss.reading
         assert "lossviz-live" in text
+
+
+def test_a_picture_is_drawn_again_only_when_its_key_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lossviz.losses import LOSSES
+
+    pictures, times = extension("lossviz_pictures"), []
+
+    def draw(loss: Any) -> Any:
+        times.append(loss.key)
+        return SimpleNamespace(html=lambda: f"drawn {len(times)}")
+
+    draw.__module__ = pictures.picture.__module__
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path)
+    monkeypatch.setattr(pictures, "picture", draw)
+    drawn = [pictures.figure_html(LOSSES["focal"]) for _ in range(3)]
+    assert drawn == ["drawn 1"] * 3
+    monkeypatch.setattr(pictures, "HERE", SimpleNamespace(key=lambda *_, **__: "another"))
+    assert pictures.figure_html(LOSSES["focal"]) == "drawn 2"
+    assert len([*tmp_path.rglob("*.html")]) == 1
+
+
+def test_a_picture_depends_on_what_draws_it_and_on_its_own_loss_alone() -> None:
+    from lossviz.losses import LOSSES
+
+    pictures = extension("lossviz_pictures")
+    names = [pictures.picture.__module__, LOSSES["focal"].formula.__module__]
+    modules = set(pictures.HERE.modules(names, without=pictures.LISTS))
+    assert {*names, "lossviz.declaration.rows", "lossviz.widgets.vega.frame"} <= modules
+    assert LOSSES["gaussian_nll"].formula.__module__ not in modules
+    assert "lossviz.widgets.loss.explore" not in modules
 
 
 def test_the_index_groups_losses_by_what_a_reader_has_and_then_by_family() -> None:

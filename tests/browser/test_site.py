@@ -14,7 +14,7 @@ import pytest
 
 CHAPTER = "book/cross-entropy.html"
 PHONE = {"width": 390, "height": 844}
-WEIGHT = 1_500_000
+WEIGHT, PASSPORT = 1_500_000, 60_000  # bytes, compressed
 PICTURE = """stage => {
     const canvas = stage.querySelector('canvas');
     return canvas ? canvas.toDataURL() : stage.querySelector('svg').outerHTML;
@@ -91,6 +91,13 @@ def test_no_page_scrolls_sideways_on_a_phone(pages: dict[str, Facts]) -> None:
 def test_a_page_with_all_that_it_loads_is_light(pages: dict[str, Facts]) -> None:
     weights = {name: facts.weight for name, facts in pages.items()}
     assert {name: weight for name, weight in weights.items() if weight > WEIGHT} == {}
+
+
+def test_a_passport_is_at_most_60_kilobytes(site: Path) -> None:
+    passports = {path.name: path.read_bytes() for path in (site / "book" / "atlas").glob("*.html")}
+    weights = {name: len(gzip.compress(page)) for name, page in passports.items()}
+    assert len(weights) > 40
+    assert {name: weight for name, weight in weights.items() if weight > PASSPORT} == {}
 
 
 def test_first_page_leads_to_the_book(site: Path) -> None:

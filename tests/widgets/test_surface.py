@@ -39,12 +39,12 @@ def figure():
     return surface(VALUES, X, Y, title="Noise", frames=FRAMES, path=[[0, 1], [0.5, 2]])
 
 
-def test_every_frame_draws_the_given_numbers_to_a_thousandth_of_their_range(figure, show):
+def test_every_frame_draws_the_given_numbers_to_a_five_hundredth_of_their_range(figure, show):
     page = show(figure.html())
     for index, step in enumerate((0, 10, 20, 30)):
         (cells,) = read(page, {"step": step}, "surface_grid")
         drawn = cells.reshape(21, 21)[::-1]
-        assert np.abs(drawn - VALUES[index]).max() <= 0.0005 * np.ptp(VALUES) < 0.006
+        assert np.abs(drawn - VALUES[index]).max() <= 0.001 * np.ptp(VALUES) < 0.012
 
 
 def test_on_a_log_scale_every_number_keeps_four_digits(show):
@@ -57,8 +57,8 @@ def test_on_a_log_scale_every_number_keeps_four_digits(show):
 def test_curves_and_readout_are_the_numbers_of_the_row_and_column_of_the_point(figure, show):
     page = show(figure.html())
     across, upwards = read(page, {"step": 20, "a": 0.3, "b": 1.0}, "across", "upwards")
-    np.testing.assert_allclose(across, VALUES[2, 5], atol=0.003)
-    np.testing.assert_allclose(upwards, VALUES[2, :, 13], atol=0.003)
+    np.testing.assert_allclose(across, VALUES[2, 5], atol=0.006)
+    np.testing.assert_allclose(upwards, VALUES[2, :, 13], atol=0.006)
     assert across[13] == upwards[5]
     assert f"loss {across[13]:.4g};" in readout(page)
 
@@ -70,7 +70,7 @@ def test_the_keyboard_moves_the_point_by_one_stop(figure, show):
     assert "first direction 0.4, second direction 1.2" in readout(page)
     page.get_by_label("training step", exact=True).press("ArrowRight")
     drawn = float(readout(page).split("loss ")[1].split(";")[0])
-    assert drawn == pytest.approx(VALUES[3, 6, 14], abs=0.003)
+    assert drawn == pytest.approx(VALUES[3, 6, 14], abs=0.006)
 
 
 def test_a_dragged_point_comes_to_rest_on_the_nearest_stop(figure, show):

@@ -24,7 +24,7 @@ from .frame import figure, formula, mark, signal, table
 from .plot import axis, dot, line, plot
 
 MOST_LEVELS, MOST_BENT = 12, 10  # small levels have long names
-PARTS = 1000  # steps that the range of the values is kept in, at least
+PARTS = 500  # steps that the range of the values is kept in, at least: finer than a pixel
 LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
 NUMBER = ".4~r"
 
@@ -63,8 +63,8 @@ def surface(
 
     Returns
     -------
-    The figure. Values are kept to a thousandth of their range or finer, where `log` to four digits
-    of each and where `bent` to three.
+    The figure. Values are kept to a five-hundredth of their range or finer, where `log` to four
+    digits of each and where `bent` to three.
 
     Raises
     ------
