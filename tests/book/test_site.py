@@ -103,33 +103,37 @@ print("run", len(runs.read_text()))
 
     edit(book / "lossviz" / "first.py", '"""One."""', '"""Two."""  # words')
     edit(book / "lossviz" / "third.py", "3", "4")
+    edit(book / "lossviz" / "second.py", "2", "3")
     with (book / "book" / "first.md").open("a") as text:
         text.write("\nOne more sentence.\n")
-    assert built(book) == {"first": "run 1", "second": "run 1"}
+    assert built(book) == {"first": "run 1", "second": "run 2"}
     assert "One more sentence" in (book / "_build/html/book/first.html").read_text()
 
     edit(book / "lossviz" / "first.py", "1", "2")
+    edit(book / "lossviz" / "second.py", "3", "2")  # and what was known is not run again
     assert built(book) == {"first": "run 2", "second": "run 1"}
-
-    edit(book / "lossviz" / "first.py", "2", "1")  # and what was known is not run again
-    edit(book / "lossviz" / "second.py", "2", "3")
-    assert built(book) == {"first": "run 1", "second": "run 2"}
 
 
 @pytest.mark.parametrize(
-    ("code", "message"),
+    "wrong",
     [
-        ("1 / 0", "ZeroDivisionError"),
-        ("import warnings; warnings.warn('careful')", "stderr"),
-        ("1\n```\n\nSee {ref}`nowhere`.\n\n```{code-cell}\n2", "nowhere"),
+        {"error": ("1 / 0", "ZeroDivisionError")},
+        {
+            "warning": ("import warnings; warnings.warn('careful')", "stderr"),
+            "reference": ("1\n```\n\nSee {ref}`nowhere`.\n\n```{code-cell}\n2", "nowhere"),
+        },
     ],
-    ids=["an error", "a warning", "a broken reference"],
+    ids=["an error", "a warning and a broken reference"],
 )
-def test_what_is_wrong_on_a_page_fails_the_build(book: Path, code: str, message: str) -> None:
-    write(book, page=code)
+def test_what_is_wrong_on_a_page_fails_the_build(
+    book: Path, wrong: dict[str, tuple[str, str]]
+) -> None:
+    write(book, right="1", **{name: code for name, (code, _) in wrong.items()})
     failed = build(book)
     assert failed.returncode != 0
-    assert message in failed.stderr
+    complaints = [line for line in failed.stderr.splitlines() if ": WARNING: " in line]
+    assert {Path(line.partition(".md:")[0]).name for line in complaints} == {*wrong}
+    assert all(message in failed.stderr for _, message in wrong.values())
 
 
 def test_icons_are_kept_by_name_and_by_alias_and_others_go() -> None:

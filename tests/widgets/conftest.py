@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from lossviz.widgets import LiveFigure
 from lossviz.widgets.runtime import page_scripts
 
 SHIM = Path(__file__).parents[2] / "book" / "_static" / "lossviz-page.js"
 READY = "document.querySelectorAll('.lossviz-stage[data-lossviz]').length === {}"
+
+
+@pytest.fixture
+def without_stills(monkeypatch):
+    """Figures whose still picture, which has tests of its own, is not drawn: that takes long."""
+    monkeypatch.setattr(LiveFigure, "still", lambda figure: b"")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from lossviz.widgets import ball
 
 from .test_live_numbers import assert_same, read
 
+pytestmark = pytest.mark.usefixtures("without_stills")
 WEIGHT = torch.tensor([[1.0, 0.5], [-1.5, 0.8], [0.3, -2.0]])
 FEATURES = torch.tensor([[0.5, 0.5], [-1.0, 0.2], [0.1, -1.0]])
 LABELS = torch.arange(3)

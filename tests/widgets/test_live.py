@@ -4,6 +4,7 @@ import html
 import io
 import json
 import re
+from functools import cache
 
 import matplotlib.image
 import pytest
@@ -35,6 +36,12 @@ def figure(request):
     return FIGURES[request.param]
 
 
+@cache
+def written(figure):
+    """The block of a figure, written once for all tests that only read it or open it."""
+    return figure.html()
+
+
 def stage(page):
     return page.locator(".lossviz-stage").first
 
@@ -50,13 +57,13 @@ def settle(page):
 def test_notebook_gets_a_widget_and_a_page_gets_html(figure):
     data, _ = figure._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
-    assert data["text/html"] == figure.html()
+    assert data["text/html"] == written(figure)
     assert figure.alt in data["text/plain"]
     assert figure.widget.figure == figure.payload
 
 
 def test_html_names_no_address_outside_the_page(figure):
-    assert "//" not in re.sub(r'src="data:image/png;base64,[^"]*"', "", figure.html())
+    assert "//" not in re.sub(r'src="data:image/png;base64,[^"]*"', "", written(figure))
 
 
 def test_html_is_the_same_in_every_build(figure):
@@ -68,20 +75,20 @@ def test_html_is_the_same_in_every_build(figure):
         handles=figure.handles,
         renderer=figure.renderer,
     )
-    assert again.html() == figure.html()
+    assert again.html() == written(figure)
 
 
 def test_still_picture_is_a_small_png_with_text_beside_it(figure):
     still = figure.still()
     assert matplotlib.image.imread(io.BytesIO(still)).std() > 0.05
     assert len(still) < 60_000
-    written = html.unescape(figure.html())
+    written = html.unescape(written(figure))
     assert f'alt="{figure.alt}"' in written
     assert f"<figcaption>{figure.caption}</figcaption>" in written
 
 
 def test_data_is_strict_json_that_cannot_end_its_element(figure):
-    (text,) = DATA.findall(figure.html())
+    (text,) = DATA.findall(written(figure))
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -150,7 +157,7 @@ def test_a_declaration_outside_the_mapping_is_drawn(show):
 
 
 def test_every_control_has_a_label_and_changes_picture_and_words(figure, show):
-    page = show(figure.html())
+    page = show(written(figure))
     assert stage(page).get_attribute("data-lossviz") == "ready"
     for control in figure.controls:
         before, words = picture(page), page.locator(".lossviz-readout").inner_text()
@@ -168,7 +175,7 @@ def test_every_control_has_a_label_and_changes_picture_and_words(figure, show):
 
 
 def test_words_are_announced_once_the_hand_rests(show):
-    page = show(FIGURES["curve"].html())
+    page = show(written(FIGURES["curve"]))
     page.get_by_label("margin of the example").press("ArrowRight")
     settle(page)
     words = page.locator(".lossviz-readout").inner_text()
@@ -179,7 +186,7 @@ def test_words_are_announced_once_the_hand_rests(show):
 
 @pytest.mark.parametrize("view", [0, 1], ids=["plane", "simplex"])
 def test_dragging_the_start_moves_it_in_both_views(view, show):
-    page = show(FIGURES["landscape"].html())
+    page = show(written(FIGURES["landscape"]))
     handles = page.locator(".lossviz-handle")
     before = [handles.nth(k).bounding_box() for k in range(2)]
     box = handles.nth(view).bounding_box()
@@ -198,14 +205,14 @@ def test_dragging_the_start_moves_it_in_both_views(view, show):
 
 
 def test_a_finger_scrolls_the_page_except_on_the_handle(show):
-    page = show(FIGURES["landscape"].html())
+    page = show(written(FIGURES["landscape"]))
     action = "(node) => getComputedStyle(node).touchAction"
     assert page.locator(".lossviz-handle").first.evaluate(action) == "none"
     assert page.locator("canvas").evaluate(action) == "auto"
 
 
 def test_a_click_puts_the_start_there(show):
-    page = show(FIGURES["landscape"].html())
+    page = show(written(FIGURES["landscape"]))
     box = page.locator("canvas").bounding_box()
     x, y = box["x"] + 200, box["y"] + 250
     page.mouse.click(x, y)
@@ -216,13 +223,13 @@ def test_a_click_puts_the_start_there(show):
 
 
 def test_a_broken_figure_says_so_and_leaves_its_neighbours_and_its_still_picture(show):
-    whole = FIGURES["curve"].html()
+    whole = written(FIGURES["curve"])
     broken = [
         whole.replace('{"spec":', "{"),
         whole.replace('"type":"sequence"', '"type":"nonsense"'),
         whole.replace("exp(-datum.margin)", "datum.margin.none.none"),
     ]
-    page = show(*broken, FIGURES["landscape"].html())
+    page = show(*broken, written(FIGURES["landscape"]))
     states = [node.get_attribute("data-lossviz") for node in page.locator(".lossviz-stage").all()]
     assert states == ["failed"] * 3 + ["ready"]
     assert page.get_by_role("alert").count() == 3
@@ -231,7 +238,7 @@ def test_a_broken_figure_says_so_and_leaves_its_neighbours_and_its_still_picture
 
 
 def test_print_shows_the_still_picture(figure, show):
-    page = show(figure.html())
+    page = show(written(figure))
     assert not page.locator(".lossviz-still").is_visible()
     page.emulate_media(media="print")
     assert page.locator(".lossviz-still").is_visible()
@@ -239,7 +246,7 @@ def test_print_shows_the_still_picture(figure, show):
 
 
 def test_figure_follows_the_theme_of_the_page(figure, show):
-    page = show(figure.html())
+    page = show(written(figure))
     light = picture(page)
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
     settle(page)
@@ -251,7 +258,7 @@ def test_figure_follows_the_theme_of_the_page(figure, show):
 
 
 def test_figure_fits_a_narrow_screen(figure, show):
-    page = show(figure.html())
+    page = show(written(figure))
     words = page.locator(".lossviz-readout").inner_text()
     page.set_viewport_size({"width": 390, "height": 800})
     settle(page)
@@ -262,7 +269,7 @@ def test_figure_fits_a_narrow_screen(figure, show):
 
 
 def test_page_scripts_leave_only_their_two_names(show):
-    page = show(FIGURES["curve"].html())
+    page = show(written(FIGURES["curve"]))
     names = "Object.keys(window).filter((name) => name.startsWith('lossviz'))"
     assert page.evaluate(names) == ["lossvizVega", "lossvizLive"]
     assert page.evaluate("() => typeof window.n") == "undefined"

@@ -21,6 +21,7 @@ from lossviz.widgets.loss.subject import frames
 
 from .invented import INVENTED
 
+pytestmark = pytest.mark.usefixtures("without_stills")
 FROM_NUMBERS = {k: v for k, v in {**INVENTED, **LOSSES}.items() if v.form is None}
 PLANES = [key for key, loss in FROM_NUMBERS.items() if drawing(loss) is sampled]
 PULLS = [key for key, loss in FROM_NUMBERS.items() if drawing(loss) is pull.pull]

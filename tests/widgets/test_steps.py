@@ -14,6 +14,7 @@ from lossviz.experiments.perceptron import (
 from lossviz.widgets import large_steps
 from lossviz.widgets.chapters.steps import STEPS, points
 
+pytestmark = pytest.mark.usefixtures("without_stills")
 SIGNALS = """async ([signals, wanted]) => {
   const view = document.querySelector('.lossviz-stage').lossviz.view;
   for (const [name, value] of Object.entries(signals)) view.signal(name, value);

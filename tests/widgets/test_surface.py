@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lossviz.widgets import Choice, Slider, landscape, surface
 
+pytestmark = pytest.mark.usefixtures("without_stills")
 READ = """
 async ([signals, wanted]) => {
   const view = document.querySelector('.lossviz-stage').lossviz.view;
