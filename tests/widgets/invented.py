@@ -24,6 +24,7 @@ from lossviz.declaration.kinds import (
     TRUTH,
     VALUES,
     VARIANCES,
+    WEIGHTS,
     Kind,
     labels,
 )
@@ -180,6 +181,49 @@ def overlap(probabilities, target, *, smooth: float = 1.0):
 def whole(output, target, noise, *, beta: float = 0.5):
     """Whole: a loss of the whole batch."""
     return (F.softplus(output) * target + beta * (output - noise) ** 2).sum()
+
+
+# Sets, bags, noised data and a tensor alone.
+
+CLOUDS = Inputs(Argument("x", PREDICTIONS, "N D"), Argument("y", VALUES, "M D"), rows="")
+NOISED = Inputs(
+    Argument("output", PREDICTIONS, "... D"),
+    Argument("noise", VALUES, "... D"),
+    Argument("level", WEIGHTS, "..."),
+)
+BAGS = Inputs(
+    Argument("prediction", PREDICTIONS, "N"),
+    Argument("bag", labels("B", noun="bags"), "N"),
+    Argument("target", VALUES, "B"),
+    rows="B",
+)
+ALONE = Inputs(Argument("weights", PREDICTIONS, "... D"))
+
+
+@invent(inputs=CLOUDS)
+def two_clouds(x, y):
+    """Two clouds: how far apart two sets of points lie, in the squared energy distance."""
+    between, within = torch.cdist(x, y).mean(), torch.cdist(y, y).mean()
+    return 2 * between - within - torch.cdist(x, x).mean()
+
+
+@invent(inputs=NOISED)
+def noised(output, noise, level):
+    """Noised: what the network says of the noise, weighted by its level."""
+    return level * ((output - noise) ** 2).mean(-1)
+
+
+@invent(inputs=BAGS)
+def bagged(prediction, bag, target):
+    """Bagged: the sum over each bag is known."""
+    return (target.index_add(0, bag, -prediction)) ** 2
+
+
+@invent(inputs=ALONE)
+def peaked(weights):
+    """Peaked: the kurtosis of each row."""
+    squares = (weights - weights.mean(-1, keepdim=True)) ** 2
+    return (squares**2).mean(-1) / (squares.mean(-1) + 0.1) ** 2
 
 
 # Embeddings.

@@ -82,9 +82,9 @@ def test_still_picture_is_a_small_png_with_text_beside_it(figure):
     still = figure.still()
     assert matplotlib.image.imread(io.BytesIO(still)).std() > 0.05
     assert len(still) < 60_000
-    written = html.unescape(written(figure))
-    assert f'alt="{figure.alt}"' in written
-    assert f"<figcaption>{figure.caption}</figcaption>" in written
+    block = html.unescape(written(figure))
+    assert f'alt="{figure.alt}"' in block
+    assert f"<figcaption>{figure.caption}</figcaption>" in block
 
 
 def test_data_is_strict_json_that_cannot_end_its_element(figure):
@@ -98,11 +98,11 @@ def test_data_is_strict_json_that_cannot_end_its_element(figure):
 
 
 def test_text_of_a_figure_is_escaped():
-    written = LiveFigure(
+    block = LiveFigure(
         {"width": 9, "height": 9}, (), alt='a "b" <c>', caption="</figure> & more"
     ).html()
-    assert 'alt="a &quot;b&quot; &lt;c&gt;"' in written
-    assert written.count("</figure>") == 1
+    assert 'alt="a &quot;b&quot; &lt;c&gt;"' in block
+    assert block.count("</figure>") == 1
 
 
 @pytest.mark.parametrize("make", [curve, landscape])

@@ -93,6 +93,8 @@ class Scene:
         numbers = given if isinstance(given, tuple) else (given,)
         shape = self.shape(argument)
         along = [numbers[k % len(numbers)] for k in range(shape[-1] if shape else 1)]
+        if kind.counts:
+            along = [label % self.sizes[kind.counts] for label in along]
         rest = torch.tensor(along, dtype=DTYPES.get(kind.holds, torch.float64))
         return rest.expand(shape).clone() if shape else rest[0]
 
