@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 LOCAL = ("file:", "data:", "blob:")
+PATIENCE = 1_800_000  # milliseconds, so that a busy machine decides no test
 
 
 @dataclass
@@ -30,6 +31,7 @@ def visit(browser: Browser) -> Callable[..., AbstractContextManager[Visit]]:
     @contextmanager
     def open_file(path: Path, query: str = "", **settings: Any) -> Iterator[Visit]:
         context = browser.new_context(**settings)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         seen = Visit(page)
 

@@ -15,9 +15,7 @@ from playwright.sync_api import expect
 
 BOOK = Path(__file__).parents[2] / "book"
 CHAPTER = "cross-entropy.md"
-START_SECONDS = 90
-RUN_SECONDS = 600
-CHANGE_SECONDS = 30
+PATIENCE = 1800  # seconds: longer than any busy machine takes, so that only a hang ends it
 LIVE_FIGURE = re.compile(r"^(curve|landscape)\(", re.MULTILINE)
 OUTSIDE = re.compile(r"^(?!(http|ws)://127\.0\.0\.1[:/]|data:|blob:)")
 
@@ -60,7 +58,7 @@ def lab(tmp_path_factory):
 
 def _address(server, home):
     """Where the server says it listens, once it does."""
-    for _ in range(START_SECONDS * 4):
+    for _ in range(PATIENCE * 4):
         for record in (home / "runtime").glob("jpserver-*.json"):
             found = json.loads(record.read_text() or "{}")
             if found and _answers(found["port"]):
@@ -86,7 +84,7 @@ def requests():
 def page(lab, requests, browser):
     """The chapter, open as a notebook, every cell executed."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(START_SECONDS * 1000)
+    page.set_default_timeout(PATIENCE * 1000)
     page.on("request", lambda request: requests.append(request.url))
     page.on("websocket", lambda websocket: requests.append(websocket.url))
     page.route(OUTSIDE, lambda route: route.abort())
@@ -99,7 +97,7 @@ def page(lab, requests, browser):
         """() => document.querySelector("[data-mime-type='application/vnd.jupyter.error']")
             || [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
                 .every((prompt) => /\\[\\d+\\]/.test(prompt.textContent))""",
-        timeout=RUN_SECONDS * 1000,
+        timeout=PATIENCE * 1000,
         polling=500,
     )
     yield page
@@ -108,7 +106,7 @@ def page(lab, requests, browser):
 
 def _until(happens):
     """Whether something happens before long."""
-    deadline = time.monotonic() + CHANGE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not happens():
         if time.monotonic() > deadline:
             return False
@@ -133,7 +131,9 @@ def test_chapter_runs_in_jupyterlab_its_figures_move_and_nothing_outside_is_aske
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts() == []
 
     figures = page.locator(".lossviz-stage[data-lossviz]")
-    expect(figures).to_have_count(len(LIVE_FIGURE.findall((BOOK / CHAPTER).read_text())))
+    expect(figures).to_have_count(
+        len(LIVE_FIGURE.findall((BOOK / CHAPTER).read_text())), timeout=PATIENCE * 1000
+    )
     for figure in figures.all():
         assert figure.get_attribute("data-lossviz") == "ready", figure.inner_text()
         slider = figure.locator("input[type=range]").first

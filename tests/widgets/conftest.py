@@ -11,6 +11,7 @@ from lossviz.widgets import LiveFigure
 from lossviz.widgets.runtime import page_scripts
 
 SHIM = Path(__file__).parents[2] / "book" / "_static" / "lossviz-page.js"
+PATIENCE = 1_800_000  # milliseconds, so that a busy machine decides no test
 READY = "document.querySelectorAll('.lossviz-stage[data-lossviz]').length === {}"
 
 
@@ -29,6 +30,7 @@ def show(browser, tmp_path):
     for name, text in page_scripts().items():
         (vendor / name).write_text(text, encoding="utf-8")
     context = browser.new_context(viewport={"width": 900, "height": 1400}, has_touch=True)
+    context.set_default_timeout(PATIENCE)
 
     def open_page(*blocks):
         (tmp_path / "index.html").write_text(
