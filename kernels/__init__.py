@@ -14,7 +14,6 @@ from .parallel import VocabularyShard
 from .planning import Plan, plan
 from .row_losses import ROW_LOSSES
 from .statistics import STATISTICS, RowStatistics
-from .two_pass import two_pass_log_sum_exp, two_pass_softmax
 
 __all__ = [
     "ROW_LOSSES",
@@ -28,6 +27,4 @@ __all__ = [
     "linear_cross_entropy",
     "plan",
     "row_statistics",
-    "two_pass_log_sum_exp",
-    "two_pass_softmax",
 ]

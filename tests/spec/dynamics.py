@@ -7,6 +7,7 @@ import math
 import torch
 
 from lossviz import kernels, losses
+from lossviz.experiments import two_pass
 
 from .adapters import Call, Inputs, Params, given, leaf
 
@@ -44,10 +45,10 @@ def z_loss(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
 def two_pass_softmax(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     """The sum as the algorithm holds it is the log-sum-exp in mantissa and power of two."""
     x = i["x"].double()
-    log_sum_exp = kernels.two_pass_log_sum_exp(x)
+    log_sum_exp = two_pass.two_pass_log_sum_exp(x)
     exponent = (x.amax(-1) / math.log(2)).round()
     return {
-        "softmax": kernels.two_pass_softmax(x),
+        "softmax": two_pass.two_pass_softmax(x),
         "mantissa_sum": (log_sum_exp - exponent * math.log(2)).exp(),
         "exponent_sum": exponent,
         "log_sum_exp": log_sum_exp,

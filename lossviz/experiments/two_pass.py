@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import torch
 
-from lossviz.declaration import Argument, Inputs
-from lossviz.declaration.kinds import LOGITS
+from ..declaration import Argument, Inputs
+from ..declaration.kinds import LOGITS
 
 ARGUMENT = Inputs(Argument("logits", LOGITS, "... K"))
 LANES = 256

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.kernels.two_pass import (
+from lossviz.experiments.two_pass import (
     LANES,
     Scaled,
     add,
