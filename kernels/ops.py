@@ -77,13 +77,13 @@ def row_sums(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`Primitives` of every row and the total; what is not wanted is empty.
 
-    In the order shift, target, gap, rest, entropy, square, mean, argmax, total.
+    In the order shift, target, gap, rest, centre, square, mean, argmax, total.
     """
     head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
     want = Want(argmax, tilt, square, mean)
     sums = path(impl).accumulate(head, labels, want, Tiling(rows, columns))
     row = finish(sums, labels >= 0)
-    optional = (row.entropy, row.square, row.mean)
+    optional = (row.centre, row.square, row.mean)
     return (
         row.shift,
         row.target,
@@ -155,9 +155,9 @@ def _fake_gradients(
 
 def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
     (input, weight, bias, labels, mean_weight, *transform) = inputs[:8]
-    shift, _, _, _, entropy, square, _, argmax, total = output
+    shift, _, _, _, centre, square, _, argmax, total = output
     ctx.save_for_backward(
-        input, weight, bias, labels, mean_weight, shift, total, entropy, square, argmax
+        input, weight, bias, labels, mean_weight, shift, total, centre, square, argmax
     )
     ctx.transform = transform
     ctx.want = Want(*inputs[8:12])
@@ -169,10 +169,10 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
 def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
     refuse_derivatives(upstream)
     input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
-    shift, target, gap, rest, entropy, square, mean, _, _ = upstream
+    shift, target, gap, rest, centre, square, mean, _, _ = upstream
     # what was not wanted is empty, and so is the gradient that may still arrive there
     shift = shift if ctx.want.argmax else None
-    entropy = entropy if ctx.want.tilt else None
+    centre = centre if ctx.want.tilt else None
     square = square if ctx.want.square else None
     mean = mean if ctx.want.mean else None
     grown = row_sums_backward(
@@ -182,7 +182,7 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         labels,
         mean_weight,
         list(saved),
-        list(Upstream.of(saved[1], shift, target, gap, rest, entropy, square, mean)),
+        list(Upstream.of(saved[1], shift, target, gap, rest, centre, square, mean)),
         *ctx.transform,
         [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[2]],
         *ctx.walk,
@@ -328,8 +328,9 @@ def _values_and_upstream(
         whole = row.offset + lse
         values = values + lse_weight * whole.square()
         to_lse = to_lse + 2 * lse_weight * whole
-    share = torch.where(kept, against, 1.0).to(dtype)
-    return values, Upstream(to_gap + to_lse * share, torch.where(kept, to_lse, 0.0), mean=to_mean)
+    others = to_gap + to_lse * torch.where(kept, against, 1.0).to(dtype)
+    own = torch.where(kept, to_lse * (-gap).sigmoid().to(dtype) - to_gap, 0.0)
+    return values, Upstream(others, own, mean=to_mean)
 
 
 def _slope(nll: Tensor, power: float, dtype: torch.dtype) -> Tensor | float:

@@ -210,7 +210,7 @@ class _Primitives(torch.autograd.Function):
         )
         row = finish(sums, labels >= 0)
         ctx.save_for_backward(
-            input, weight, bias, local_labels, mean_weight, sums.shift, sums.total, row.entropy,
+            input, weight, bias, local_labels, mean_weight, sums.shift, sums.total, row.centre,
             row.square, sums.argmax,
         )  # fmt: skip
         ctx.settings = transform, impl, tiling, shard

@@ -82,13 +82,13 @@ class Rows(NamedTuple):
                 *self[:4], mean_weight, self.transform, want, impl, tiling, self.shard
             )
         found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
-        shift, target, gap, rest, entropy, square, mean, argmax, _ = found
+        shift, target, gap, rest, centre, square, mean, argmax, _ = found
         return Primitives(
             shift,
             target,
             gap,
             rest,
-            entropy if want.tilt else None,
+            centre if want.tilt else None,
             square if want.square else None,
             mean if want.mean else None,
             argmax if want.argmax else None,

@@ -236,12 +236,12 @@ def gradients(
     """Gradients of input, weight and bias from those of the rows' statistics.
 
     `tiling` sizes the chunk of logit gradients that is in memory at a time; its rows and columns
-    are rounded to whole tiles. `skip`, the first value of `skippable`, is for losses of the gap and
+    are rounded to whole tiles. `skip`, the first value of `skippable`, is for losses that move the target
     the target alone: ValueError with any other.
     """
     if skip is not None and any(value is not None for value in upstream[2:]):
         raise ValueError(
-            "skip bounds the gradients of gap and target alone, got others in upstream"
+            "skip bounds the gradients at the logits alone, got statistics in upstream"
         )
     walk = _Walk(head, tiles)
     height = _whole(tiling.rows, walk.tiles.rows)
