@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lossviz.declaration.numbers import check_reduction
+from lossviz.declaration.numbers import check_reduction, widen
 
 from . import planning
 from .checks import (
@@ -139,6 +139,8 @@ def linear_cross_entropy(
     chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
     heads, features = math.prod(inner), input.shape[-1]
     flat = input.reshape(math.prod(batch), features)
+    if heads > 1:  # their gradients are added before they are rounded
+        flat = widen(flat)
     weights: list[torch.Tensor] = [linear_weight]
     biases: list[torch.Tensor | None] = [linear_bias]
     if inner:  # but a lone head is not selected: that would copy its gradient

@@ -126,29 +126,39 @@ def row_sums_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of input, weight and bias; what is not needed is empty."""
     if len(input) == 0:
-        return _no_gradients(input, weight, needs, input.dtype)
+        return _no_gradients(input, weight, needs, input.dtype, weight.dtype)
     head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
     known = Saved._make(value if value.numel() else None for value in saved)
     arriving = Upstream._make(upstream)
     grown = path(impl).gradients(
         head, labels, known, arriving, Needs(*needs), Tiling(rows, columns)
     )
-    of_input, of_weight, of_bias = (_or_empty(gradient, input) for gradient in grown)
+    of_input, of_weight, of_bias = (
+        _or_empty(gradient, like)
+        for gradient, like in zip(grown, (input, weight, weight), strict=True)
+    )
     return of_input, of_weight, of_bias
 
 
 @row_sums_backward.register_fake
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[8]
-    return _fake_gradients(input, weight, needs, input.dtype)
+    return _fake_gradients(input, weight, needs, input.dtype, weight.dtype)
 
 
 def _fake_gradients(
-    input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
+    input: Tensor,
+    weight: Tensor,
+    needs: list[bool],
+    dtype: torch.dtype,
+    weight_dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    kinds = (
+        (input.shape, dtype), (weight.shape, weight_dtype), (weight.shape[:1], weight_dtype)
+    )  # fmt: skip
     of_input, of_weight, of_bias = (
-        input.new_empty(shape if needed else (0,), dtype=dtype)
-        for shape, needed in zip((input.shape, weight.shape, weight.shape[:1]), needs, strict=True)
+        input.new_empty(shape if needed else (0,), dtype=kind)
+        for (shape, kind), needed in zip(kinds, needs, strict=True)
     )
     return of_input, of_weight, of_bias
 
@@ -260,7 +270,7 @@ def reduced_loss(
         mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight[busy]
         lse_weight = None if lse_weight is None else lse_weight[busy]
     if len(picked) == 0:
-        nothing = _no_gradients(input, weight, needs, waiting_dtype(input.dtype))
+        nothing = _no_gradients(input, weight, needs, *[waiting_dtype(input.dtype)] * 2)
         return (input.new_zeros((), dtype=sum_dtype(input.dtype)), *nothing)
     head = Head(picked, weight, bias, transform, mean_weight)
     unit = None
@@ -339,22 +349,23 @@ def _slope(nll: Tensor, power: float, dtype: torch.dtype) -> Tensor | float:
 
 
 def _no_gradients(
-    input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
+    input: Tensor, weight: Tensor, needs: list[bool], *dtypes: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs, dtype)
+    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs, *dtypes)
     return of_input.zero_(), of_weight.zero_(), of_bias.zero_()
 
 
 @reduced_loss.register_fake
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[10]
-    waiting = _fake_gradients(input, weight, needs, waiting_dtype(input.dtype))
+    waiting = _fake_gradients(input, weight, needs, *[waiting_dtype(input.dtype)] * 2)
     return (input.new_empty((), dtype=sum_dtype(input.dtype)), *waiting)
 
 
 def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.save_for_backward(*inputs[:8])
     ctx.settings = inputs[8:]
+    ctx.dtype = inputs[0].dtype  # to ask a saved tensor would bring it back from where it waits
     # held by the node alone, so that the first backward may spend them
     ctx.gradients = output[1:]
     ctx.mark_non_differentiable(*output[1:])
@@ -369,8 +380,7 @@ def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
     if gradients is None:  # a second backward through a graph that was kept
         gradients = reduced_loss(*ctx.saved_tensors, *ctx.settings)[1:]
     needs = ctx.settings[4]
-    dtype = ctx.saved_tensors[0].dtype
-    scaled = (_times(gradient, upstream).to(dtype) for gradient in gradients)
+    scaled = (_times(gradient, upstream).to(ctx.dtype) for gradient in gradients)
     wanted = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
     return (*wanted, *(None,) * 12)
 

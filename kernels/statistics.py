@@ -302,9 +302,8 @@ def _finite_gap(row: Primitives) -> torch.Tensor:
 
 
 def _entropy(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    # lse less the mean of the logits, p z_y + (1 - p) c, where c is that of the others: all that its
-    # gradient has to see of the logits is how far they are from c, of which near equal logits, with
-    # an entropy of log V, would else leave no digits
+    # lse less the mean of the logits, p z_y + (1 - p) c with c the mean of the others: so gradients
+    # see logits less c, of which an entropy of log V has no digits where logits are nearly equal
     gap, others = _finite_gap(row), row.rest - required(row.centre)
     ahead = (row.target - required(row.centre)).clamp(min=FAR, max=-FAR)
     # sigmoid would lose the digits of its slope where it is near 1
