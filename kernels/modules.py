@@ -140,7 +140,8 @@ def _more_than_its_weight(linear: Any) -> str:
     hooked = [name for name in HOOKS if getattr(linear, name)]
     if hooked:
         return f"with hooks ({hooked[0].strip('_')})"
-    weight = linear.weight
-    if is_traceable_wrapper_subclass(weight) and not is_dtensor(weight):
+    weight: Any = linear.weight
+    wraps: bool = is_traceable_wrapper_subclass(weight)
+    if wraps and not is_dtensor(weight):
         return f"with a weight of class {type(weight).__name__}"
     return ""

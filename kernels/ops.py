@@ -265,7 +265,9 @@ def reduced_loss(
         # ignored rows cost nothing; on a GPU counting them would wait for the device
         busy = (labels >= 0).nonzero()[:, 0]
     picked = input
-    if busy is not None and len(busy) < len(labels):
+    if busy is None:
+        picked = torch.where((labels >= 0)[:, None], input, 0.0)  # NaN there stays there
+    elif len(busy) < len(labels):
         picked, labels, nll_weight = input[busy], labels[busy], nll_weight[busy]
         mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight[busy]
         lse_weight = None if lse_weight is None else lse_weight[busy]

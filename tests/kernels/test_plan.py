@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lossviz.kernels import linear_cross_entropy, plan
 
@@ -110,6 +111,17 @@ def test_few_rows_of_half_precision_widen_few_weights_at_a_time(rows):
     told = plan(rows, 256_000, 2304, torch.bfloat16)
     gradients = 4 * (256_000 + rows) * 2304  # in float32 until they are handed back
     assert told.bytes - gradients < rows * 256_000 * 4 + 40 * 2**20
+
+
+@pytest.mark.parametrize("options", [{}, {"reduction": "none"}, {"loss": "focal"}], ids=str)
+@pytest.mark.parametrize("impl", ["chunked", "reference"])
+def test_a_counter_of_flops_counts_the_products_of_the_head(impl, options):
+    head = make(40, 60, 8, torch.float32)
+    with FlopCounterMode(display=False) as counter:
+        loss = linear_cross_entropy(*head[:2], head.target, impl=impl, **options)
+        loss.sum().backward()
+    told = plan(40, 60, 8, impl=impl, per_row=bool(options))
+    assert counter.get_total_flops() == told.flops
 
 
 def test_a_large_head_in_half_precision_takes_little_beyond_its_gradients_on_a_gpu():
