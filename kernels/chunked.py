@@ -75,7 +75,9 @@ class Head(NamedTuple):
     @property
     def factor_dtype(self) -> torch.dtype:
         """Dtype of the factors of matrix products."""
-        return self.dtype if self.input.device.type == "cpu" else self.input.dtype
+        # of half factors only these devices make a product in float32
+        halves = self.input.device.type in ("cuda", "xpu")
+        return self.weight.dtype if halves else self.dtype
 
     def tile(self, tiling: Tiling) -> torch.Tensor:
         """Room for the logits of one tile."""
@@ -110,15 +112,29 @@ def product_(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, add: bool =
 
 
 class Gradients:
-    """Gradients as they grow, in full precision; an entry that is not needed stays None."""
+    """Gradients as they grow, in full precision; an entry that is not needed stays None.
 
-    def __init__(self, head: Head, needs: Needs) -> None:
-        def room(like: torch.Tensor) -> torch.Tensor:
-            return memory.empty(tuple(like.shape), head.dtype, like.device)
+    They lack the factor `unit`. Where a walk takes all rows `at_once`, what a block of classes gets
+    is all that it gets, and is rounded on the spot: the whole never lies there in float32.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        needs: Needs,
+        *,
+        unit: torch.Tensor | None = None,
+        at_once: bool = False,
+    ) -> None:
+        def room(like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+            return memory.empty(tuple(like.shape), dtype, like.device)
 
         self.head = head
-        self.input = room(head.input) if needs.input else None
-        self.weight = room(head.weight) if needs.weight else None
+        self.unit = unit
+        self.rounds = at_once and head.weight.dtype != head.dtype
+        narrow = head.weight.dtype if self.rounds else head.dtype
+        self.input = room(head.input, head.dtype) if needs.input else None
+        self.weight = room(head.weight, narrow) if needs.weight else None
         self.bias = None
         if needs.bias:
             self.bias = head.weight.new_empty(len(head.weight), dtype=head.dtype)
@@ -143,7 +159,11 @@ class Gradients:
         tile = tile.to(x.dtype)
         if self.input is not None:
             product_(self.input[rows], tile, weight, add=columns.start > 0)
-        if self.weight is not None:
+        if self.weight is not None and self.rounds:
+            part = memory.empty((len(weight), x.shape[1]), self.head.dtype, x.device)
+            product_(part, tile.T, x)
+            self.weight[columns] = part if self.unit is None else part.mul_(self.unit)
+        elif self.weight is not None:
             product_(self.weight[columns], tile.T, x, add=rows.start > 0)
 
     def scale_input(self, rows: slice, factors: torch.Tensor | None) -> None:
@@ -151,13 +171,15 @@ class Gradients:
         if self.input is not None and factors is not None:
             self.input[rows].mul_(factors)
 
-    def cast(
-        self, dtype: torch.dtype, unit: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor | None, ...]:
-        """The gradients, times what was divided out of them, in `dtype`."""
+    def cast(self, *dtypes: torch.dtype) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of input, weight and bias in their dtypes."""
+        if self.unit is not None:
+            for grown in (self.input, None if self.rounds else self.weight, self.bias):
+                if grown is not None:
+                    grown.mul_(self.unit)
         return tuple(
-            None if grown is None else (grown if unit is None else grown.mul_(unit)).to(dtype)
-            for grown in (self.input, self.weight, self.bias)
+            None if grown is None else grown.to(dtype)
+            for grown, dtype in zip((self.input, self.weight, self.bias), dtypes, strict=True)
         )
 
 
@@ -208,10 +230,16 @@ def gradients(
     upstream: Upstream,
     needs: Needs,
     tiling: Tiling,
+    *,
+    input_dtype: torch.dtype | None = None,
 ) -> tuple[torch.Tensor | None, ...]:
-    """Gradients of input, weight and bias from those of the rows' statistics."""
+    """Gradients of input, weight and bias from those of the rows' statistics.
+
+    Each in the dtype of what it belongs to, but that of the input in `input_dtype` where given:
+    who goes on to add to it does so before it is rounded.
+    """
     upstream, unit = in_range(upstream.times(head.transform.factor), head.factor_dtype)
-    grown = Gradients(head, needs)
+    grown = Gradients(head, needs, unit=unit, at_once=tiling.rows >= len(head.input))
     room = head.tile(tiling)
     for rows in blocks(len(head.input), tiling.rows):
         x = head.input[rows].to(head.factor_dtype)
@@ -236,7 +264,7 @@ def gradients(
             slope = None  # makes room for the next
             grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
-    return grown.cast(head.input.dtype, unit)
+    return grown.cast(input_dtype or head.input.dtype, head.weight.dtype, head.weight.dtype)
 
 
 @_as_typed
@@ -326,7 +354,7 @@ def one_pass(
                 tile = _shaped_in_blocks(room, *tile.shape).copy_(tile)
             grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
-    return torch.cat(losses), grown.cast(waiting_dtype(head.input.dtype))
+    return torch.cat(losses), grown.cast(*[waiting_dtype(head.input.dtype)] * 3)
 
 
 def in_place_tiling(

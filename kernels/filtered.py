@@ -105,8 +105,8 @@ def skippable(
     its target there. It is judged by what forward saw, so its logits are not made again: that is
     what is saved, at most one of the backward pass's three products. The other two see zeros.
 
-    What is lost is in units of `Upstream.gap`: the share of the softmax over the other classes in
-    the tiles left out, exactly the sum of the absolute logit gradients that are missing.
+    What is lost is in units of `Upstream.others`: the share of the softmax over the other classes
+    in the tiles left out, exactly the sum of the absolute logit gradients that are missing.
     """
     relative = (seen.shift - finite_shift(saved.shift)).exp() / saved.total
     tiles, count = relative.shape

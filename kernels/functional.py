@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from lossviz.declaration.numbers import check_reduction
+from lossviz.declaration.numbers import check_reduction, widen
 
-from . import planning
+from . import flops, planning
 from .checks import (
     check_budget,
     check_head,
@@ -79,9 +79,9 @@ def linear_cross_entropy(
     `target` with the input k places earlier, so that a loss per row has k positions fewer. Rows
     whose target is `ignore_index` (None is -100) count nothing; "mean" divides by the (weight of
     the) others and is NaN where that is 0, "sum" is 0 where there are none; without a row left
-    gradients are 0 in both cases. An ignored row must hold numbers all the same: as in torch, NaN
-    or inf there can make the weight's gradient NaN. N = 0 counts as no row left; D = 0 leaves the
-    bias alone, log V without one; V = 1 gives 0.
+    gradients are 0 in both cases. An ignored row takes no part,
+    whatever it holds. N = 0 counts as no row left; D = 0 leaves the bias alone, log V without one;
+    V = 1 gives 0.
 
     Exactness far out is that of class indices: class probabilities enter as a sum over all classes,
     so beyond a margin of 17 nats (float32) a one-hot row of them gives 0, as in torch.
@@ -106,6 +106,7 @@ def linear_cross_entropy(
     Raises TypeError and ValueError before anything is computed, but for what a `loss` function
     returns. On a GPU indices out of range are a device assertion, so that nothing waits.
     """
+    flops.tell_counters()
     check_reduction(reduction)
     smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
     square = check_number("z_loss", z_loss, 0.0)
@@ -129,9 +130,11 @@ def linear_cross_entropy(
         raise ValueError("target must hold class indices where the vocabulary is sharded")
     if dense and ignore_index not in (None, -100):
         raise ValueError("ignore_index cannot be given when target holds class probabilities")
+    if classes == 1:  # of one class the smoothed target is the same
+        smoothing = 0.0
     terms = Terms(function, smoothing, square, weight)
     for name, present in (
-        ("label_smoothing", bool(smoothing)),
+        ("label_smoothing", bool(label_smoothing)),
         ("a target of probabilities", dense),
     ):
         if present and not terms.is_cross_entropy:
@@ -139,6 +142,8 @@ def linear_cross_entropy(
     chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
     heads, features = math.prod(inner), input.shape[-1]
     flat = input.reshape(math.prod(batch), features)
+    if heads > 1:  # their gradients are added before they are rounded
+        flat = widen(flat)
     weights: list[torch.Tensor] = [linear_weight]
     biases: list[torch.Tensor | None] = [linear_bias]
     if inner:  # but a lone head is not selected: that would copy its gradient
@@ -204,6 +209,7 @@ def row_statistics(
 
     Raises as `linear_cross_entropy`, and ValueError for a name that is unknown or needs a target.
     """
+    flops.tell_counters()
     transform = check_transform(logit_scale, softcap, temperature)
     check_budget(memory_budget)
     names = _check_names(statistics, target is not None)

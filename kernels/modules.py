@@ -6,17 +6,22 @@ import inspect
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from lossviz.declaration.numbers import DTYPES
 
 from .checks import check_head, check_transform
 from .functional import linear_cross_entropy
+from .parallel import is_dtensor
 
 OPTIONS = {
     name
     for name, parameter in inspect.signature(linear_cross_entropy).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY
 } - {"linear_bias", "weight"}
+
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+"""Where a module keeps functions that its call runs, and reading its weight does not."""
 
 
 class LinearCrossEntropyLoss(torch.nn.Module):
@@ -32,8 +37,10 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     A `loss` that is a module becomes a part of this one: its parameters train, move and are saved.
 
     Raises TypeError for an unknown option, a size that is not an int or a dtype that is not
-    floating, ValueError for no class at all; options are checked when the module is called, which
-    raises TypeError where `linear` was replaced by something that is more than its weight and bias.
+    floating, ValueError for no class at all, and where `weight`, which holds the class weights, is
+    assigned that of an embedding. Options are checked when the module is called, which, as `logits`
+    does, raises TypeError where `linear` is more than its weight and bias: one of a
+    subclass with a forward of its own, with hooks, or quantised. A parametrization is honoured.
     """
 
     weight: torch.Tensor | None
@@ -71,28 +78,45 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         In the dtype of the layer; the loss makes those of half precision in float32. Raises as
         `linear_cross_entropy`.
         """
-        check_head(input, self.linear.weight, self.linear.bias, None, None)
+        weight, bias = self._head()
+        check_head(input, weight, bias, None, None)
         names = ("logit_scale", "softcap", "temperature")
         transform = {name: self.options[name] for name in names if name in self.options}
-        return check_transform(**transform).apply(self.linear(input))
+        return check_transform(**transform).apply(torch.nn.functional.linear(input, weight, bias))
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss in nats."""
-        if not isinstance(self.linear, torch.nn.Linear):
-            raise TypeError(
-                "linear must be a torch.nn.Linear, of which the weight and the bias are read, got "
-                f"{type(self.linear).__name__}; for one that adds to these call "
-                "linear_cross_entropy with the sum"
-            )
+        weight, bias = self._head()
         return linear_cross_entropy(
             input,
-            self.linear.weight,
+            weight,
             target,
-            linear_bias=self.linear.bias,
+            linear_bias=bias,
             weight=self.weight,
             loss=self.loss,
             **self.options,
         )
+
+    def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Weight and bias of the layer; TypeError where its output is not made of these alone."""
+        linear: Any = self.linear
+        more = _more_than_its_weight(linear)
+        if more:
+            raise TypeError(
+                "linear must be a torch.nn.Linear, of which the weight and the bias are read, got "
+                f"{type(linear).__name__} {more}; merge what it adds into its weight, or call "
+                "linear_cross_entropy with the weight that it amounts to"
+            )
+        return linear.weight, linear.bias
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "weight" and isinstance(value, torch.Tensor) and value.ndim > 1:
+            raise ValueError(
+                "weight holds the class weights, of shape (num_classes,), got "
+                f"{tuple(value.shape)}; to share the weight of an embedding with the layer, assign "
+                "it to linear.weight"
+            )
+        super().__setattr__(name, value)
 
     def extra_repr(self) -> str:
         """The options that were given."""
@@ -100,3 +124,24 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         if self.loss != "cross_entropy" and not isinstance(self.loss, torch.nn.Module):
             options["loss"] = self.loss
         return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+
+def _more_than_its_weight(linear: Any) -> str:
+    """What makes calling the layer more than a product with its weight, "" for nothing."""
+    if not isinstance(linear, torch.nn.Linear):
+        return "which is another kind of module"
+    own = [
+        name
+        for name in ("forward", "__call__", "_call_impl")
+        if name in vars(linear) or getattr(type(linear), name) is not getattr(torch.nn.Linear, name)
+    ]
+    if own:
+        return f"with its own {own[0]}"
+    hooked = [name for name in HOOKS if getattr(linear, name)]
+    if hooked:
+        return f"with hooks ({hooked[0].strip('_')})"
+    weight: Any = linear.weight
+    wraps: bool = is_traceable_wrapper_subclass(weight)
+    if wraps and not is_dtensor(weight):
+        return f"with a weight of class {type(weight).__name__}"
+    return ""

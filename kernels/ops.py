@@ -77,13 +77,13 @@ def row_sums(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`Primitives` of every row and the total; what is not wanted is empty.
 
-    In the order shift, target, gap, rest, entropy, square, mean, argmax, total.
+    In the order shift, target, gap, rest, centre, square, mean, argmax, total.
     """
     head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
     want = Want(argmax, tilt, square, mean)
     sums = path(impl).accumulate(head, labels, want, Tiling(rows, columns))
     row = finish(sums, labels >= 0)
-    optional = (row.entropy, row.square, row.mean)
+    optional = (row.centre, row.square, row.mean)
     return (
         row.shift,
         row.target,
@@ -126,38 +126,48 @@ def row_sums_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of input, weight and bias; what is not needed is empty."""
     if len(input) == 0:
-        return _no_gradients(input, weight, needs, input.dtype)
+        return _no_gradients(input, weight, needs, input.dtype, weight.dtype)
     head = Head(input, weight, bias, Transform(scale, softcap, temperature), mean_weight)
     known = Saved._make(value if value.numel() else None for value in saved)
     arriving = Upstream._make(upstream)
     grown = path(impl).gradients(
         head, labels, known, arriving, Needs(*needs), Tiling(rows, columns)
     )
-    of_input, of_weight, of_bias = (_or_empty(gradient, input) for gradient in grown)
+    of_input, of_weight, of_bias = (
+        _or_empty(gradient, like)
+        for gradient, like in zip(grown, (input, weight, weight), strict=True)
+    )
     return of_input, of_weight, of_bias
 
 
 @row_sums_backward.register_fake
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[8]
-    return _fake_gradients(input, weight, needs, input.dtype)
+    return _fake_gradients(input, weight, needs, input.dtype, weight.dtype)
 
 
 def _fake_gradients(
-    input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
+    input: Tensor,
+    weight: Tensor,
+    needs: list[bool],
+    dtype: torch.dtype,
+    weight_dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    kinds = (
+        (input.shape, dtype), (weight.shape, weight_dtype), (weight.shape[:1], weight_dtype)
+    )  # fmt: skip
     of_input, of_weight, of_bias = (
-        input.new_empty(shape if needed else (0,), dtype=dtype)
-        for shape, needed in zip((input.shape, weight.shape, weight.shape[:1]), needs, strict=True)
+        input.new_empty(shape if needed else (0,), dtype=kind)
+        for (shape, kind), needed in zip(kinds, needs, strict=True)
     )
     return of_input, of_weight, of_bias
 
 
 def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
     (input, weight, bias, labels, mean_weight, *transform) = inputs[:8]
-    shift, _, _, _, entropy, square, _, argmax, total = output
+    shift, _, _, _, centre, square, _, argmax, total = output
     ctx.save_for_backward(
-        input, weight, bias, labels, mean_weight, shift, total, entropy, square, argmax
+        input, weight, bias, labels, mean_weight, shift, total, centre, square, argmax
     )
     ctx.transform = transform
     ctx.want = Want(*inputs[8:12])
@@ -169,10 +179,10 @@ def _keep_for_row_sums(ctx: Any, inputs: Any, output: Any) -> None:
 def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
     refuse_derivatives(upstream)
     input, weight, bias, labels, mean_weight, *saved = ctx.saved_tensors
-    shift, target, gap, rest, entropy, square, mean, _, _ = upstream
+    shift, target, gap, rest, centre, square, mean, _, _ = upstream
     # what was not wanted is empty, and so is the gradient that may still arrive there
     shift = shift if ctx.want.argmax else None
-    entropy = entropy if ctx.want.tilt else None
+    centre = centre if ctx.want.tilt else None
     square = square if ctx.want.square else None
     mean = mean if ctx.want.mean else None
     grown = row_sums_backward(
@@ -182,7 +192,7 @@ def _row_sums_backward(ctx: Any, *upstream: Tensor | None) -> Any:
         labels,
         mean_weight,
         list(saved),
-        list(Upstream.of(saved[1], shift, target, gap, rest, entropy, square, mean)),
+        list(Upstream.of(saved[1], shift, target, gap, rest, centre, square, mean)),
         *ctx.transform,
         [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[2]],
         *ctx.walk,
@@ -255,12 +265,14 @@ def reduced_loss(
         # ignored rows cost nothing; on a GPU counting them would wait for the device
         busy = (labels >= 0).nonzero()[:, 0]
     picked = input
-    if busy is not None and len(busy) < len(labels):
+    if busy is None:
+        picked = torch.where((labels >= 0)[:, None], input, 0.0)  # NaN there stays there
+    elif len(busy) < len(labels):
         picked, labels, nll_weight = input[busy], labels[busy], nll_weight[busy]
         mean_loss_weight = None if mean_loss_weight is None else mean_loss_weight[busy]
         lse_weight = None if lse_weight is None else lse_weight[busy]
     if len(picked) == 0:
-        nothing = _no_gradients(input, weight, needs, waiting_dtype(input.dtype))
+        nothing = _no_gradients(input, weight, needs, *[waiting_dtype(input.dtype)] * 2)
         return (input.new_zeros((), dtype=sum_dtype(input.dtype)), *nothing)
     head = Head(picked, weight, bias, transform, mean_weight)
     unit = None
@@ -328,8 +340,9 @@ def _values_and_upstream(
         whole = row.offset + lse
         values = values + lse_weight * whole.square()
         to_lse = to_lse + 2 * lse_weight * whole
-    share = torch.where(kept, against, 1.0).to(dtype)
-    return values, Upstream(to_gap + to_lse * share, torch.where(kept, to_lse, 0.0), mean=to_mean)
+    others = to_gap + to_lse * torch.where(kept, against, 1.0).to(dtype)
+    own = torch.where(kept, to_lse * (-gap).sigmoid().to(dtype) - to_gap, 0.0)
+    return values, Upstream(others, own, mean=to_mean)
 
 
 def _slope(nll: Tensor, power: float, dtype: torch.dtype) -> Tensor | float:
@@ -338,22 +351,23 @@ def _slope(nll: Tensor, power: float, dtype: torch.dtype) -> Tensor | float:
 
 
 def _no_gradients(
-    input: Tensor, weight: Tensor, needs: list[bool], dtype: torch.dtype
+    input: Tensor, weight: Tensor, needs: list[bool], *dtypes: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs, dtype)
+    of_input, of_weight, of_bias = _fake_gradients(input, weight, needs, *dtypes)
     return of_input.zero_(), of_weight.zero_(), of_bias.zero_()
 
 
 @reduced_loss.register_fake
 def _(input: Tensor, weight: Tensor, *rest: Any) -> Any:
     needs = rest[10]
-    waiting = _fake_gradients(input, weight, needs, waiting_dtype(input.dtype))
+    waiting = _fake_gradients(input, weight, needs, *[waiting_dtype(input.dtype)] * 2)
     return (input.new_empty((), dtype=sum_dtype(input.dtype)), *waiting)
 
 
 def _keep_for_reduced_loss(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.save_for_backward(*inputs[:8])
     ctx.settings = inputs[8:]
+    ctx.dtype = inputs[0].dtype  # to ask a saved tensor would bring it back from where it waits
     # held by the node alone, so that the first backward may spend them
     ctx.gradients = output[1:]
     ctx.mark_non_differentiable(*output[1:])
@@ -368,8 +382,7 @@ def _reduced_loss_backward(ctx: Any, upstream: Tensor | None, *_: None) -> Any:
     if gradients is None:  # a second backward through a graph that was kept
         gradients = reduced_loss(*ctx.saved_tensors, *ctx.settings)[1:]
     needs = ctx.settings[4]
-    dtype = ctx.saved_tensors[0].dtype
-    scaled = (_times(gradient, upstream).to(dtype) for gradient in gradients)
+    scaled = (_times(gradient, upstream).to(ctx.dtype) for gradient in gradients)
     wanted = (_or_none(gradient, needed) for gradient, needed in zip(scaled, needs, strict=True))
     return (*wanted, *(None,) * 12)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,9 @@ from .chunked import Head, Needs, Tiling
 from .ops import path, refuse_derivatives
 from .statistics import Primitives, Sums, Want, finish, merge
 from .tiles import Saved, Transform, Upstream
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True)
@@ -84,34 +87,49 @@ def _known(group: dist.ProcessGroup | None) -> dist.ProcessGroup:
     return group
 
 
+def is_dtensor(tensor: object) -> TypeGuard[DTensor]:
+    """Whether a tensor is spread over, or repeated on, the processes of a mesh."""
+    if not dist.is_available():
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
+
+
 def unwrap(
     input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, VocabularyShard | None]:
     """Local tensors and the shard that DTensors describe; plain tensors come back as they are.
 
-    Raises ValueError unless a DTensor weight (and bias) is sharded by rows over one mesh axis, and
-    a DTensor input replicated.
+    A DTensor weight (and bias) is replicated, or sharded by rows over one axis of its mesh and
+    replicated over the others; a DTensor input is replicated. ValueError for anything else.
     """
-    if not dist.is_available():
-        return input, weight, bias, None
-    from torch.distributed.tensor import DTensor, Shard
-
     input = replicated("input", input)
-    if not isinstance(weight, DTensor):
-        return input, weight, bias, None
-    mesh = weight.device_mesh
-    if tuple(weight.placements) != (Shard(0),):
+    if not is_dtensor(weight):
+        return input, weight, replicated("linear_bias", bias), None
+    from torch.distributed.tensor import Replicate, Shard
+
+    mesh, places = weight.device_mesh, tuple(weight.placements)
+    if bias is not None and not (is_dtensor(bias) and tuple(bias.placements) == places):
+        got = tuple(bias.placements) if is_dtensor(bias) else type(bias).__name__
         raise ValueError(
-            f"linear_weight must have the placements (Shard(0),), got {tuple(weight.placements)}"
+            f"linear_bias must be a DTensor with the placements of linear_weight, {places}, "
+            f"got {got}"
         )
-    if bias is not None:
-        if not isinstance(bias, DTensor) or tuple(bias.placements) != (Shard(0),):
-            raise ValueError("linear_bias must be a DTensor with the placements (Shard(0),)")
-        bias = bias.to_local()
-    classes = weight.shape[0]
-    rows = -(-classes // mesh.size())  # as torch.chunk cuts
-    start = min(rows * mesh.get_local_rank(), classes)
-    return input, weight.to_local(), bias, VocabularyShard(mesh.get_group(), start, classes)
+    # not isinstance: a subclass of Shard may deal rows out in another order
+    axes = [axis for axis, place in enumerate(places) if place == Shard(0)]
+    if len(axes) > 1 or any(place not in (Shard(0), Replicate()) for place in places):
+        raise ValueError(
+            "linear_weight must be replicated over all axes of its mesh but for one at most, over "
+            f"which it has the placement Shard(0), got {places}"
+        )
+    shard = None
+    if axes:
+        classes = weight.shape[0]
+        rows = -(-classes // mesh.size(axes[0]))  # as torch.chunk cuts
+        start = min(rows * mesh.get_local_rank(axes[0]), classes)
+        shard = VocabularyShard(mesh.get_group(axes[0]), start, classes)
+    return input, weight.to_local(), None if bias is None else bias.to_local(), shard
 
 
 def replicated(name: str, tensor: Any) -> Any:
@@ -119,12 +137,10 @@ def replicated(name: str, tensor: Any) -> Any:
 
     Raises ValueError for one that is spread over processes.
     """
-    if not dist.is_available():
+    if not is_dtensor(tensor):
         return tensor
-    from torch.distributed.tensor import DTensor, Replicate
+    from torch.distributed.tensor import Replicate
 
-    if not isinstance(tensor, DTensor):
-        return tensor
     if any(not isinstance(place, Replicate) for place in tensor.placements):
         raise ValueError(f"{name} must be replicated, got placements {tensor.placements}")
     return tensor.to_local()
@@ -210,7 +226,7 @@ class _Primitives(torch.autograd.Function):
         )
         row = finish(sums, labels >= 0)
         ctx.save_for_backward(
-            input, weight, bias, local_labels, mean_weight, sums.shift, sums.total, row.entropy,
+            input, weight, bias, local_labels, mean_weight, sums.shift, sums.total, row.centre,
             row.square, sums.argmax,
         )  # fmt: skip
         ctx.settings = transform, impl, tiling, shard
@@ -235,7 +251,7 @@ class _Primitives(torch.autograd.Function):
         of_input, of_weight, of_bias = _local_gradients(
             head, labels, known, arriving, needs, impl, tiling
         )
-        if of_input is not None:
+        if of_input is not None:  # before it is rounded: parts may cancel
             dist.all_reduce(of_input, group=shard.processes)
             of_input = of_input.to(input.dtype)
         return of_input, of_weight, of_bias, *(None,) * 7
@@ -270,8 +286,10 @@ def _local_gradients(
     tiling: Tiling,
 ) -> Sequence[torch.Tensor | None]:
     if head.weight.shape[0]:
-        return path(impl).gradients(head, labels, saved, upstream, needs, tiling)
-    like = (head.input, head.weight, head.weight[:, 0])
+        return path(impl).gradients(
+            head, labels, saved, upstream, needs, tiling, input_dtype=head.dtype
+        )
+    like = (head.input.to(head.dtype), head.weight, head.weight[:, 0])
     return [
         torch.zeros_like(tensor) if needed else None
         for tensor, needed in zip(like, needs, strict=True)
@@ -279,14 +297,17 @@ def _local_gradients(
 
 
 def _exchange(sums: Sums, group: dist.ProcessGroup) -> Sums:
-    """The sums of all processes, merged in the order of their ranks."""
-    gathered = [None if value is None else _gather(value.contiguous(), group) for value in sums]
-    return merge(
-        [
-            Sums._make(None if values is None else values[rank] for values in gathered)
-            for rank in range(group.size())
-        ]
-    )
+    """The sums of all processes, merged in the order of their ranks; one message carries them."""
+    present = [value for value in sums if value is not None]
+    # a column of the vocabulary is exact in float64; in float32 from 2^24 on it would not be
+    wide = torch.float64 if sums.argmax is not None else sums.total.dtype
+    packed = _gather(torch.stack([value.to(wide) for value in present]), group)
+
+    def unpacked(table: torch.Tensor) -> Sums:
+        values = iter(table)
+        return Sums._make(None if value is None else next(values).to(value.dtype) for value in sums)
+
+    return merge([unpacked(table) for table in packed])
 
 
 def _gather(value: torch.Tensor, group: dist.ProcessGroup) -> list[torch.Tensor]:

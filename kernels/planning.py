@@ -18,17 +18,25 @@ THIN = 208
 """Rows below which matrix products starve (measured: 1.05x the time at 128 rows, 2x at 32)."""
 THIN_ON_GPU = 1024
 """The same on a GPU, by arithmetic: with fewer, products wait for the float32 weight gradient."""
+THICK = 512
+"""Rows from which on more gain nothing on a CPU; on a GPU they do not from `THIN_ON_GPU` on."""
 PARTS = 12
 """Chunks that a batch is cut into when the budget is ours: a twelfth of the logits."""
 BLOCK_BYTES = 4 * 2**20
 """Bytes of the logits that one product writes on the CPU: as many as its cache takes."""
 TILE_BYTES = 16 * 2**20
 """Bytes of a tile that is made twice on the CPU: larger ones are not faster."""
-MOST_CELLS = 2**18
-"""Logits for each byte of a budget, beyond which tiles are so many that walking them never ends."""
+TILE_BYTES_ON_GPU = 64 * 2**20
+"""The same on a GPU, where launches cost and much of it stays in the cache, by arithmetic."""
+LEAST_ACROSS = 256
+"""Columns of a tile of all rows, below which a tile of fewer rows is better."""
+MOST_AT_ONCE = 256 * 2**20
+"""Bytes on a GPU beyond which half precision makes its logits twice: in one pass the weight
+gradient grows in float32, and for a large head that is twice the gradient itself."""
+MOST_TILES, TINY = 2**12, 2**14
+"""Tiles of fewer than `TINY` logits cost their overhead alone; more of them are refused."""
 WORKSPACE = 128 * 2**20
-"""Bytes of a tile that is made twice on a GPU, where launches cost: logits or, on the Triton path,
-their gradients."""
+"""Bytes of logit gradients that the Triton path keeps."""
 
 
 def triton_runs(device: torch.device, dtype: torch.dtype) -> bool:
@@ -41,7 +49,8 @@ class Plan:
     """What `plan` foresees.
 
     `bytes` is peak memory beyond the inputs and the gradients handed back, `flops` those of the
-    matrix products, `floor_flops` those of the fewest products that any method needs, each 2 N V D.
+    matrix products, `floor_flops` those of the fewest products that any method needs, each 2 N V D,
+    and `logits_bytes` the size of the logits that eager torch makes, in the dtype of the input.
     """
 
     impl: str
@@ -58,7 +67,7 @@ class Plan:
             f"{self.impl}: tiles of {self.tiling.rows} x {self.tiling.columns}, "
             f"{self.products} matrix products ({self.flops / 1e12:.3g} TFLOP), "
             f"{self.bytes / 2**20:,.0f} MiB beyond inputs and gradients "
-            f"({share:.1%} of the logits)"
+            f"({share:.1%} of eager's logits)"
         )
 
 
@@ -82,13 +91,16 @@ def plan(
     gradients are formed on the way (3, but for impl="triton").
 
     `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
-    default a scalar loss has whole rows, a twelfth of them but at least 208 (1024 on a GPU), and on
-    the CPU all of up to D, in memory that the weight gradient does not need yet; a budget for less
-    makes the logits twice. Those have tiles of 16 MiB (128 MiB on a GPU). impl="triton" keeps 128
-    MiB of their gradients, and never less than 128 rows of 2048 classes.
+    default a scalar loss has whole rows: a twelfth of them, but 208 to 512, and on the CPU all of
+    up to D, in memory that the weight gradient does not need yet; on a GPU 1024. A budget for less
+    makes the logits twice, and so does half precision by default where one pass took more than
+    256 MiB on a GPU: its weight gradient would grow in float32. Tiles that are made twice have 16
+    MiB (64 MiB on a GPU); in half precision they are as high as the batch, so that each piece of
+    the weight gradient is written once. impl="triton" keeps 128 MiB of logit gradients, and never
+    less than 128 rows of 2048 classes.
 
     Raises ValueError for sizes, an `impl` or a budget out of range (also one that cuts the logits
-    into millions of tiles), TypeError for a wrong type.
+    into thousands of tiny tiles), TypeError for a wrong type.
     """
     for name, size, least in (
         ("num_rows", num_rows, 0),
@@ -119,9 +131,9 @@ def plan(
     )
     product = 2 * num_rows * num_classes * num_features
     products = 3 if single or impl == "reference" else 4
-    logits = num_rows * num_classes * wide
+    logits = num_rows * num_classes * dtype.itemsize
     if impl == "reference":
-        spent = 4 * logits
+        spent = 4 * num_rows * num_classes * wide
     elif impl == "triton":
         needs = Needs(input=True, weight=True, bias=False)
         spent = triton_tiling.workspace_bytes(
@@ -134,11 +146,18 @@ def plan(
             if in_place is not None:
                 rows, columns = tiling = in_place
         spent = rows * columns * wide * (2 if softcap else 1)
-        # gradients grow in float32 and are handed back in half
-        spent += (num_classes + num_rows) * num_features * wide if half else 0
-        spent += rows * num_features * wide
+        # gradients grow in float32 and are handed back in half, but a piece that is whole at once
+        across = half and not single and rows >= num_rows
+        grown = num_rows + (columns if across else num_classes)
+        spent += grown * num_features * wide if half else 0
+        if not across:
+            spent += rows * num_features * wide
+        elif device.type == "cpu":  # rows widened, and these scaled
+            spent += rows * num_features * wide * (1 if softcap else 2)
         if half and device.type == "cpu":  # widened weights of this tile and the last
             spent += min(num_classes, 2 * tiling.columns) * num_features * wide
+        elif across:  # what products take
+            spent += rows * columns * dtype.itemsize
     return Plan(impl, tiling, products, spent, products * product, 3 * product, logits)
 
 
@@ -177,11 +196,6 @@ def tile_sizes(
     memory_budget: int | None,
 ) -> tuple[Tiling, bool]:
     """Tiles of a walk, and whether one pass over whole rows suffices."""
-    if memory_budget is not None and num_rows * num_classes > MOST_CELLS * memory_budget:
-        raise ValueError(
-            f"memory_budget is in bytes: {memory_budget} would cut logits of {num_rows} x "
-            f"{num_classes} into millions of tiles"
-        )
     if impl == "triton":
         return triton_tiling.plan_tiling(
             num_rows, num_classes, dtype, memory_budget or WORKSPACE
@@ -189,14 +203,21 @@ def tile_sizes(
     wide = sum_dtype(dtype).itemsize
     row_bytes = num_classes * wide * (2 if softcap else 1)
     if not per_row and impl == "chunked":
-        thin = THIN if device.type == "cpu" else THIN_ON_GPU
-        rows = max(num_rows // PARTS // UNIT * UNIT, thin)
+        on_cpu = device.type == "cpu"
+        thin, thick = (THIN, THICK) if on_cpu else (THIN_ON_GPU, THIN_ON_GPU)
+        rows = min(max(num_rows // PARTS // UNIT * UNIT, thin), thick)
+        enough = True
         if memory_budget is not None:
             rows = memory_budget // row_bytes
-        if rows >= min(num_rows, thin):
+            enough = rows >= min(num_rows, thin)
+        elif dtype.itemsize < wide and not on_cpu:
+            height = min(rows, num_rows)
+            grown = (num_classes + num_rows + height) * num_features * wide
+            enough = height * row_bytes + grown <= MOST_AT_ONCE
+        if enough:
             rows = max(1, min(rows, num_rows))
             columns = num_classes
-            if device.type == "cpu":
+            if on_cpu:
                 columns = max(LEAST_COLUMNS, BLOCK_BYTES // (rows * wide))
                 if dtype.itemsize < wide:  # weights of as many classes are widened
                     columns = min(
@@ -204,11 +225,24 @@ def tile_sizes(
                     )
                 columns = min(num_classes, columns)
             return Tiling(rows, columns), True
-    usual = TILE_BYTES if device.type == "cpu" else WORKSPACE
+    usual = TILE_BYTES if device.type == "cpu" else TILE_BYTES_ON_GPU
     cells = (memory_budget or usual) // (wide * (2 if softcap else 1))
+    if dtype.itemsize < wide and num_rows:
+        columns = cells // num_rows
+        if memory_budget is None:
+            columns = max(columns, LEAST_ACROSS)
+        if columns >= LEAST_ACROSS:
+            return Tiling(num_rows, min(columns, num_classes)), False
     rows = max(1, min(num_rows, 1024))
     columns = max(1, min(num_classes, cells // rows))
     if columns < LEAST_COLUMNS:
         rows = max(1, min(rows, cells // max(1, min(num_classes, LEAST_COLUMNS))))
         columns = max(1, min(num_classes, cells // rows))
+    tiles = -(-num_rows // rows) * -(-num_classes // columns)
+    if tiles > MOST_TILES and rows * columns < TINY:
+        raise ValueError(
+            f"memory_budget is in bytes: {memory_budget} would cut logits of {num_rows} x "
+            f"{num_classes} into {tiles:,} tiles of {rows} x {columns}; give "
+            f"{TINY * row_bytes // num_classes:,} or more"
+        )
     return Tiling(rows, columns), False

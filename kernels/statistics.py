@@ -119,16 +119,17 @@ class Primitives(NamedTuple):
     `shift` is m; gradients reach it as the largest other logit, and `offset`, its value, is the
     constant that logits are measured from. `target` is z_y - offset, `rest` the log-sum-exp of the
     other logits less the offset, `gap` = rest - target the log odds against the target (`rest` has
-    digits that `gap` loses where the target is far below), `entropy` that of q (the softmax of the
-    other classes) in nats, `square` = log sum q_j^2, `mean` the weighted sum of z_j - offset over
-    all columns. In a row without target q is the whole softmax, `target` is 0 and `gap` is `rest`.
+    digits that `gap` loses where the target is far below), `centre` = sum q_j (z_j - m) with q the
+    softmax of the other classes (whose entropy is `rest` - `centre`), `square` = log sum q_j^2,
+    `mean` the weighted sum of z_j - offset over all columns. In a row without target q is the whole
+    softmax, `target` is 0 and `gap` is `rest`.
     """
 
     shift: torch.Tensor
     target: torch.Tensor
     gap: torch.Tensor
     rest: torch.Tensor
-    entropy: torch.Tensor | None = None
+    centre: torch.Tensor | None = None
     square: torch.Tensor | None = None
     mean: torch.Tensor | None = None
     argmax: torch.Tensor | None = None
@@ -154,7 +155,7 @@ def finish(sums: Sums, kept: torch.Tensor) -> Primitives:
         target,
         torch.where(empty, alone, log_total - target),
         torch.where(empty, -torch.inf, log_total),
-        None if sums.tilt is None else log_total - sums.tilt / total,
+        None if sums.tilt is None else sums.tilt / total,
         square,
         sums.mean,
         sums.argmax,
@@ -301,11 +302,14 @@ def _finite_gap(row: Primitives) -> torch.Tensor:
 
 
 def _entropy(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    # chain rule: first whether it is the target, then which of the others
-    gap = _finite_gap(row)
-    against, others = gap.sigmoid(), required(row.entropy)
-    whether = against * softplus(-gap) + (-gap).sigmoid() * softplus(gap)
-    return torch.where(kept, whether + against * others, others)
+    # lse less the mean of the logits, p z_y + (1 - p) c with c the mean of the others: so gradients
+    # see logits less c, of which an entropy of log V has no digits where logits are nearly equal
+    gap, others = _finite_gap(row), row.rest - required(row.centre)
+    ahead = (row.target - required(row.centre)).clamp(min=FAR, max=-FAR)
+    # sigmoid would lose the digits of its slope where it is near 1
+    likely = softplus(gap) + torch.exp(-softplus(-gap)) * ahead
+    unlikely = others + softplus(-gap) - torch.exp(-softplus(gap)) * ahead
+    return torch.where(kept, torch.where(gap > 0, unlikely, likely), others)
 
 
 def _mean_logit(row: Primitives, labels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

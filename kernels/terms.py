@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from lossviz.declaration.numbers import widen
+from lossviz.declaration.numbers import seen, widen
 
 from . import ops, parallel, planning, reference
 from .chunked import Tiling
@@ -37,6 +37,15 @@ class Rows(NamedTuple):
     impl: str
     memory_budget: int | None
     shard: VocabularyShard | None = None
+
+    def without_ignored(self) -> Rows:
+        """The same with 0 for the input of ignored rows, where NaN or inf would reach the weight.
+
+        Where that can be seen, nothing is copied for a batch of which every row is kept.
+        """
+        if seen(self.kept.all()):
+            return self
+        return self._replace(input=torch.where(self.kept[:, None], self.input, 0.0))
 
     @property
     def num_classes(self) -> int:
@@ -82,13 +91,13 @@ class Rows(NamedTuple):
                 *self[:4], mean_weight, self.transform, want, impl, tiling, self.shard
             )
         found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
-        shift, target, gap, rest, entropy, square, mean, argmax, _ = found
+        shift, target, gap, rest, centre, square, mean, argmax, _ = found
         return Primitives(
             shift,
             target,
             gap,
             rest,
-            entropy if want.tilt else None,
+            centre if want.tilt else None,
             square if want.square else None,
             mean if want.mean else None,
             argmax if want.argmax else None,
@@ -159,6 +168,7 @@ class Terms(NamedTuple):
 
     def of_labels(self, rows: Rows) -> RowValues:
         """Losses for class indices, from row statistics."""
+        rows = rows.without_ignored()
         names = set(getattr(self.function, "needs", STATISTICS))
         if self.square:
             names.add("lse")
@@ -197,8 +207,12 @@ class Terms(NamedTuple):
             soft = (1 - self.smoothing) * soft + self.smoothing / soft.shape[1]
         if self.class_weight is not None:
             soft = soft * self.class_weight.to(soft.dtype)
-        row = rows.primitives(Want(mean=True), soft)
-        values = soft.sum(1) * row.rest - required(row.mean)
+        if soft.shape[1] == 1:  # of one class the loss is 0: two gradients that cancel are neither
+            row = rows.primitives(Want())
+            values = soft[:, 0] * row.rest.detach()
+        else:
+            row = rows.primitives(Want(mean=True), soft)
+            values = soft.sum(1) * row.rest - required(row.mean)
         squares = self.square * (row.offset + row.rest).square() if self.square else None
         every = torch.ones_like(rows.kept)
         return RowValues(values, squares, every.to(values.dtype), every)

@@ -69,7 +69,7 @@ class Saved(NamedTuple):
 
     shift: torch.Tensor
     total: torch.Tensor
-    entropy: torch.Tensor | None = None
+    centre: torch.Tensor | None = None
     square: torch.Tensor | None = None
     argmax: torch.Tensor | None = None
 
@@ -79,11 +79,16 @@ class Saved(NamedTuple):
 
 
 class Upstream(NamedTuple):
-    """Gradients that arrive at `Primitives`, each (N,) or None for "nothing arrives here"."""
+    """What the gradients that arrive at `Primitives` make of a row of logits, each (N,) or None.
 
-    gap: torch.Tensor
-    target: torch.Tensor | None = None
-    entropy: torch.Tensor | None = None
+    `others` is the multiple of q that the other classes get; `own` is the gradient at the target's
+    logit, -others where it is None. The two are kept apart because 1 - (1 - p_y) has no digits of
+    a small p_y. What arrives at the others, None for "nothing": see `spread_`.
+    """
+
+    others: torch.Tensor
+    own: torch.Tensor | None = None
+    centre: torch.Tensor | None = None
     square: torch.Tensor | None = None
     mean: torch.Tensor | None = None
     shift: torch.Tensor | None = None
@@ -96,25 +101,32 @@ class Upstream(NamedTuple):
         target: torch.Tensor | None,
         gap: torch.Tensor | None,
         rest: torch.Tensor | None,
-        entropy: torch.Tensor | None,
+        centre: torch.Tensor | None,
         square: torch.Tensor | None,
         mean: torch.Tensor | None,
     ) -> Upstream:
-        """In the order of `Primitives`; `rest` moves as `gap` does, but for the target's part."""
-        gap = torch.zeros_like(total) if gap is None else gap
-        if rest is not None:
-            gap, target = gap + rest, rest if target is None else target + rest
-        return cls(gap, target, entropy, square, mean, shift)
+        """From the gradients of `Primitives`, in their order.
+
+        The gradient of gap is q, and -1 at the target, that of rest q, of target 1 at the target,
+        of centre q_j (1 + z_j - m - centre).
+        """
+        others = gap = torch.zeros_like(total) if gap is None else gap
+        for value in (rest, centre):
+            others = others if value is None else others + value
+        own = None
+        if target is not None or others is not gap:
+            own = -gap if target is None else target - gap
+        return cls(others, own, centre, square, mean, shift)
 
     @property
     def is_gap_alone(self) -> bool:
-        """Whether the logit gradient is gap * (q - e_y): then only rows are scaled."""
+        """Whether the logit gradient is others * (q - e_y): then only rows are scaled."""
         return all(value is None for value in self[1:])
 
     @property
     def bends(self) -> bool:
         """Whether the logit gradient is more than a multiple of q off the target."""
-        return self.entropy is not None or self.square is not None
+        return self.centre is not None or self.square is not None
 
     def rows(self, block: slice) -> Upstream:
         """The gradients of some rows."""
@@ -144,7 +156,7 @@ def in_range(upstream: Upstream, dtype: torch.dtype) -> tuple[Upstream, torch.Te
 
     That is for factors of matrix products in `dtype`; others have the range for them as they are.
     """
-    if dtype != torch.float16 or not len(upstream.gap):
+    if dtype != torch.float16 or not len(upstream.others):
         return upstream, None
     unit = power_of_two(upstream)
     return Upstream._make(v if v is None else v / unit for v in upstream), unit
@@ -232,7 +244,7 @@ def _largest(logits: torch.Tensor) -> torch.Tensor:
 def row_factors(saved: Saved, upstream: Upstream) -> torch.Tensor:
     """What exp(z_j - m) is multiplied by, (n, 1), where the gradient is a multiple of q."""
     empty = saved.total == 0
-    return torch.where(empty, 0.0, upstream.gap / torch.where(empty, 1.0, saved.total))[:, None]
+    return torch.where(empty, 0.0, upstream.others / torch.where(empty, 1.0, saved.total))[:, None]
 
 
 def spread_(
@@ -249,10 +261,10 @@ def spread_(
 ) -> None:
     """Turn a tile of logits (n, k) into the gradient with respect to them, in place.
 
-    Off the target dz_j = q_j (g_gap - g_entropy (log q_j + H) + 2 g_square (q_j / sum q^2 - 1)),
-    at the target g_target - g_gap; to both come g_mean times the weight of the column and, in the
-    column of the largest, g_shift. `slope` (n, k) multiplies the whole. With `exponentials` the
-    tile is what `accumulate_` left, and `upstream` may not bend.
+    Off the target dz_j = q_j (g_others + g_centre (z_j - m - centre) + 2 g_square (q_j / sum q^2 -
+    1)), at the target g_own; to both come g_mean times the weight of the column and, in the column
+    of the largest, g_shift. `slope` (n, k) multiplies the whole. With `exponentials` the tile is
+    what `accumulate_` left, and `upstream` may not bend.
 
     With `scaled_later`, where rows only need scaling (`upstream.is_gap_alone`, no slope), the tile
     is left without the factors `row_factors`: a matrix product takes them on its thinner side.
@@ -260,12 +272,11 @@ def spread_(
     if not exponentials:
         tile.sub_(finite_shift(saved.shift)[:, None])
     if upstream.bends:
-        log_q = tile.sub_(saved.total.log().clamp_(min=FAR)[:, None])
-        q = log_q.exp()
-        rate = upstream.gap[:, None]
-        if upstream.entropy is not None:
-            log_q.clamp_(min=FAR)
-            rate = rate - upstream.entropy[:, None] * (log_q + required(saved.entropy)[:, None])
+        q = tile.exp().div_(torch.where(saved.total == 0, 1.0, saved.total)[:, None])
+        rate = upstream.others[:, None]
+        if upstream.centre is not None:
+            off_centre = tile.clamp_(min=FAR).sub_(required(saved.centre)[:, None])
+            rate = off_centre.mul_(upstream.centre[:, None]).add_(rate)
         if upstream.square is not None:
             relative = q * torch.exp(-required(saved.square))[:, None]
             rate = rate + 2 * upstream.square[:, None] * (relative - 1)
@@ -274,9 +285,8 @@ def spread_(
         tile.exp_()
     if not upstream.bends and not scaled_later:
         tile.mul_(row_factors(saved, upstream))
-    at_target = -saved.total if scaled_later else -upstream.gap
-    if upstream.target is not None:
-        at_target = at_target + upstream.target
+    own = -upstream.others if upstream.own is None else upstream.own
+    at_target = -saved.total if scaled_later else own
     place, inside = locate(labels, first, tile.shape[1])
     tile.scatter_(1, place, torch.where(inside, at_target[:, None], tile.gather(1, place)))
     if upstream.mean is not None and mean_weight is not None:

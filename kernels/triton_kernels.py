@@ -167,35 +167,34 @@ def store_sums(
 
 @triton.jit
 def spread(
-    z, columns, labels, weights, shift, total, entropy, square, best,
-    to_gap, to_target, to_entropy, to_square, to_mean, to_shift, outer,
-    TARGET: tl.constexpr, ENTROPY: tl.constexpr, SQUARE: tl.constexpr, MEAN: tl.constexpr,
+    z, columns, labels, weights, shift, total, centre, square, best,
+    to_others, to_own, to_centre, to_square, to_mean, to_shift, outer,
+    OWN: tl.constexpr, CENTRE: tl.constexpr, SQUARE: tl.constexpr, MEAN: tl.constexpr,
     SHIFT: tl.constexpr, CAPPED: tl.constexpr,
 ):  # fmt: skip
     """The gradient with respect to a tile of logits before the cap, from those of the statistics.
 
-    Off the target dz_j = q_j (g_gap - g_entropy (log q_j + H) + 2 g_square (q_j / sum q^2 - 1)),
-    with q the softmax of the other classes; at the target g_target - g_gap; to both come g_mean
-    times the weight of the column and, in the column of the largest, g_shift; the slope of the cap
-    multiplies the whole.
+    Off the target dz_j = q_j (g_others + g_centre (z_j - m - centre) + 2 g_square (q_j / sum q^2 -
+    1)), with q the softmax of the other classes; at the target g_own; to both come g_mean times the
+    weight of the column and, in the column of the largest, g_shift; the slope of the cap multiplies
+    the whole.
     """
     total = tl.where(total == 0.0, 1.0, total)  # no other class: exp(-inf) / 1 is 0
     below = z - tl.where(shift == float("-inf"), 0.0, shift)[:, None]
-    if ENTROPY or SQUARE:
-        log_q = below - tl.log(total)[:, None]
-        q = tl.exp(log_q)
-        rate = to_gap[:, None]
-        if ENTROPY:
-            log_q = tl.where(q == 0.0, 0.0, log_q)  # 0 log 0 is 0
-            rate = rate - to_entropy[:, None] * (log_q + entropy[:, None])
+    if CENTRE or SQUARE:
+        q = tl.exp(below) / total[:, None]
+        rate = to_others[:, None]
+        if CENTRE:
+            off_centre = tl.where(q == 0.0, 0.0, below - centre[:, None])  # 0 log 0 is 0
+            rate = rate + to_centre[:, None] * off_centre
         if SQUARE:
             rate = rate + 2.0 * to_square[:, None] * (q * tl.exp(-square)[:, None] - 1.0)
         gradient = q * rate
     else:
-        gradient = tl.exp(below) * (to_gap / total)[:, None]
-    at_target = -to_gap
-    if TARGET:
-        at_target += to_target
+        gradient = tl.exp(below) * (to_others / total)[:, None]
+    at_target = -to_others
+    if OWN:
+        at_target = to_own
     is_target = columns[None, :] == labels[:, None]
     gradient = tl.where(is_target, at_target[:, None], gradient)
     if MEAN:
@@ -282,8 +281,8 @@ def sums_kernel(
 @triton.jit
 def gradient_kernel(
     x_ptr, weight_ptr, bias_ptr, label_ptr, mean_weight_ptr,
-    shift_ptr, total_ptr, entropy_ptr, square_ptr, best_ptr,
-    to_gap_ptr, to_target_ptr, to_entropy_ptr, to_square_ptr, to_mean_ptr, to_shift_ptr,
+    shift_ptr, total_ptr, centre_ptr, square_ptr, best_ptr,
+    to_others_ptr, to_own_ptr, to_centre_ptr, to_square_ptr, to_mean_ptr, to_shift_ptr,
     skip_ptr, out_ptr, out_bias_ptr,
     count, first, last, classes, depth,
     x_row, x_depth, weight_row, weight_depth, bias_step, mean_row, mean_column, out_row,
@@ -323,12 +322,12 @@ def gradient_kernel(
         gradient = spread(
             tl.where(inside[None, :], z, 0.0), columns, tl.load(label_ptr + safe_rows), weights,
             load_row(shift_ptr, safe_rows), load_row(total_ptr, safe_rows),
-            load_row(entropy_ptr, safe_rows), load_row(square_ptr, safe_rows),
-            load_row(best_ptr, safe_rows), load_row(to_gap_ptr, safe_rows),
-            load_row(to_target_ptr, safe_rows), load_row(to_entropy_ptr, safe_rows),
+            load_row(centre_ptr, safe_rows), load_row(square_ptr, safe_rows),
+            load_row(best_ptr, safe_rows), load_row(to_others_ptr, safe_rows),
+            load_row(to_own_ptr, safe_rows), load_row(to_centre_ptr, safe_rows),
             load_row(to_square_ptr, safe_rows), load_row(to_mean_ptr, safe_rows),
             load_row(to_shift_ptr, safe_rows), outer,
-            to_target_ptr is not None, to_entropy_ptr is not None, to_square_ptr is not None,
+            to_own_ptr is not None, to_centre_ptr is not None, to_square_ptr is not None,
             to_mean_ptr is not None, to_shift_ptr is not None, CAPPED,
         )  # fmt: skip
     written = kept[:, None] & inside[None, :]

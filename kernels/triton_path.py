@@ -232,21 +232,22 @@ def gradients(
     *,
     tiles: Tiles | None = None,
     skip: torch.Tensor | None = None,
+    input_dtype: torch.dtype | None = None,
 ) -> tuple[torch.Tensor | None, ...]:
     """Gradients of input, weight and bias from those of the rows' statistics.
 
     `tiling` sizes the chunk of logit gradients that is in memory at a time; its rows and columns
-    are rounded to whole tiles. `skip`, the first value of `skippable`, is for losses of the gap and
-    the target alone: ValueError with any other.
+    are rounded to whole tiles. `skip`, the first value of `skippable`, is for losses of
+    the target probability alone: ValueError with any other. `input_dtype` as in `chunked`.
     """
     if skip is not None and any(value is not None for value in upstream[2:]):
         raise ValueError(
-            "skip bounds the gradients of gap and target alone, got others in upstream"
+            "skip bounds the gradients of losses of the target probability, got others in upstream"
         )
     walk = _Walk(head, tiles)
     height = _whole(tiling.rows, walk.tiles.rows)
     width = _whole(tiling.columns, walk.tiles.columns)
-    upstream, unit = in_range(upstream.times(head.transform.factor), head.input.dtype)
+    upstream, unit = in_range(upstream.times(head.transform.factor), head.weight.dtype)
     upstream = dense_upstream(upstream, saved, head.mean_weight)
     count, classes = len(head.input), len(head.weight)
     wide, narrow = head.dtype, head.factor_dtype
@@ -277,11 +278,10 @@ def gradients(
                 product_(of_input[rows], tile, head.weight[columns].to(narrow), add=first > 0)
             if of_weight is not None:
                 product_(of_weight[columns], tile.T, x, add=top > 0)
+    dtypes = input_dtype or head.input.dtype, head.weight.dtype, head.weight.dtype
     return tuple(
-        None
-        if grown is None
-        else (grown if unit is None else grown.mul_(unit)).to(head.input.dtype)
-        for grown in (of_input, of_weight, of_bias)
+        None if grown is None else (grown if unit is None else grown.mul_(unit)).to(dtype)
+        for grown, dtype in zip((of_input, of_weight, of_bias), dtypes, strict=True)
     )
 
 

@@ -59,8 +59,8 @@ def row_sums_kernel(
 @triton.jit
 def row_gradient_kernel(
     raw_ptr, bias_ptr, label_ptr, mean_weight_ptr,
-    shift_ptr, total_ptr, entropy_ptr, square_ptr, best_ptr,
-    to_gap_ptr, to_target_ptr, to_entropy_ptr, to_square_ptr, to_mean_ptr, to_shift_ptr, out_ptr,
+    shift_ptr, total_ptr, centre_ptr, square_ptr, best_ptr,
+    to_others_ptr, to_own_ptr, to_centre_ptr, to_square_ptr, to_mean_ptr, to_shift_ptr, out_ptr,
     count, classes, raw_row, bias_step, mean_row, mean_column, out_row, inner, outer,
     CAPPED: tl.constexpr, DENSE: tl.constexpr, EXACT: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -77,12 +77,12 @@ def row_gradient_kernel(
     labels = tl.load(label_ptr + safe_rows)
     shift = load_row(shift_ptr, safe_rows)
     total = load_row(total_ptr, safe_rows)
-    entropy = load_row(entropy_ptr, safe_rows)
+    centre = load_row(centre_ptr, safe_rows)
     square = load_row(square_ptr, safe_rows)
     best = load_row(best_ptr, safe_rows)
-    to_gap = load_row(to_gap_ptr, safe_rows)
-    to_target = load_row(to_target_ptr, safe_rows)
-    to_entropy = load_row(to_entropy_ptr, safe_rows)
+    to_others = load_row(to_others_ptr, safe_rows)
+    to_own = load_row(to_own_ptr, safe_rows)
+    to_centre = load_row(to_centre_ptr, safe_rows)
     to_square = load_row(to_square_ptr, safe_rows)
     to_mean = load_row(to_mean_ptr, safe_rows)
     to_shift = load_row(to_shift_ptr, safe_rows)
@@ -100,9 +100,9 @@ def row_gradient_kernel(
             mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         gradient = spread(
-            z, columns, labels, weights, shift, total, entropy, square, best,
-            to_gap, to_target, to_entropy, to_square, to_mean, to_shift, outer,
-            to_target_ptr is not None, to_entropy_ptr is not None, to_square_ptr is not None,
+            z, columns, labels, weights, shift, total, centre, square, best,
+            to_others, to_own, to_centre, to_square, to_mean, to_shift, outer,
+            to_own_ptr is not None, to_centre_ptr is not None, to_square_ptr is not None,
             to_mean_ptr is not None, to_shift_ptr is not None, CAPPED,
         )  # fmt: skip
         tl.debug_barrier()

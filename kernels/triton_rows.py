@@ -177,4 +177,4 @@ def one_pass(
         upstream = upstream.times(head.transform.factor)
         spread_rows(rows, Saved(sums.shift, sums.total), upstream, gradient)
         grown.add(block, every, x, weight, gradient, None)
-    return torch.cat(losses), grown.cast(waiting_dtype(head.input.dtype))
+    return torch.cat(losses), grown.cast(*[waiting_dtype(head.input.dtype)] * 3)

@@ -178,6 +178,22 @@ def test_float16_gradients_survive_until_a_loss_scaler_has_spoken(impl):
 
 
 @pytest.mark.parametrize("dtype", HALF)
+@each_path
+@pytest.mark.parametrize("heads", [1, 8, 100])
+def test_gradients_of_many_heads_are_added_before_they_are_rounded(heads, impl, dtype):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(32, 16, generator=generator).to(dtype).requires_grad_()
+    w = torch.randn(50, heads, 16, generator=generator).to(dtype).requires_grad_()
+    target = torch.randint(50, (32, heads), generator=generator)
+    exact = [tensor.detach().double().requires_grad_() for tensor in (x, w)]
+    F.cross_entropy(torch.einsum("nd,vkd->nvk", *exact), target, reduction="sum").backward()
+    linear_cross_entropy(x, w, target, impl=impl, reduction="sum").backward()
+    for found, judge in zip((x, w), exact, strict=True):
+        assert found.grad.dtype == dtype
+        assert error(found.grad.double(), judge.grad) <= torch.finfo(dtype).eps / 2
+
+
+@pytest.mark.parametrize("dtype", HALF)
 def test_half_precision_is_rounded_once_at_the_end(dtype):
     # beyond the inputs' own rounding, gradients differ from float64's by one rounding
     head = make(70, 90, 30, dtype)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
 
+import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.utils import parametrizations, prune
+from torch.testing._internal.two_tensor import TwoTensor
 
 from lossviz.kernels import LinearCrossEntropyLoss, RowStatistics
 
@@ -122,8 +126,91 @@ def test_logits_of_a_wrong_shape_are_refused_by_name():
         LinearCrossEntropyLoss(4, 6).logits(torch.zeros(2, 3))
 
 
-def test_a_layer_that_is_more_than_its_weight_is_refused():
+class LowRank(torch.nn.Linear):
+    """What LoRA libraries make of a layer: one with a forward of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 6, bias=False)
+        self.down = torch.nn.Parameter(torch.randn(2, 4))
+        self.up = torch.nn.Parameter(torch.randn(6, 2))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) + input @ self.down.T @ self.up.T
+
+
+def with_forward(linear: torch.nn.Linear) -> torch.nn.Linear:
+    """As accelerate patches a layer that it offloads."""
+    plain = linear.forward
+    linear.forward = lambda input: 2 * plain(input)
+    return linear
+
+
+def with_hook(register: str) -> torch.nn.Linear:
+    linear = torch.nn.Linear(4, 6, bias=False)
+    getattr(linear, register)(lambda *_: None)
+    return linear
+
+
+MORE_THAN_A_WEIGHT = {
+    "another module": lambda: torch.nn.Sequential(torch.nn.Linear(4, 6)),
+    "low rank": LowRank,
+    "forward of the instance": lambda: with_forward(torch.nn.Linear(4, 6)),
+    **{
+        name: functools.partial(with_hook, f"register_{name}")
+        for name in (
+            "forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"
+        )
+    },
+    "pruned": lambda: prune.l1_unstructured(torch.nn.Linear(4, 6), "weight", 3),
+    "not yet sized": lambda: torch.nn.LazyLinear(6),
+    "a quantised weight": lambda: with_weight(TwoTensor(torch.zeros(6, 4), torch.zeros(6, 4))),
+}  # fmt: skip
+
+
+def with_weight(weight: torch.Tensor) -> torch.nn.Linear:
+    linear = torch.nn.Linear(4, 6, bias=False)
+    linear.weight = torch.nn.Parameter(weight)
+    return linear
+
+
+@pytest.mark.parametrize("make_layer", MORE_THAN_A_WEIGHT.values(), ids=MORE_THAN_A_WEIGHT)
+def test_a_layer_that_is_more_than_its_weight_is_refused(make_layer):
     module = LinearCrossEntropyLoss(4, 6)
-    module.linear = torch.nn.Sequential(module.linear)
-    with refuses(TypeError, "linear", "Sequential"):
-        module(torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))
+    module.linear = make_layer()
+    x, target = batch()
+    for call in (lambda: module(x, target), lambda: module.logits(x)):
+        with refuses(TypeError, "linear", type(module.linear).__name__):
+            call()
+
+
+class Renamed(torch.nn.Linear):
+    """A layer that is its weight all the same."""
+
+
+@pytest.mark.parametrize("make_layer", [
+    lambda: Renamed(4, 6),
+    lambda: parametrizations.weight_norm(torch.nn.Linear(4, 6)),
+    lambda: parametrizations.orthogonal(torch.nn.Linear(4, 6, bias=False)),
+], ids=["subclass", "weight norm", "orthogonal"])  # fmt: skip
+def test_a_layer_that_makes_its_weight_is_trained_through_it(make_layer):
+    torch.manual_seed(0)
+    module = LinearCrossEntropyLoss(4, 6)
+    module.linear = make_layer()
+    x, target = batch()
+    true = F.cross_entropy(module.linear(x), target)
+    loss = module(x, target)
+    torch.testing.assert_close(loss, true)
+    torch.testing.assert_close(module.logits(x), module.linear(x))
+    parameters = tuple(module.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, parameters), torch.autograd.grad(true, parameters)
+    )
+
+
+def test_tying_by_the_name_of_the_class_weights_says_how_it_is_done():
+    head = LinearCrossEntropyLoss(4, 6)
+    with refuses(ValueError, "class weights", "linear.weight"):
+        head.weight = torch.nn.Embedding(6, 4).weight
+    head.weight = torch.ones(6)
+    x, target = batch()
+    torch.testing.assert_close(head(x, target), F.cross_entropy(head.linear(x), target))

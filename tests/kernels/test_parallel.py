@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 
 from lossviz.kernels import VocabularyShard, linear_cross_entropy, row_statistics
 
@@ -79,7 +80,7 @@ def spread(rank: int, port: int, cut: int) -> None:
 
 def as_dtensor(rank: int, port: int, classes: int) -> None:
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.tensor import Shard, distribute_tensor
+    from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
     os.environ.update(
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(WORLD)
@@ -99,7 +100,65 @@ def as_dtensor(rank: int, port: int, classes: int) -> None:
     torch.testing.assert_close(w.grad.full_tensor(), whole.grad)
     with pytest.raises(ValueError, match="Shard"):
         linear_cross_entropy(x, distribute_tensor(whole.detach(), mesh, [Shard(1)]), target)
+    for shape, places in (
+        ((WORLD,), (Replicate(),)),
+        ((1, WORLD), (Replicate(), Shard(0))),
+        ((WORLD, 1), (Replicate(), Shard(0))),
+        ((WORLD, 1), (Shard(0), Replicate())),
+    ):
+        mesh = init_device_mesh("cpu", shape)
+        bias = c["bias"][:classes].clone()
+        w, b = (
+            distribute_tensor(tensor.detach(), mesh, places).requires_grad_()
+            for tensor in (whole, bias)
+        )
+        x.grad = whole.grad = None
+        loss = linear_cross_entropy(x, w, target, linear_bias=b)
+        loss.backward()
+        other = x.detach().requires_grad_()
+        expected = linear_cross_entropy(other, whole, target, linear_bias=bias)
+        expected.backward()
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(x.grad, other.grad)
+        torch.testing.assert_close(w.grad.full_tensor(), whole.grad)
+        assert tuple(w.grad.placements) == places
+    mesh = init_device_mesh("cpu", (1, WORLD))
+    with pytest.raises(ValueError, match="linear_bias"):
+        linear_cross_entropy(x, w, target, linear_bias=bias)
+    twice = distribute_tensor(whole.detach(), mesh, (Shard(0), Shard(0)))
+    with pytest.raises(ValueError, match="one at most"):
+        linear_cross_entropy(x, twice, target)
     dist.destroy_process_group()
+
+
+def in_half_precision(rank: int, port: int) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+    generator = torch.Generator().manual_seed(0)
+    rows = classes = 64
+    x = torch.randn(rows, 32, generator=generator)
+    # what all classes have in common cancels over processes, and is all that their parts show
+    w = 4 * torch.randn(32, generator=generator) + 0.1 * torch.randn(
+        classes, 32, generator=generator
+    )
+    target = torch.randint(classes, (rows,), generator=generator)
+    part = slice(rank * classes // 2, (rank + 1) * classes // 2)
+    for dtype in (torch.bfloat16, torch.float16):
+        narrow = x.to(dtype).requires_grad_(), w.to(dtype)
+        exact = narrow[0].detach().double().requires_grad_()
+        F.cross_entropy(exact @ narrow[1].double().T, target).backward()
+        shard = VocabularyShard(None, part.start, classes)
+        linear_cross_entropy(narrow[0], narrow[1][part], target, shard=shard).backward()
+        found = narrow[0].grad
+        assert found.dtype == dtype
+        error = (found.double() - exact.grad).norm() / exact.grad.norm()
+        assert error <= torch.finfo(dtype).eps / 2  # of one rounding
+    dist.destroy_process_group()
+
+
+def test_parts_of_an_input_gradient_are_added_before_they_are_rounded():
+    mp.spawn(in_half_precision, (free_port(),), nprocs=WORLD)
 
 
 def disagree(rank: int, port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lossviz.kernels import linear_cross_entropy, plan
 
@@ -110,6 +111,59 @@ def test_few_rows_of_half_precision_widen_few_weights_at_a_time(rows):
     told = plan(rows, 256_000, 2304, torch.bfloat16)
     gradients = 4 * (256_000 + rows) * 2304  # in float32 until they are handed back
     assert told.bytes - gradients < rows * 256_000 * 4 + 40 * 2**20
+
+
+@pytest.mark.parametrize("options", [{}, {"reduction": "none"}, {"loss": "focal"}], ids=str)
+@pytest.mark.parametrize("impl", ["chunked", "reference"])
+def test_a_counter_of_flops_counts_the_products_of_the_head(impl, options):
+    head = make(40, 60, 8, torch.float32)
+    with FlopCounterMode(display=False) as counter:
+        loss = linear_cross_entropy(*head[:2], head.target, impl=impl, **options)
+        loss.sum().backward()
+    told = plan(40, 60, 8, impl=impl, per_row=bool(options))
+    assert counter.get_total_flops() == told.flops
+
+
+def test_a_large_head_in_half_precision_takes_little_beyond_its_gradients_on_a_gpu():
+    told = plan(8192, 256_000, 2304, torch.bfloat16, "cuda")  # Gemma 2
+    assert told.bytes < 300e6 and told.products == 4
+    assert told.logits_bytes == 8192 * 256_000 * 2  # of eager, in its own dtype
+    assert f"{told.bytes / told.logits_bytes:.1%} of eager's logits" in str(told)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("rows", [300, 1500])
+def test_by_pieces_of_all_rows_a_weight_gradient_never_lies_there_in_float32(rows, dtype):
+    classes, features = 6000, 256
+    budget = 4 * rows * 256
+    head = make(rows, classes, features, dtype)
+
+    def step() -> None:
+        linear_cross_entropy(*head[:2], head.target, memory_budget=budget).backward()
+
+    told = plan(rows, classes, features, dtype, memory_budget=budget)
+    assert told.products == 4 and told.tiling.rows == rows
+    beyond = measure(step).bytes - sum(tensor.grad.nbytes for tensor in head[:2])
+    assert 0.75 * told.bytes <= beyond <= 1.15 * told.bytes
+    assert told.bytes < classes * features * 4 + rows * features * 4
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("dtype", [torch.float32, HALF[0]])
+def test_chunks_are_no_larger_than_gains_anything(device, dtype):
+    told = plan(2**17, 128_256, 4096, dtype, device)
+    enough = 512 if device == "cpu" else 1024
+    assert told.tiling.rows <= enough or told.tiling.columns == 256
+
+
+def test_a_budget_for_a_handful_of_logits_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"memory_budget is in bytes: 1 .* 35,000 tiles of 1 x 1"):
+        plan(50, 700, 8, memory_budget=1)
+    head = make(50, 700, 8, torch.float32)
+    with pytest.raises(ValueError, match="memory_budget is in bytes"):
+        linear_cross_entropy(*head[:2], head.target, memory_budget=1)
+    enough = 4 * 2**14
+    assert plan(10**5, 10**6, 8, memory_budget=enough).tiling.rows >= 1
 
 
 def test_the_promised_share_of_the_logits_is_kept():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from lossviz.kernels import ROW_LOSSES, STATISTICS, linear_cross_entropy, row_statistics
 
-from .cases import HALF, Head, each_path, logits_of, make, naive, with_gradients
+from .cases import HALF, PATHS, Head, each_path, logits_of, make, naive, with_gradients
 
 each_budget = pytest.mark.parametrize("budget", [None, 16])
 REAL = tuple(name for name in STATISTICS if name not in ("argmax", "correct"))
@@ -200,6 +200,41 @@ def test_nan_in_an_ignored_row_stays_there(budget, impl):
     for reduction in ("mean", "none"):
         loss = ours(head, reduction=reduction, impl=impl, memory_budget=budget)
         assert loss.isfinite().all()
+
+
+@pytest.mark.parametrize("impl", [*PATHS, "triton"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"label_smoothing": 0.1, "z_loss": 0.1}, {"loss": "brier"}, {"softcap": 2.0}],
+    ids=str,
+)
+def test_an_ignored_row_takes_no_part_whatever_it_holds(options, wrong, reduction, impl):
+    head = make(5, 4, 3, torch.float32)
+    head.target[2] = -100
+    clean = with_gradients(ours(head, reduction=reduction, impl=impl, **options), head)
+    head.input.data[2] = wrong
+    found = with_gradients(ours(head, reduction=reduction, impl=impl, **options), head)
+    for mine, right in zip(found, clean, strict=True):
+        torch.testing.assert_close(mine, right, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("impl", [*PATHS, "triton"])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
+def test_of_one_class_only_the_z_loss_has_a_gradient(smoothing, soft, reduction, impl):
+    head = make(4, 1, 3, torch.float32)
+    if soft:
+        head = head._replace(target=torch.ones(4, 1))
+    options = {"z_loss": 1e-6, "reduction": reduction, "label_smoothing": smoothing}
+    found = with_gradients(ours(head, impl=impl, **options), head)
+    judge = head.to(torch.float64)
+    squares = 1e-6 * logits_of(judge)[:, 0].square()
+    true = with_gradients(squares.mean() if reduction == "mean" else squares, judge)
+    for mine, right in zip(found, true, strict=True):
+        torch.testing.assert_close(mine, right, rtol=1e-5, atol=0)
 
 
 @each_path

@@ -51,7 +51,7 @@ class Case(NamedTuple):
         tiling = Tiling(max(len(self.labels), 1), len(self.head.weight))
         sums = chunked.accumulate(self.head, self.labels, EVERYTHING, tiling)
         row = finish(sums, self.kept)
-        return Saved(sums.shift, sums.total, row.entropy, row.square, sums.argmax)
+        return Saved(sums.shift, sums.total, row.centre, row.square, sums.argmax)
 
     def gradients(
         self, upstream: Upstream, needs: Needs = ALL, tiling: Tiling | None = None, **how: Any
@@ -97,11 +97,11 @@ def draw(
 
 
 def arriving(rows: int, names: tuple[str, ...] = Upstream._fields, seed: int = 1) -> Upstream:
-    """Random gradients at some statistics; 0 at the gap unless it is named."""
+    """Random parts of a gradient; 0 at the other classes unless they are named."""
     generator = torch.Generator().manual_seed(seed)
     drawn = {name: torch.randn(rows, generator=generator).to(DEVICE) for name in Upstream._fields}
     given = {name: drawn[name] for name in names}
-    return Upstream(**{"gap": torch.zeros(rows, device=DEVICE), **given})
+    return Upstream(**{"others": torch.zeros(rows, device=DEVICE), **given})
 
 
 def dense(case: Case) -> tuple[Primitives, tuple[torch.Tensor, ...]]:
@@ -122,7 +122,7 @@ def dense(case: Case) -> tuple[Primitives, tuple[torch.Tensor, ...]]:
     lse = torch.logsumexp(others, 1)
     finite = torch.where(others == -torch.inf, 0.0, others)
     q = torch.exp(others - lse[:, None])
-    entropy = lse - (q * finite).sum(1)
+    centre = (q * finite).sum(1) - offset
     square = torch.logsumexp(2 * others, 1) - 2 * lse
     mean = None
     if head.mean_weight is not None:
@@ -132,7 +132,7 @@ def dense(case: Case) -> tuple[Primitives, tuple[torch.Tensor, ...]]:
         target=target,
         gap=lse - offset - target,
         rest=lse - offset,
-        entropy=entropy,
+        centre=centre,
         square=square,
         mean=mean,
         argmax=argmax,
@@ -160,8 +160,13 @@ def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
 def autograd(case: Case, upstream: Upstream) -> tuple[torch.Tensor, ...]:
     row, leaves = dense(case)
     loss = torch.zeros((), dtype=torch.float64, device=DEVICE)
+    moved = row._asdict() | {
+        "others": row.gap if upstream.own is None else row.rest,
+        "own": row.target,
+        "centre": row.centre - row.rest,  # what is left of its gradient after that of `others`
+    }
     for name, gradient in upstream._asdict().items():
-        value = getattr(row, name)
+        value = moved[name]
         if gradient is not None and value is not None:
             loss = loss + (gradient.double() * value).sum()
     return torch.autograd.grad(loss, leaves)
@@ -254,14 +259,14 @@ def test_one_class_has_probability_one_and_no_gradient() -> None:
     row = finish(case.sums(), case.kept)
     assert torch.equal(row.gap, torch.full((3,), -torch.inf, device=DEVICE))
     assert torch.equal(case.saved().total, torch.zeros(3, device=DEVICE))
-    for gradient in case.gradients(arriving(3, ("entropy", "square"))):
+    for gradient in case.gradients(arriving(3, ("centre", "square"))):
         assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
 def test_no_rows_give_no_statistics_and_zero_gradients() -> None:
     case = draw(0, 5, 3)
     assert case.sums().shift.shape == (0,)
-    of_input, of_weight, of_bias = case.gradients(arriving(0, ("gap",)))
+    of_input, of_weight, of_bias = case.gradients(arriving(0, ("others",)))
     assert of_input.shape == (0, 3)
     assert torch.equal(of_weight, torch.zeros_like(of_weight))
     assert torch.equal(of_bias, torch.zeros_like(of_bias))
@@ -305,7 +310,7 @@ def test_loss_and_gradients_keep_their_digits_at_any_margin(margin: float) -> No
 def test_a_common_offset_changes_no_digit() -> None:
     plain, moved = by_bias([2.0, -1.0], 0), by_bias([10002.0, 9999.0], 0)
     row, expected = finish(moved.sums(), moved.kept), finish(plain.sums(), plain.kept)
-    for name in ("target", "gap", "rest", "entropy", "square"):
+    for name in ("target", "gap", "rest", "centre", "square"):
         assert torch.equal(getattr(row, name), getattr(expected, name)), name
 
 
@@ -330,20 +335,20 @@ def test_classes_of_probability_zero_take_no_part() -> None:
     )
     fewer = Case(allowed, torch.arange(10, device=DEVICE) * 2)
     row, expected = finish(case.sums(), case.kept), finish(fewer.sums(), fewer.kept)
-    for name in ("shift", "target", "gap", "rest", "entropy", "square"):
+    for name in ("shift", "target", "gap", "rest", "centre", "square"):
         torch.testing.assert_close(getattr(row, name), getattr(expected, name))
-    upstream = arriving(10, ("gap", "target", "entropy", "square"))
+    upstream = arriving(10, ("others", "own", "centre", "square"))
     of_bias = case.gradients(upstream)[2]
     assert torch.equal(of_bias[forbidden], torch.zeros_like(of_bias[forbidden]))
     torch.testing.assert_close(of_bias[~forbidden], fewer.gradients(upstream)[2])
 
 
-@pytest.mark.parametrize("name", ["gap", "entropy", "square"])
+@pytest.mark.parametrize("name", ["others", "centre", "square"])
 def test_where_every_other_class_is_impossible_gradients_are_zero(name: str) -> None:
     case = by_bias([-math.inf, 1.0, -math.inf], 1)
     saved = Saved(*(torch.tensor([value], device=DEVICE) for value in (-math.inf, 0.0, 0.0, 0.0)))
     ones = torch.ones(1, device=DEVICE)
-    upstream = Upstream(**{"gap": torch.zeros(1, device=DEVICE), name: ones})
+    upstream = Upstream(**{"others": torch.zeros(1, device=DEVICE), name: ones})
     of_bias = triton_path.gradients(case.head, case.labels, saved, upstream, ALL, Tiling(1, 3))[2]
     assert float(of_bias[0]) == float(of_bias[2]) == 0.0
 
@@ -473,7 +478,7 @@ def test_float16_keeps_gradients_that_its_range_would_lose() -> None:
     truth = autograd(case, upstream)
     ours = case.gradients(upstream)
     assert relative_error(ours[1], truth[1]) < 0.1
-    scaled = Upstream(upstream.gap * 2.0**12)
+    scaled = Upstream(upstream.others * 2.0**12)
     for value, larger in zip(ours, case.gradients(scaled), strict=True):
         # the step of subnormal float16
         torch.testing.assert_close(value.float() * 2.0**12, larger.float(), atol=2.0**-13, rtol=0)
@@ -508,13 +513,13 @@ def test_the_filter_reports_the_gradient_it_loses(epsilon: float) -> None:
     )
     logits = case.head.input @ case.head.weight.T + case.head.bias
     probe = Case(full._replace(input=logits), case.labels)
-    upstream = arriving(40, ("gap",))
+    upstream = arriving(40, ("others",))
     exact, filtered = (
         probe.gradients(upstream, tiles=NARROW, skip=which)[0] for which in (None, skip)
     )
-    missing = (exact - filtered).abs().sum(1) / upstream.gap.abs()
+    missing = (exact - filtered).abs().sum(1) / upstream.others.abs()
     torch.testing.assert_close(missing, lost, rtol=1e-3, atol=1e-9)
-    assert float((exact - filtered).abs().max()) < epsilon * float(upstream.gap.abs().max())
+    assert float((exact - filtered).abs().max()) < epsilon * float(upstream.others.abs().max())
     left = torch.where(skip.repeat_interleave(32, 0)[:40].repeat_interleave(32, 1), filtered, 0.0)
     assert torch.equal(left, torch.zeros_like(left))
 
@@ -531,7 +536,7 @@ def test_the_filter_refuses_gradients_that_it_cannot_bound() -> None:
     case = peaked()
     skip = torch.zeros(2, 10, dtype=torch.bool, device=DEVICE)
     with pytest.raises(ValueError, match="skip"):
-        case.gradients(arriving(40, ("gap", "mean")), tiles=NARROW, skip=skip)
+        case.gradients(arriving(40, ("others", "mean")), tiles=NARROW, skip=skip)
 
 
 def test_the_trace_is_the_online_log_sum_exp() -> None:
@@ -570,7 +575,7 @@ def test_row_kernels_write_over_what_they_read(dtype: torch.dtype) -> None:
     case = draw(21, 700, 8)
     raw = case.head.input @ case.head.weight.T
     rows = Rows(raw, case.labels, case.head.bias)
-    upstream = Upstream(arriving(21).gap)
+    upstream = Upstream(arriving(21).others)
     apart = torch.empty_like(raw)
     spread_rows(rows, case.saved(), upstream, apart)
     room = narrow(raw, dtype)
@@ -582,7 +587,7 @@ def test_row_kernels_write_over_what_they_read(dtype: torch.dtype) -> None:
 def test_row_kernels_finish_the_factors_that_plain_torch_leaves() -> None:
     case = draw(6, 90, 8, bias=False)
     logits = case.head.input @ case.head.weight.T
-    upstream = Upstream(arriving(6).gap)
+    upstream = Upstream(arriving(6).others)
     gradient = torch.empty_like(logits)
     spread_rows(Rows(logits, case.labels), case.saved(), upstream, gradient)
     spread_(logits, case.labels, 0, case.saved(), upstream, None, None, scaled_later=True)

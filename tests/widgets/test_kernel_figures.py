@@ -103,18 +103,24 @@ def test_memory_of_the_eager_method_is_what_torch_allocates():
 def test_time_of_the_chunked_method_adds_up_over_its_chunks(sizes, dtype):
     rows, classes, features = sizes
     size, machine = DTYPES[dtype], MACHINES["A100 80 GB"]
-    height = min(rows, max(32 * math.ceil(rows / 12 / 32), 1024))
+    told = plan(*sizes, getattr(torch, dtype), "cuda")
+    height = rows if told.products == 4 else min(rows, 1024)
+    width = told.tiling.columns if told.products == 4 else classes
     logits_made = input_grown = weight_grown = between = 0
     for start in range(0, rows, height):
         count = min(height, rows - start)
         weight, inputs, logits = classes * features, count * features, count * classes
         logits_made += (weight + inputs) * size + 4 * logits  # read both, write float32
         input_grown += (weight + logits) * size + 4 * inputs
-        weight_grown += (inputs + logits) * size + 4 * weight * (2 if start else 1)
-        between += (4 + 4 + size) * logits
+        pieces = math.ceil(classes / width)  # each reads the inputs, and adds to their gradient
+        logits_made += (pieces - 1) * inputs * size
+        input_grown += (pieces - 1) * 4 * 2 * inputs
+        weight_grown += (pieces * inputs + logits) * size + 4 * weight * (2 if start else 1)
+        between += ((4 if told.products == 4 else 0) + 4 + 4 + size) * logits
     work = 2 * rows * classes * features / (1e12 * getattr(machine, dtype))
     bandwidth = 1e12 * machine.bandwidth
-    products = [max(work, b / bandwidth) for b in (logits_made, input_grown, weight_grown)]
+    made = [logits_made] * (told.products - 2)
+    products = [max(work, b / bandwidth) for b in (*made, input_grown, weight_grown)]
     expected = sum(products) + between / bandwidth
     found = valued(METHODS["chunked"].time, sizes, dtype, "A100 80 GB")
     assert found == pytest.approx(expected, rel=1e-9)

@@ -13,8 +13,13 @@ from typing import Any
 
 import sympy as sp
 
-from lossviz.kernels.planning import PARTS, THIN_ON_GPU, WORKSPACE
-from lossviz.kernels.tiles import UNIT
+from lossviz.kernels.planning import (
+    LEAST_ACROSS,
+    MOST_AT_ONCE,
+    THIN_ON_GPU,
+    TILE_BYTES_ON_GPU,
+    WORKSPACE,
+)
 
 from ..live import Choice, LiveFigure, Slider
 from ..vega.expression import vega_expression
@@ -60,6 +65,7 @@ class Method:
 
     `memory`: bytes at the peak beyond inputs and gradients. `products`: the bytes that each matrix
     product of 2 N V D FLOP reads and writes. `passes`: the bytes of everything between them.
+    `again`: those of one more product that makes the logits a second time, 0 where none does.
     """
 
     title: str
@@ -67,31 +73,52 @@ class Method:
     memory: sp.Expr
     products: tuple[sp.Expr, ...]
     passes: sp.Expr
+    again: sp.Expr = sp.S.Zero
 
     @property
     def time(self) -> sp.Expr:
         """Least seconds of a step."""
         work = 2 * N * V * D / PEAK
-        return sum((sp.Max(work, size / BANDWIDTH) for size in self.products), sp.Integer(0)) + (
+        once_more = sp.Piecewise((sp.Max(work, self.again / BANDWIDTH), self.again > 0), (0, True))
+        return sum((sp.Max(work, size / BANDWIDTH) for size in self.products), once_more) + (
             self.passes / BANDWIDTH
         )
 
 
 def _chunked() -> Method:
-    rows = sp.Min(N, sp.Max(UNIT * sp.floor(N / (UNIT * PARTS)), THIN_ON_GPU))  # as `tile_sizes`
+    rows = sp.Min(N, THIN_ON_GPU)  # as `tile_sizes`
     chunks = sp.ceiling(N / rows)
     # half precision: gradients grow in float32 and are handed back in half
     growing = sp.Piecewise(((INPUTS + WEIGHTS) * WIDE, B < WIDE), (0, True))
+    one_pass = WIDE * rows * (V + D) + growing
+    # where that is too much: tiles of all rows, made twice, by which the weight gradient is whole
+    columns = sp.Min(V, sp.Max(LEAST_ACROSS, sp.floor(TILE_BYTES_ON_GPU / (WIDE * N))))
+    pieces = sp.ceiling(V / columns)
+    two_passes = (N * columns + INPUTS + columns * D) * WIDE + N * columns * B
+
+    def either(twice: sp.Expr, once: sp.Expr) -> sp.Expr:
+        half = sp.Piecewise((twice, one_pass > MOST_AT_ONCE), (once, True))
+        return sp.Piecewise((half, B < WIDE), (once, True))
+
+    logits_twice = pieces * INPUTS * B + WEIGHTS * B + LOGITS * WIDE
     return Method(
         "chunked",
         "subject",
-        WIDE * rows * (V + D) + growing,
+        either(two_passes, one_pass),
         (
-            INPUTS * B + chunks * WEIGHTS * B + LOGITS * WIDE,
-            LOGITS * B + chunks * WEIGHTS * B + INPUTS * WIDE,
-            LOGITS * B + INPUTS * B + (2 * chunks - 1) * WEIGHTS * WIDE,
+            either(logits_twice, INPUTS * B + chunks * WEIGHTS * B + LOGITS * WIDE),
+            either(
+                LOGITS * B + WEIGHTS * B + (2 * pieces - 1) * INPUTS * WIDE,
+                LOGITS * B + chunks * WEIGHTS * B + INPUTS * WIDE,
+            ),
+            either(
+                LOGITS * B + pieces * INPUTS * B + WEIGHTS * WIDE,
+                LOGITS * B + INPUTS * B + (2 * chunks - 1) * WEIGHTS * WIDE,
+            ),
         ),
-        LOGITS * (2 * WIDE + B),  # read for the sums, read and replaced by the gradient
+        # read for the sums, read and replaced by the gradient
+        LOGITS * (2 * WIDE + B) + either(LOGITS * WIDE, sp.Integer(0)),
+        either(logits_twice, sp.Integer(0)),
     )
 
 

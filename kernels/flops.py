@@ -1,0 +1,44 @@
+"""The FLOPs of our operators, for `torch.utils.flop_counter`.
+
+A counter knows library products and the formulas of its registry. To import that registry takes
+longer than to import this package, so it is told at the door of a call, once somebody else has
+imported it; a counter that is already counting has a copy, and is told as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+
+def tell_counters() -> None:
+    """Make counters count what follows; nothing where there are none, and in compiled code."""
+    if torch.compiler.is_compiling():
+        return
+    registry = sys.modules.get("torch.utils.flop_counter")
+    if registry is None:
+        return
+    formulas = _formulas()
+    registry.flop_registry.update(formulas)
+    for mode in _get_current_dispatch_mode_stack():
+        counter = getattr(mode, "counter", None)
+        if isinstance(counter, registry.FlopCounterMode):
+            counter.flop_registry.update(formulas)
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    ours = torch.ops.lossviz
+    return {
+        ours.reduced_loss: lambda *inputs, **_: _product(*inputs) * (1 + sum(inputs[12][:2])),
+        ours.row_sums: lambda *inputs, **_: _product(*inputs),
+        ours.row_sums_backward: lambda *inputs, **_: _product(*inputs) * (1 + sum(inputs[10][:2])),
+        ours.mean_weight_gradient: lambda *inputs, **_: _product(*inputs),
+    }
+
+
+def _product(input: torch.Tensor, weight: torch.Tensor, *_: Any) -> int:
+    return 2 * len(input) * weight.numel()
