@@ -21,9 +21,11 @@ from ...declaration import (
     Fact,
     Gradient,
     Source,
+    by_rows,
     convex,
     declare,
     number,
+    row_dtype,
 )
 from .robust import (
     MARGIN,
@@ -133,11 +135,9 @@ def aldr_kl(
     instead keeps one temperature per training example and moves it once a step, from the previous
     one (`lossviz.experiments.remembered`).
     """
-    delta = score_differences(logits, target, margin)
-    if logits.shape[-1] == 1:  # one class: nothing to weigh, and log K = 0
-        return delta.squeeze(-1)
-    lam = _adapt(delta, lam0, alpha)
-    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, logits.shape[-1])
+    with torch.no_grad():
+        lam = _temperature(logits, target, lam0=lam0, alpha=alpha, margin=margin)
+    return _at_temperature(logits, target, lam, lam0=lam0, alpha=alpha, margin=margin)
 
 
 def adapted_temperature(
@@ -154,10 +154,10 @@ def adapted_temperature(
     """
     lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
     checked = CLASS_LOGITS.check({"logits": logits, "target": target})
-    delta = score_differences(checked["logits"], checked["target"], margin)
-    if delta.shape[-1] == 1:
-        return torch.full_like(delta.squeeze(-1), lam0)
-    return _adapt(delta, lam0, alpha).detach()
+    with torch.no_grad():
+        return _temperature(
+            checked["logits"], checked["target"], lam0=lam0, alpha=alpha, margin=margin
+        )
 
 
 def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
@@ -165,47 +165,99 @@ def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> tor
     return alpha * math.log(num_classes) / (2 * lam0) * (lam - lam0) ** 2
 
 
-SCAN = 24
-NEWTON = 12
+STEPS_PER_OCTAVE = 24
+OCTAVES = 6
+NEWTON = 6
 
 
-def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
-    """The maximiser over lam: a scan, because there may be two maxima, then Newton in its cell.
+@by_rows
+def _temperature(
+    logits: torch.Tensor, target: torch.Tensor, *, lam0: float, alpha: float, margin: float
+) -> torch.Tensor:
+    """The maximiser (...) over lam: a scan, because there may be two maxima, then Newton.
 
     psi is convex in lam, so that minus a parabola need not be concave; many classes behind one
     leader (a sudden freezing) do make two maxima.
     """
-    with torch.no_grad():
-        low = lam0 * (1 - 1 / alpha)
-        cell = (lam0 - low) / SCAN
-        lam = torch.full_like(delta[..., 0], lam0)
-        height = smooth_maximum(delta, lam)
-        for step in range(SCAN):
-            other = torch.full_like(lam, low + step * cell)
-            value = smooth_maximum(delta, other) - price(other, lam0, alpha, delta.shape[-1])
-            lam = torch.where(value > height, other, lam)
+    num_classes = logits.shape[-1]
+    gaps = _gaps(score_differences(logits, target, margin))
+    lam, low, cell = _scan(gaps, lam0, alpha)
+    if num_classes == 1:  # nothing to weigh, and log K = 0
+        return lam
+    left, right = (lam - cell).clamp_min(low), (lam + cell).clamp_max(lam0)
+    for _ in range(NEWTON):
+        slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
+        left, right = torch.where(slope > 0, lam, left), torch.where(slope > 0, right, lam)
+        newton = lam - slope / bend
+        inside = (newton >= left) & (newton <= right)
+        lam = torch.where(inside, newton, (left + right) / 2)
+    return lam
+
+
+def _scan(gaps, lam0, alpha):
+    exact = row_dtype(gaps)
+    low = lam0 * (1 - 1 / alpha)
+    log_k = math.log(gaps.shape[-1])
+    odds = (gaps / lam0).exp()
+    best = torch.full_like(gaps[..., 0], lam0, dtype=exact)
+    cell = torch.full_like(best, lam0 - max(low, lam0 * STEPS_PER_OCTAVE / (STEPS_PER_OCTAVE + 1)))
+    height = lam0 * odds.sum(-1).to(exact).log()
+    step, inverse = 1 / (STEPS_PER_OCTAVE * lam0), 1 / lam0
+    for octave in range(OCTAVES):
+        ratio = (gaps * step).exp()
+        for _ in range(STEPS_PER_OCTAVE):
+            odds, inverse = odds * ratio, inverse + step
+            lam = 1 / inverse
+            if lam < low:
+                break
+            value = lam * odds.sum(-1).to(exact).log() - (
+                alpha * log_k / (2 * lam0) * (lam - lam0) ** 2 + (lam - lam0) * log_k
+            )
+            better = value > height
+            best = torch.where(better, lam, best)
+            cell = torch.where(better, lam * lam * step * 1.1, cell)
             height = torch.maximum(value, height)
-        left, right = (lam - cell).clamp_min(low), (lam + cell).clamp_max(lam0)
-        for _ in range(NEWTON):
-            slope, bend = _slope_and_bend(delta, lam, lam0, alpha)
-            left, right = torch.where(slope > 0, lam, left), torch.where(slope > 0, right, lam)
-            newton = lam - slope / bend
-            inside = (newton >= left) & (newton <= right)
-            lam = torch.where(inside, newton, (left + right) / 2)
-        bend = _slope_and_bend(delta, lam, lam0, alpha)[1]
-    # The last Newton step moves nothing, but by it derivatives see how lam follows the logits.
-    return lam - _slope_and_bend(delta, lam, lam0, alpha)[0] / bend
+        step *= 2
+    return best, low, cell
+
+
+@by_rows
+def _at_temperature(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    lam: torch.Tensor,
+    *,
+    lam0: float,
+    alpha: float,
+    margin: float,
+) -> torch.Tensor:
+    delta = score_differences(logits, target, margin)
+    num_classes = logits.shape[-1]
+    if num_classes == 1:
+        return delta.squeeze(-1)
+    # One more Newton step moves nothing, but by it derivatives see how lam follows the logits.
+    gaps = _gaps(delta)
+    bend = _slope_and_bend(gaps.detach(), lam, lam0, alpha)[1]
+    lam = lam - _slope_and_bend(gaps, lam, lam0, alpha)[0] / bend
+    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, num_classes)
+
+
+def _gaps(delta: torch.Tensor) -> torch.Tensor:
+    return delta - delta.amax(-1, keepdim=True)
 
 
 def _slope_and_bend(
-    delta: torch.Tensor, lam: torch.Tensor, lam0: float, alpha: float
+    gaps: torch.Tensor, lam: torch.Tensor, lam0: float, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """First and second derivative in lam of what `aldr_kl` maximises."""
-    log_k = math.log(delta.shape[-1])
-    delta = delta.clamp_min(-1e15)  # a class ruled out by -inf weighs 0, and 0 * inf must not arise
-    log_p = (delta / lam.unsqueeze(-1)).log_softmax(-1)
-    p = log_p.exp()
-    divergence = log_k + (p * log_p).sum(-1)
-    spread = delta - (p * delta).sum(-1, keepdim=True)
+    log_k = math.log(gaps.shape[-1])
+    gaps = gaps.clamp_min(-1e15)  # a class ruled out by -inf weighs 0, and 0 * inf must not arise
+    odds = (gaps / lam.unsqueeze(-1).to(gaps.dtype)).exp()
+    moments = [odds]
+    for _ in range(2):
+        moments.append(moments[-1] * gaps)
+    total, first, second = (moment.sum(-1).to(lam.dtype) for moment in moments)
+    mean = first / total
+    divergence = log_k - total.log() + mean / lam
     slope = -divergence - alpha * log_k / lam0 * (lam - lam0)
-    return slope, (p * spread**2).sum(-1) / lam**3 - alpha * log_k / lam0
+    return slope, (second / total - mean**2) / lam**3 - alpha * log_k / lam0
