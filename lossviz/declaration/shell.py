@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-from .by_rows import by_rows
+from .by_rows import by_rows, exact_by_rows
 from .facts import Fact
 from .form import SymbolicForm, target_form
 from .inputs import BATCH, CLASS_LOGITS, Checked, Inputs
@@ -120,11 +120,12 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
     of_a_row = loss.of_a_row
-    @by_rows
+
     def of_rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
         return formula(Rows(logits, labels, whole=whole), **parameters)
 
     whole = of_a_row and reading(formula, **loss.defaults).together
+    of_rows = exact_by_rows(of_rows) if whole else by_rows(of_rows)
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 

@@ -21,9 +21,9 @@ from ...declaration import (
     Fact,
     Gradient,
     Source,
-    by_rows,
     convex,
     declare,
+    exact_by_rows,
     number,
     row_dtype,
 )
@@ -135,9 +135,7 @@ def aldr_kl(
     instead keeps one temperature per training example and moves it once a step, from the previous
     one (`lossviz.experiments.remembered`).
     """
-    with torch.no_grad():
-        lam = _temperature(logits, target, lam0=lam0, alpha=alpha, margin=margin)
-    return _at_temperature(logits, target, lam, lam0=lam0, alpha=alpha, margin=margin)
+    return _at_best(logits, target, lam0=lam0, alpha=alpha, margin=margin)
 
 
 def adapted_temperature(
@@ -154,10 +152,9 @@ def adapted_temperature(
     """
     lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
     checked = CLASS_LOGITS.check({"logits": logits, "target": target})
+    options = {"lam0": lam0, "alpha": alpha, "margin": margin}
     with torch.no_grad():
-        return _temperature(
-            checked["logits"], checked["target"], lam0=lam0, alpha=alpha, margin=margin
-        )
+        return _temperature(checked["logits"], checked["target"], **options)
 
 
 def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
@@ -165,85 +162,84 @@ def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> tor
     return alpha * math.log(num_classes) / (2 * lam0) * (lam - lam0) ** 2
 
 
-STEPS_PER_OCTAVE = 24
-OCTAVES = 6
-NEWTON = 6
+STEPS = 24  # of the scan, until the temperature is halved
+HALVINGS = 6
+NEWTON = 5
 
 
-@by_rows
-def _temperature(
-    logits: torch.Tensor, target: torch.Tensor, *, lam0: float, alpha: float, margin: float
-) -> torch.Tensor:
-    """The maximiser (...) over lam: a scan, because there may be two maxima, then Newton.
+@exact_by_rows
+def _at_best(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
+    delta = score_differences(logits, target, options["margin"])
+    num_classes = logits.shape[-1]
+    if num_classes == 1:  # nothing to weigh, and log K = 0
+        return delta.squeeze(-1)
+    lam0, alpha = options["lam0"], options["alpha"]
+    lam = _adapt(delta, lam0, alpha)
+    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, num_classes)
+
+
+@exact_by_rows
+def _temperature(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
+    if logits.shape[-1] == 1:
+        return torch.full_like(logits.squeeze(-1), options["lam0"])
+    delta = score_differences(logits, target, options["margin"])
+    return _adapt(delta, options["lam0"], options["alpha"])
+
+
+def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
+    """The maximiser over lam: a scan, because there may be two maxima, then Newton in its cell.
 
     psi is convex in lam, so that minus a parabola need not be concave; many classes behind one
     leader (a sudden freezing) do make two maxima.
     """
-    num_classes = logits.shape[-1]
-    gaps = _gaps(score_differences(logits, target, margin))
-    lam, low, cell = _scan(gaps, lam0, alpha)
-    if num_classes == 1:  # nothing to weigh, and log K = 0
-        return lam
-    left, right = (lam - cell).clamp_min(low), (lam + cell).clamp_max(lam0)
-    for _ in range(NEWTON):
+    # a class ruled out by -inf weighs 0, and 0 * inf must not arise
+    gaps = (delta - delta.detach().amax(-1, keepdim=True)).clamp_min(-1e15)
+    with torch.no_grad():
+        # the last step is exact, and doubles the digits of what comes before
+        coarse = gaps.float()
+        left, lam, right = _scan(coarse, lam0, alpha)
+        for _ in range(NEWTON):
+            slope, bend = _slope_and_bend(coarse, lam, lam0, alpha)
+            left, right = torch.where(slope > 0, lam, left), torch.where(slope > 0, right, lam)
+            newton = lam - slope / bend
+            inside = (newton >= left) & (newton <= right)
+            lam = torch.where(inside, newton, (left + right) / 2)
         slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
-        left, right = torch.where(slope > 0, lam, left), torch.where(slope > 0, right, lam)
-        newton = lam - slope / bend
-        inside = (newton >= left) & (newton <= right)
-        lam = torch.where(inside, newton, (left + right) / 2)
-    return lam
+        lam = lam - slope / bend
+        bend = _slope_and_bend(gaps, lam, lam0, alpha)[1]
+    # One more step moves nothing, but by it derivatives see how lam follows the logits.
+    return lam - _slope_and_bend(gaps, lam, lam0, alpha)[0] / bend
 
 
-def _scan(gaps, lam0, alpha):
-    exact = row_dtype(gaps)
-    low = lam0 * (1 - 1 / alpha)
-    log_k = math.log(gaps.shape[-1])
-    odds = (gaps / lam0).exp()
-    best = torch.full_like(gaps[..., 0], lam0, dtype=exact)
-    cell = torch.full_like(best, lam0 - max(low, lam0 * STEPS_PER_OCTAVE / (STEPS_PER_OCTAVE + 1)))
-    height = lam0 * odds.sum(-1).to(exact).log()
-    step, inverse = 1 / (STEPS_PER_OCTAVE * lam0), 1 / lam0
-    for octave in range(OCTAVES):
-        ratio = (gaps * step).exp()
-        for _ in range(STEPS_PER_OCTAVE):
-            odds, inverse = odds * ratio, inverse + step
-            lam = 1 / inverse
-            if lam < low:
-                break
-            value = lam * odds.sum(-1).to(exact).log() - (
-                alpha * log_k / (2 * lam0) * (lam - lam0) ** 2 + (lam - lam0) * log_k
-            )
-            better = value > height
-            best = torch.where(better, lam, best)
-            cell = torch.where(better, lam * lam * step * 1.1, cell)
-            height = torch.maximum(value, height)
-        step *= 2
-    return best, low, cell
-
-
-@by_rows
-def _at_temperature(
-    logits: torch.Tensor,
-    target: torch.Tensor,
-    lam: torch.Tensor,
-    *,
-    lam0: float,
-    alpha: float,
-    margin: float,
-) -> torch.Tensor:
-    delta = score_differences(logits, target, margin)
-    num_classes = logits.shape[-1]
-    if num_classes == 1:
-        return delta.squeeze(-1)
-    # One more Newton step moves nothing, but by it derivatives see how lam follows the logits.
-    gaps = _gaps(delta)
-    bend = _slope_and_bend(gaps.detach(), lam, lam0, alpha)[1]
-    lam = lam - _slope_and_bend(gaps, lam, lam0, alpha)[0] / bend
-    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, num_classes)
-
-
-def _gaps(delta: torch.Tensor) -> torch.Tensor:
-    return delta - delta.amax(-1, keepdim=True)
+def _scan(
+    gaps: torch.Tensor, lam0: float, alpha: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best of some temperatures (...), between the next below it and the next above."""
+    exact, low, log_k = row_dtype(gaps), lam0 * (1 - 1 / alpha), math.log(gaps.shape[-1])
+    step, inverse = 1 / (STEPS * lam0), 1 / lam0
+    odds = (gaps * inverse).exp()
+    height = lam0 * (odds.sum(-1).to(exact).log() - log_k)
+    best = right = torch.full_like(height, lam0)
+    left = torch.full_like(height, low)
+    above, newest = lam0, torch.ones_like(height, dtype=torch.bool)
+    for count in range(STEPS * HALVINGS):
+        if count % STEPS == 0:  # equal steps of 1 / lam, by a product instead of an exponential
+            step = inverse / STEPS
+            ratio = (gaps * step).exp()
+        inverse = inverse + step
+        lam = 1 / inverse
+        if lam <= low:
+            break
+        odds = odds * ratio
+        value = lam * (odds.sum(-1).to(exact).log() - log_k)
+        value = value - alpha * log_k / (2 * lam0) * (lam - lam0) ** 2
+        left = torch.where(newest, lam, left)
+        newest = value > height
+        height = torch.maximum(height, value)
+        best, right = torch.where(newest, lam, best), torch.where(newest, above, right)
+        left = torch.where(newest, low, left)
+        above = lam
+    return left, best, right
 
 
 def _slope_and_bend(
@@ -251,11 +247,9 @@ def _slope_and_bend(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """First and second derivative in lam of what `aldr_kl` maximises."""
     log_k = math.log(gaps.shape[-1])
-    gaps = gaps.clamp_min(-1e15)  # a class ruled out by -inf weighs 0, and 0 * inf must not arise
     odds = (gaps / lam.unsqueeze(-1).to(gaps.dtype)).exp()
-    moments = [odds]
-    for _ in range(2):
-        moments.append(moments[-1] * gaps)
+    weighted = odds * gaps
+    moments = odds, weighted, weighted * gaps
     total, first, second = (moment.sum(-1).to(lam.dtype) for moment in moments)
     mean = first / total
     divergence = log_k - total.log() + mean / lam

@@ -5,7 +5,18 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Argument, Fact, Gradient, Inputs, Source, by_rows, convex, declare, row_dtype, softplus
+from ...declaration import (
+    Argument,
+    Fact,
+    Gradient,
+    Inputs,
+    Source,
+    by_rows,
+    convex,
+    declare,
+    row_dtype,
+    softplus,
+)
 from ...declaration.kinds import LOGITS, WEIGHTS, labels
 
 CUMULATIVE_LOGITS = Inputs(
@@ -77,9 +88,7 @@ def ordinal_cross_entropy(
 
 
 @by_rows
-def _thresholds(
-    logits: torch.Tensor, target: torch.Tensor, *weight: torch.Tensor
-) -> torch.Tensor:
+def _thresholds(logits: torch.Tensor, target: torch.Tensor, *weight: torch.Tensor) -> torch.Tensor:
     terms = softplus(torch.where(_above(logits, target), -logits, logits))
     for every in weight:
         terms = terms * every.to(terms.dtype)

@@ -72,7 +72,9 @@ def smooth_maximum(delta: torch.Tensor, lam: float | torch.Tensor) -> torch.Tens
     shortfall = torch.expm1(below).mean(-1).to(exact)
     # Large lam: log1p keeps the digits that a logarithm near 1 loses and lam would blow up.
     # Small lam: the shortfall is near -1, where it is the direct mean that keeps them.
-    log_mean = torch.where(shortfall > -0.5, torch.log1p(shortfall), below.exp().mean(-1).to(exact).log())
+    log_mean = torch.where(
+        shortfall > -0.5, torch.log1p(shortfall), below.exp().mean(-1).to(exact).log()
+    )
     return largest.squeeze(-1).to(exact) + lam * log_mean
 
 

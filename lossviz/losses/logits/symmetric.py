@@ -13,8 +13,8 @@ from ...declaration import (
     Row,
     Source,
     box_cox,
-    by_rows,
     declare,
+    exact_by_rows,
     not_proper,
     number,
     sum_over_labels,
@@ -159,7 +159,7 @@ def symmetric_ce(
     return _both_ways(student, teacher, alpha=alpha)
 
 
-@by_rows
+@exact_by_rows
 def _both_ways(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) -> torch.Tensor:
     p, q = from_the_top(student), from_the_top(teacher)
     if alpha == 0:  # a term of weight 0 may be infinite, and must not count as 0 * inf
