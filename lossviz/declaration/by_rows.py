@@ -21,7 +21,7 @@ Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., torch.Tensor]
 
 # Few enough for a cache, where that is what counts; elsewhere a launch is what costs.
-ENTRIES = {"cpu": 2**19}
+ENTRIES = {"cpu": 2**18}
 ENTRIES_ELSEWHERE = 2**24
 
 

@@ -117,7 +117,7 @@ class Rows:
             return box_cox(self.nll, power)
         compiling = torch.compiler.is_compiling()
         function = _Steep if compiling else _SteepWithForwardMode
-        return function.apply(self.logits, self.labels, power)
+        return function.apply(self.logits, self.labels, power)[0]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,11 @@ class Reading:
     def together(self) -> bool:
         """Whether statistics are read that share what is made of a whole row."""
         return not self.statistics <= {"nll", "log_odds", "log_sum_square_odds"}
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether a statistic nearly cancels -log p where the softmax is undecided."""
+        return "entropy" in self.statistics
 
     @property
     def of_all_classes(self) -> bool:
@@ -207,20 +212,27 @@ class _Steep(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
-        return box_cox(-F.logsigmoid(target_margin(logits, labels)), power)
+    def forward(
+        logits: torch.Tensor, labels: torch.Tensor, power: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        margin = target_margin(logits, labels)
+        return box_cox(-F.logsigmoid(margin), power), margin
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         logits, labels, ctx.power = inputs
-        ctx.save_for_backward(logits, labels)
+        margin = output[1]
+        ctx.mark_non_differentiable(margin)
+        ctx.save_for_backward(logits, labels, margin)
         ctx.save_for_forward(logits, labels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        logits, labels = ctx.saved_tensors
-        upstream = gradient.unsqueeze(-1)
-        slope = _steep_slope(logits, labels, ctx.power)
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        logits, labels, margin = ctx.saved_tensors
+        upstream = gradients[0].unsqueeze(-1)
+        if torch.is_grad_enabled():  # a second derivative is wanted: rebuild what it runs through
+            margin = target_margin(logits, labels)
+        slope = _steep_slope(logits, labels, margin, ctx.power)
         # An ignored row arrives with gradient 0 and must leave with 0, whatever its own slope.
         return torch.where(upstream == 0, 0.0, upstream.to(slope.dtype) * slope), None, None
 
@@ -229,15 +241,19 @@ class _SteepWithForwardMode(_Steep):
     """The same with a rule for forward mode, which torch.compile does not trace."""
 
     @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, _labels: None, _power: None) -> torch.Tensor:
-        logits, labels = ctx.saved_tensors
-        slope = _steep_slope(logits, labels, ctx.power)
-        return (slope * tangent).sum(-1).to(row_dtype(logits))
+    def jvp(
+        ctx: Any, tangent: torch.Tensor, _labels: None, _power: None
+    ) -> tuple[torch.Tensor, None]:
+        logits, labels = ctx.saved_tensors[:2]
+        slope = _steep_slope(logits, labels, target_margin(logits, labels), ctx.power)
+        return (slope * tangent).sum(-1).to(row_dtype(logits)), None
 
 
-def _steep_slope(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
+def _steep_slope(
+    logits: torch.Tensor, labels: torch.Tensor, margin: torch.Tensor, power: float
+) -> torch.Tensor:
     index = labels.unsqueeze(-1)
-    margin = target_margin(logits, labels).unsqueeze(-1)
+    margin = margin.unsqueeze(-1)
     damping = (1 + power) * F.logsigmoid(margin)
     slope = exp_of_difference(logits, logits.gather(-1, index).to(margin.dtype) - damping)
     return slope.scatter(-1, index, -(damping - margin).exp().to(slope.dtype))

@@ -122,10 +122,10 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     of_a_row = loss.of_a_row
 
     def of_rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
-        return formula(Rows(logits, labels, whole=whole), **parameters)
+        return formula(Rows(logits, labels, whole=read is not None and read.together), **parameters)
 
-    whole = of_a_row and reading(formula, **loss.defaults).together
-    of_rows = exact_by_rows(of_rows) if whole else by_rows(of_rows)
+    read = reading(formula, **loss.defaults) if of_a_row else None
+    of_rows = (exact_by_rows if read is not None and read.cancelling else by_rows)(of_rows)
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 

@@ -27,6 +27,7 @@ from ...declaration import (
     number,
     row_dtype,
 )
+from ...declaration.numbers import possible
 from .robust import (
     MARGIN,
     ZHU,
@@ -192,10 +193,11 @@ def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
     psi is convex in lam, so that minus a parabola need not be concave; many classes behind one
     leader (a sudden freezing) do make two maxima.
     """
-    # a class ruled out by -inf weighs 0, and 0 * inf must not arise
-    gaps = (delta - delta.detach().amax(-1, keepdim=True)).clamp_min(-1e15)
+    gaps = delta - delta.detach().amax(-1, keepdim=True)
+    if possible(gaps.detach().amin(-1) < -1e15):
+        gaps = gaps.clamp_min(-1e15)  # a class ruled out weighs 0, and 0 * inf must not arise
     with torch.no_grad():
-        # the last step is exact, and doubles the digits of what comes before
+        # the last step is exact, and doubles the digits of those before it
         coarse = gaps.float()
         left, lam, right = _scan(coarse, lam0, alpha)
         for _ in range(NEWTON):
@@ -206,9 +208,9 @@ def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
             lam = torch.where(inside, newton, (left + right) / 2)
         slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
         lam = lam - slope / bend
-        bend = _slope_and_bend(gaps, lam, lam0, alpha)[1]
     # One more step moves nothing, but by it derivatives see how lam follows the logits.
-    return lam - _slope_and_bend(gaps, lam, lam0, alpha)[0] / bend
+    slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
+    return lam - slope / bend.detach()
 
 
 def _scan(

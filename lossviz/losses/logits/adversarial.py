@@ -22,10 +22,11 @@ from ...declaration import (
     Rows,
     Source,
     box_cox,
-    exact_by_rows,
     convex,
     declare,
+    exact_by_rows,
     number,
+    row_dtype,
 )
 from ...declaration.kinds import LOGITS
 from ...declaration.numbers import check_reduction, possible, reduce_rows
