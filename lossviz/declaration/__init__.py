@@ -4,6 +4,7 @@ A family module writes a formula on checked tensors under `declare`; everything 
 its arguments (`inputs`, `kinds`) and from what only its author can know.
 """
 
+from .by_rows import by_rows, exact_by_rows
 from .facts import (
     Fact,
     bounded,
@@ -47,9 +48,11 @@ __all__ = [
     "View",
     "bounded",
     "box_cox",
+    "by_rows",
     "convex",
     "declaration_of",
     "declare",
+    "exact_by_rows",
     "law",
     "measure",
     "minimiser",

@@ -11,11 +11,11 @@ about 17 nats, and with it the loss and the target's entry of the gradient.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
-from .numbers import row_dtype, widen
+from .numbers import possible, row_dtype, widen
 
 
 def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -31,86 +31,81 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     tensor (...), float64 where the device has it (a row holds one number, so this costs nothing).
     With one class the margin is as large as the dtype allows, so that the probability is 1.
     """
+    exact = row_dtype(logits)
     if logits.shape[-1] == 0:  # a batch without anchors, each of which would be a class
-        return logits.sum(-1).to(row_dtype(logits))
-    return _margin_and_slope(widen(logits), labels)[0]
+        return logits.sum(-1).to(exact)
+    logits = widen(logits)
+    index = labels.unsqueeze(-1)
+    # The smallest finite number, not -inf: a row whose other classes are all -inf (or that has no
+    # other class) then still has a finite maximum, and no difference is inf - inf.
+    others = logits.scatter(-1, index, torch.finfo(logits.dtype).min)
+    largest = others.detach().amax(-1, keepdim=True)
+    total = (others - largest).exp().sum(-1).to(exact)
+    chosen, largest = (x.squeeze(-1).to(exact) for x in (logits.gather(-1, index), largest))
+    return chosen - largest - total.log()
+
+
+class Top(NamedTuple):
+    """Logits (..., K) relative to the largest of their row.
+
+    `index` (..., 1) is the class of the largest; `gaps` are the differences, `odds` their
+    exponentials but 0 for the top class, `rest` the sum (...) of these in the dtype of rows. So the
+    probability of the top class is 1 / (1 + rest), that of another its odds / (1 + rest), and what
+    a sure row lacks of 1 has its digits. The top's own gap is a constant 0, so that no gradient
+    cancels there.
+    """
+
+    index: torch.Tensor
+    gaps: torch.Tensor
+    odds: torch.Tensor
+    rest: torch.Tensor
+
+    def mean_gap(self, weights: torch.Tensor) -> torch.Tensor:
+        """Sum (...) of the gaps by these weights (..., K), in the dtype of rows."""
+        gaps = self.gaps
+        if possible(gaps.detach().amin(-1).isneginf()):
+            # 0 * -inf is 0 here; the factor is replaced, not the product, whose gradient would be
+            # 0 * inf
+            gaps = torch.where(weights == 0, 0.0, gaps)
+        return (weights * gaps).sum(-1).to(self.rest.dtype)
+
+
+def from_the_top(logits: torch.Tensor) -> Top:
+    """The rows of logits (..., K) as their largest entry sees them."""
+    index = _largest(logits.detach())
+    gaps = (logits - logits.gather(-1, index)).scatter(-1, index, 0.0)
+    odds = gaps.exp().scatter(-1, index, 0.0)
+    return Top(index, gaps, odds, odds.sum(-1).to(row_dtype(logits)))
+
+
+def _largest(logits: torch.Tensor, width: int = 64) -> torch.Tensor:
+    """`logits.argmax(-1, keepdim=True)`, in pieces, because amax is ten times as fast."""
+    count = logits.shape[-1]
+    if count <= 2 * width or torch.compiler.is_compiling():
+        return logits.argmax(-1, keepdim=True)
+    pieces = logits.unfold(-1, width, width).amax(-1), logits[..., -width:].amax(-1, keepdim=True)
+    first = (torch.cat(pieces, -1).argmax(-1, keepdim=True) * width).clamp_max(count - width)
+    piece = first + torch.arange(width, device=logits.device)
+    return first + logits.gather(-1, piece).argmax(-1, keepdim=True)
 
 
 def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
     """Log-softmax (..., K) whose largest entry keeps its digits where the probability rounds to 1.
 
-    Only the largest can round to 1, so it alone is taken from its margin. Half precision is
-    returned as float32.
+    Half precision is returned as float32.
     """
-    logits = widen(logits)
-    top = logits.argmax(-1)
-    exact = torch.nn.functional.logsigmoid(target_margin(logits, top)).unsqueeze(-1)
-    return logits.log_softmax(-1).scatter(-1, top.unsqueeze(-1), exact.to(logits.dtype))
+    top = from_the_top(widen(logits))
+    return top.gaps - top.rest.log1p().unsqueeze(-1).to(top.gaps.dtype)
 
 
-class _TargetMargin(torch.autograd.Function):
-    """The margin and minus its gradient: the softmax over the other classes, and -1 at the target.
+def exp_of_difference(values: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """exp(values - offset) of values (..., K) and exact offsets (..., 1), to the last digits.
 
-    One tensor holds both, written in place: every pass over a tensor of the size of the logits
-    shows in the time.
+    The rounding of the exponent, which exp would magnify, is recovered and multiplied in.
     """
-
-    @staticmethod
-    def forward(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        index = labels.unsqueeze(-1)
-        others = _without(logits, index)
-        largest = others.amax(-1)
-        others = others.softmax(-1)
-        exact = row_dtype(logits)
-        chosen = logits.gather(-1, index).squeeze(-1).to(exact)
-        # The largest softmax entry is 1 / sum(exp(z - largest)): log-sum-exp without its offset.
-        margin = chosen - largest.to(exact) + others.amax(-1).to(exact).log()
-        return margin, others.scatter_(-1, index, -1.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        logits, labels = inputs
-        slope = output[1]
-        ctx.mark_non_differentiable(slope)
-        ctx.save_for_backward(logits, labels, slope)
-        ctx.save_for_forward(slope)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        logits, labels, slope = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative is wanted: rebuild what it runs through
-            index = labels.unsqueeze(-1)
-            slope = _without(logits, index).softmax(-1).scatter(-1, index, -1.0)
-        return -gradients[0].to(logits.dtype).unsqueeze(-1) * slope, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: torch.Tensor) -> tuple[Any, Any]:
-        # Rows do not see each other, so a batch is one more leading axis.
-        batches = [
-            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-            for x, dim in zip(inputs, in_dims, strict=True)
-        ]
-        return _margin_and_slope(*batches), (0, 0)
-
-
-class _TargetMarginWithForwardMode(_TargetMargin):
-    """The same with a rule for forward mode, which torch.compile does not trace."""
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, _labels: None) -> tuple[torch.Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return -(slope * tangent).sum(-1).to(row_dtype(tangent)), None
-
-
-def _margin_and_slope(
-    logits: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    compiling = torch.compiler.is_compiling()
-    function = _TargetMargin if compiling else _TargetMarginWithForwardMode
-    return function.apply(logits, labels)
-
-
-def _without(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    # The smallest finite number, not -inf: a row whose other classes are all -inf (or that has no
-    # other class) then still has a finite maximum, and softmax no 0/0.
-    return logits.scatter(-1, index, torch.finfo(logits.dtype).min)
+    values = values.clamp_min(torch.finfo(values.dtype).min / 2)  # -inf - -inf must not arise
+    near = offset.to(values.dtype)
+    apart = values - near
+    back = apart - values
+    lost = (values - (apart - back)) - (near + back) + (near.to(offset.dtype) - offset).to(near)
+    return apart.exp() * (1 + lost)

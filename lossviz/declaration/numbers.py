@@ -35,12 +35,21 @@ def seen(condition: torch.Tensor) -> bool:
 
     On a GPU reading a value back would wait for the device.
     """
+    return _read(condition, unreadable=False)
+
+
+def possible(condition: torch.Tensor) -> bool:
+    """Whether any entry is true or may be, where values cannot be read."""
+    return _read(condition, unreadable=True)
+
+
+def _read(condition: torch.Tensor, *, unreadable: bool) -> bool:
     if condition.device.type != "cpu" or torch.compiler.is_compiling():
-        return False
+        return unreadable
     try:
         return bool(condition.any())
     except RuntimeError:  # under vmap no value can be read
-        return False
+        return unreadable
 
 
 def widen(tensor: torch.Tensor) -> torch.Tensor:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 
-from .margin import log_probabilities, target_margin
-from .numbers import row_dtype
+from .margin import Top, exp_of_difference, from_the_top, target_margin
+from .numbers import row_dtype, widen
 
 
 class Row(Protocol):
@@ -51,62 +51,73 @@ class Row(Protocol):
 class Rows:
     """The rows of a batch of logits (..., K) with labels (...); every statistic is exact in tails.
 
-    Statistics are float64 where the device has it. Where they are of all classes give the logits in
-    float64 as well: gradients of several of them may cancel, and are added in the dtype of these.
+    Statistics are float64 where the device has it; what has an entry per class has the dtype of the
+    logits. `whole` says that statistics of all classes are read: they share one exponential, and
+    what is asked of the target is then had from it as well.
     """
 
-    def __init__(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def __init__(self, logits: torch.Tensor, labels: torch.Tensor, *, whole: bool = False) -> None:
         self.logits = logits
         self.labels = labels
         self._margin: torch.Tensor | None = None
+        self._top = from_the_top(logits) if whole else None
 
     @property
     def nll(self) -> torch.Tensor:
-        return -F.logsigmoid(self.log_odds)
+        if self._top is None:
+            return -F.logsigmoid(self.log_odds)
+        return self._top.rest.log1p() - self._of_target(self._top.gaps)
 
     @property
     def log_odds(self) -> torch.Tensor:
         # functools.cached_property takes a lock in Python 3.11, which torch.compile does not trace
         if self._margin is None:
-            self._margin = target_margin(self.logits, self.labels)
+            self._margin = self._log_odds(self._top)
         return self._margin
 
     @property
     def entropy(self) -> torch.Tensor:
-        return entropy_of_logits(self.logits)
+        return _entropy(self._leading)
 
     @property
     def log_sum_square(self) -> torch.Tensor:
-        log_p = self._log_probabilities
-        # where one class is nearly certain the sum is near 1, and what it lacks has the digits
-        lack = (log_p.exp() * -torch.expm1(log_p)).sum(-1)
-        certain = torch.log1p(-lack.clamp_max(0.5))
-        return torch.where(lack < 0.5, certain, (2 * log_p).logsumexp(-1))
+        top = self._leading
+        return top.odds.square().sum(-1).to(top.rest.dtype).log1p() - 2 * top.rest.log1p()
 
     @property
     def log_sum_square_others(self) -> torch.Tensor:
-        return self._log_sum_square_without_target(self._log_probabilities)
+        top = self._leading
+        # the smallest finite number, not -inf: with one class there is no other
+        least = torch.finfo(top.gaps.dtype).min
+        gaps = top.gaps.scatter(-1, self.labels.unsqueeze(-1), least)
+        largest = gaps.detach().amax(-1, keepdim=True)
+        squares = (2 * (gaps - largest)).exp().sum(-1).to(top.rest.dtype)
+        return squares.log() + 2 * (largest.squeeze(-1).to(top.rest.dtype) - top.rest.log1p())
 
     @property
     def log_sum_square_odds(self) -> torch.Tensor:
-        own = self.logits.gather(-1, self.labels.unsqueeze(-1))
-        return self._log_sum_square_without_target(self.logits - own)
+        return -target_margin(2 * self.logits, self.labels)
+
+    @property
+    def _leading(self) -> Top:
+        return from_the_top(self.logits) if self._top is None else self._top
+
+    def _log_odds(self, top: Top | None) -> torch.Tensor:
+        if top is None:
+            return target_margin(self.logits, self.labels)
+        beaten = self.labels != top.index.squeeze(-1)
+        others = beaten.to(top.rest.dtype) + top.rest - self._of_target(top.odds)
+        return self._of_target(top.gaps) - others.log()
+
+    def _of_target(self, entries: torch.Tensor) -> torch.Tensor:
+        return entries.gather(-1, self.labels.unsqueeze(-1)).squeeze(-1).to(row_dtype(entries))
 
     def box_cox(self, power: float) -> torch.Tensor:
         if power >= 0:
             return box_cox(self.nll, power)
         compiling = torch.compiler.is_compiling()
         function = _Steep if compiling else _SteepWithForwardMode
-        return function.apply(self.logits, self.labels, power)
-
-    @property
-    def _log_probabilities(self) -> torch.Tensor:
-        return log_probabilities(self.logits)
-
-    def _log_sum_square_without_target(self, logs: torch.Tensor) -> torch.Tensor:
-        # the smallest finite number, not -inf: with one class there is no other
-        least = torch.finfo(logs.dtype).min
-        return (2 * logs.scatter(-1, self.labels.unsqueeze(-1), least / 2)).logsumexp(-1)
+        return function.apply(self.logits, self.labels, power)[0]
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,16 @@ class Reading:
 
     statistics: frozenset[str]
     power: float | None
+
+    @property
+    def together(self) -> bool:
+        """Whether statistics are read that share what is made of a whole row."""
+        return not self.statistics <= {"nll", "log_odds", "log_sum_square_odds"}
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether a statistic nearly cancels -log p where the softmax is undecided."""
+        return "entropy" in self.statistics
 
     @property
     def of_all_classes(self) -> bool:
@@ -157,10 +178,11 @@ class _Probe:
 
 def entropy_of_logits(logits: torch.Tensor) -> torch.Tensor:
     """Entropy (...) of the softmax of logits (..., K), in nats; a class ruled out adds 0."""
-    log_p = log_probabilities(logits.to(row_dtype(logits)))
-    p = log_p.exp()
-    # 0 * -inf is 0 here; the factor is replaced, not the product, whose gradient is 0 * inf
-    return -(p * log_p.masked_fill(p == 0, 0.0)).sum(-1)
+    return _entropy(from_the_top(widen(logits)))
+
+
+def _entropy(top: Top) -> torch.Tensor:
+    return top.rest.log1p() - top.mean_gap(top.odds) / (1 + top.rest)
 
 
 def softplus(x: torch.Tensor) -> torch.Tensor:
@@ -183,44 +205,55 @@ def box_cox(nll: torch.Tensor, power: float) -> torch.Tensor:
 class _Steep(torch.autograd.Function):
     """`box_cox` of a negative power, where a factor of the gradient may overflow, not the gradient.
 
-    d loss / d z_j = exp(z_j - z_y - (1 + power) nll) is formed in one exponent, in float64; the
+    d loss / d z_j = exp(z_j - z_y - (1 + power) nll) is formed in one exact exponent; the
     chain rule would multiply an infinite slope in the margin by a probability that underflowed.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
-        return box_cox(-F.logsigmoid(target_margin(logits, labels)), power)
+    def forward(
+        logits: torch.Tensor, labels: torch.Tensor, power: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        margin = target_margin(logits, labels)
+        return box_cox(-F.logsigmoid(margin), power), margin
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         logits, labels, ctx.power = inputs
-        ctx.save_for_backward(logits, labels)
+        margin = output[1]
+        ctx.mark_non_differentiable(margin)
+        ctx.save_for_backward(logits, labels, margin)
         ctx.save_for_forward(logits, labels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        logits, labels = ctx.saved_tensors
-        upstream = gradient.unsqueeze(-1)
-        slope = _steep_slope(logits, labels, ctx.power)
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        logits, labels, margin = ctx.saved_tensors
+        upstream = gradients[0].unsqueeze(-1)
+        if torch.is_grad_enabled():  # a second derivative is wanted: rebuild what it runs through
+            margin = target_margin(logits, labels)
+        slope = _steep_slope(logits, labels, margin, ctx.power)
         # An ignored row arrives with gradient 0 and must leave with 0, whatever its own slope.
-        gradient = torch.where(upstream == 0, 0.0, upstream * slope)
-        return gradient.to(logits.dtype), None, None
+        return torch.where(upstream == 0, 0.0, upstream.to(slope.dtype) * slope), None, None
 
 
 class _SteepWithForwardMode(_Steep):
     """The same with a rule for forward mode, which torch.compile does not trace."""
 
     @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, _labels: None, _power: None) -> torch.Tensor:
-        logits, labels = ctx.saved_tensors
-        return (_steep_slope(logits, labels, ctx.power) * tangent).sum(-1)
+    def jvp(
+        ctx: Any, tangent: torch.Tensor, _labels: None, _power: None
+    ) -> tuple[torch.Tensor, None]:
+        logits, labels = ctx.saved_tensors[:2]
+        slope = _steep_slope(logits, labels, target_margin(logits, labels), ctx.power)
+        return (slope * tangent).sum(-1).to(row_dtype(logits)), None
 
 
-def _steep_slope(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
+def _steep_slope(
+    logits: torch.Tensor, labels: torch.Tensor, margin: torch.Tensor, power: float
+) -> torch.Tensor:
     index = labels.unsqueeze(-1)
-    margin = target_margin(logits, labels).unsqueeze(-1)
+    margin = margin.unsqueeze(-1)
     damping = (1 + power) * F.logsigmoid(margin)
-    slope = (logits.to(margin.dtype) - (logits.gather(-1, index) - damping)).exp()
-    return slope.scatter(-1, index, -(damping - margin).exp())
+    slope = exp_of_difference(logits, logits.gather(-1, index).to(margin.dtype) - damping)
+    return slope.scatter(-1, index, -(damping - margin).exp().to(slope.dtype))

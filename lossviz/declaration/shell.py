@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from .by_rows import by_rows, exact_by_rows
 from .facts import Fact
 from .form import SymbolicForm, target_form
 from .inputs import BATCH, CLASS_LOGITS, Checked, Inputs
@@ -17,7 +18,6 @@ from .numbers import (
     check_ignore_index,
     check_reduction,
     reduce_rows,
-    row_dtype,
     without_autocast,
 )
 from .parameter import Parameter
@@ -120,7 +120,12 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
     of_a_row = loss.of_a_row
-    exact = of_a_row and reading(formula, **loss.defaults).of_all_classes
+
+    def of_rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
+        return formula(Rows(logits, labels, whole=read is not None and read.together), **parameters)
+
+    read = reading(formula, **loss.defaults) if of_a_row else None
+    of_rows = (exact_by_rows if read is not None and read.cancelling else by_rows)(of_rows)
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 
@@ -155,9 +160,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         if wants_kept:
             chosen["kept"] = checked.kept
         if of_a_row:
-            logits, labels = (checked[name] for name in required)
-            logits = logits.to(row_dtype(logits)) if exact else logits
-            found = formula(Rows(logits, labels), **chosen)
+            found = of_rows(*(checked[name] for name in required), **chosen)
         else:
             with without_autocast(checked[required[0]].device):
                 found = formula(**checked.tensors, **chosen)

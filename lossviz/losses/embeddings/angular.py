@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Fact, Gradient, Loss, Source, declare, number, softplus
+from ...declaration import Fact, Gradient, Loss, Source, by_rows, declare, number, softplus
 from ...declaration.margin import target_margin
 from . import CLASS_HEAD
 from .directions import cosine_and_sine, cosines
@@ -120,4 +120,4 @@ def arcface(
     """
     own = widened(embeddings, class_weights[target], margin, beyond_pi).unsqueeze(-1)
     logits = cosines(embeddings, class_weights).scatter(-1, target.unsqueeze(-1), own)
-    return softplus(-target_margin(scale * logits, target))
+    return softplus(-by_rows(target_margin)(scale * logits, target))

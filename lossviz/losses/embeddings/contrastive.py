@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Fact, Gradient, Source, declare, number, softplus
+from ...declaration import Fact, Gradient, Source, by_rows, declare, number, softplus
 from ...declaration.margin import target_margin
 from . import VIEWS
 from .directions import cosines
@@ -96,4 +96,4 @@ def nt_xent(z1: torch.Tensor, z2: torch.Tensor, *, temperature: float = 0.1) -> 
     Rows are the 2 N anchors: the views of `z1`, then those of `z2`. Lengths do not matter, the
     loss divides by them.
     """
-    return softplus(-target_margin(*_similarities(z1, z2, temperature)))
+    return softplus(-by_rows(target_margin)(*_similarities(z1, z2, temperature)))

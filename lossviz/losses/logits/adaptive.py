@@ -23,8 +23,11 @@ from ...declaration import (
     Source,
     convex,
     declare,
+    exact_by_rows,
     number,
+    row_dtype,
 )
+from ...declaration.numbers import possible
 from .robust import (
     MARGIN,
     ZHU,
@@ -133,11 +136,7 @@ def aldr_kl(
     instead keeps one temperature per training example and moves it once a step, from the previous
     one (`lossviz.experiments.remembered`).
     """
-    delta = score_differences(logits, target, margin)
-    if logits.shape[-1] == 1:  # one class: nothing to weigh, and log K = 0
-        return delta.squeeze(-1)
-    lam = _adapt(delta, lam0, alpha)
-    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, logits.shape[-1])
+    return _at_best(logits, target, lam0=lam0, alpha=alpha, margin=margin)
 
 
 def adapted_temperature(
@@ -154,10 +153,9 @@ def adapted_temperature(
     """
     lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
     checked = CLASS_LOGITS.check({"logits": logits, "target": target})
-    delta = score_differences(checked["logits"], checked["target"], margin)
-    if delta.shape[-1] == 1:
-        return torch.full_like(delta.squeeze(-1), lam0)
-    return _adapt(delta, lam0, alpha).detach()
+    options = {"lam0": lam0, "alpha": alpha, "margin": margin}
+    with torch.no_grad():
+        return _temperature(checked["logits"], checked["target"], **options)
 
 
 def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
@@ -165,8 +163,28 @@ def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> tor
     return alpha * math.log(num_classes) / (2 * lam0) * (lam - lam0) ** 2
 
 
-SCAN = 24
-NEWTON = 12
+STEPS = 24  # of the scan, until the temperature is halved
+HALVINGS = 6
+NEWTON = 5
+
+
+@exact_by_rows
+def _at_best(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
+    delta = score_differences(logits, target, options["margin"])
+    num_classes = logits.shape[-1]
+    if num_classes == 1:  # nothing to weigh, and log K = 0
+        return delta.squeeze(-1)
+    lam0, alpha = options["lam0"], options["alpha"]
+    lam = _adapt(delta, lam0, alpha)
+    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, num_classes)
+
+
+@exact_by_rows
+def _temperature(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
+    if logits.shape[-1] == 1:
+        return torch.full_like(logits.squeeze(-1), options["lam0"])
+    delta = score_differences(logits, target, options["margin"])
+    return _adapt(delta, options["lam0"], options["alpha"])
 
 
 def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
@@ -175,37 +193,67 @@ def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
     psi is convex in lam, so that minus a parabola need not be concave; many classes behind one
     leader (a sudden freezing) do make two maxima.
     """
+    gaps = delta - delta.detach().amax(-1, keepdim=True)
+    if possible(gaps.detach().amin(-1) < -1e15):
+        gaps = gaps.clamp_min(-1e15)  # a class ruled out weighs 0, and 0 * inf must not arise
     with torch.no_grad():
-        low = lam0 * (1 - 1 / alpha)
-        cell = (lam0 - low) / SCAN
-        lam = torch.full_like(delta[..., 0], lam0)
-        height = smooth_maximum(delta, lam)
-        for step in range(SCAN):
-            other = torch.full_like(lam, low + step * cell)
-            value = smooth_maximum(delta, other) - price(other, lam0, alpha, delta.shape[-1])
-            lam = torch.where(value > height, other, lam)
-            height = torch.maximum(value, height)
-        left, right = (lam - cell).clamp_min(low), (lam + cell).clamp_max(lam0)
+        # the last step is exact, and doubles the digits of those before it
+        coarse = gaps.float()
+        left, lam, right = _scan(coarse, lam0, alpha)
         for _ in range(NEWTON):
-            slope, bend = _slope_and_bend(delta, lam, lam0, alpha)
+            slope, bend = _slope_and_bend(coarse, lam, lam0, alpha)
             left, right = torch.where(slope > 0, lam, left), torch.where(slope > 0, right, lam)
             newton = lam - slope / bend
             inside = (newton >= left) & (newton <= right)
             lam = torch.where(inside, newton, (left + right) / 2)
-        bend = _slope_and_bend(delta, lam, lam0, alpha)[1]
-    # The last Newton step moves nothing, but by it derivatives see how lam follows the logits.
-    return lam - _slope_and_bend(delta, lam, lam0, alpha)[0] / bend
+        slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
+        lam = lam - slope / bend
+    # One more step moves nothing, but by it derivatives see how lam follows the logits.
+    slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
+    return lam - slope / bend.detach()
+
+
+def _scan(
+    gaps: torch.Tensor, lam0: float, alpha: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best of some temperatures (...), between the next below it and the next above."""
+    exact, low, log_k = row_dtype(gaps), lam0 * (1 - 1 / alpha), math.log(gaps.shape[-1])
+    step, inverse = 1 / (STEPS * lam0), 1 / lam0
+    odds = (gaps * inverse).exp()
+    height = lam0 * (odds.sum(-1).to(exact).log() - log_k)
+    best = right = torch.full_like(height, lam0)
+    left = torch.full_like(height, low)
+    above, newest = lam0, torch.ones_like(height, dtype=torch.bool)
+    for count in range(STEPS * HALVINGS):
+        if count % STEPS == 0:  # equal steps of 1 / lam, by a product instead of an exponential
+            step = inverse / STEPS
+            ratio = (gaps * step).exp()
+        inverse = inverse + step
+        lam = 1 / inverse
+        if lam <= low:
+            break
+        odds = odds * ratio
+        value = lam * (odds.sum(-1).to(exact).log() - log_k)
+        value = value - alpha * log_k / (2 * lam0) * (lam - lam0) ** 2
+        left = torch.where(newest, lam, left)
+        newest = value > height
+        height = torch.maximum(height, value)
+        best, right = torch.where(newest, lam, best), torch.where(newest, above, right)
+        left = torch.where(newest, low, left)
+        above = lam
+    return left, best, right
 
 
 def _slope_and_bend(
-    delta: torch.Tensor, lam: torch.Tensor, lam0: float, alpha: float
+    gaps: torch.Tensor, lam: torch.Tensor, lam0: float, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """First and second derivative in lam of what `aldr_kl` maximises."""
-    log_k = math.log(delta.shape[-1])
-    delta = delta.clamp_min(-1e15)  # a class ruled out by -inf weighs 0, and 0 * inf must not arise
-    log_p = (delta / lam.unsqueeze(-1)).log_softmax(-1)
-    p = log_p.exp()
-    divergence = log_k + (p * log_p).sum(-1)
-    spread = delta - (p * delta).sum(-1, keepdim=True)
+    log_k = math.log(gaps.shape[-1])
+    odds = (gaps / lam.unsqueeze(-1).to(gaps.dtype)).exp()
+    weighted = odds * gaps
+    moments = odds, weighted, weighted * gaps
+    total, first, second = (moment.sum(-1).to(lam.dtype) for moment in moments)
+    mean = first / total
+    divergence = log_k - total.log() + mean / lam
     slope = -divergence - alpha * log_k / lam0 * (lam - lam0)
-    return slope, (p * spread**2).sum(-1) / lam**3 - alpha * log_k / lam0
+    return slope, (second / total - mean**2) / lam**3 - alpha * log_k / lam0

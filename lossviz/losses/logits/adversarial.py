@@ -24,11 +24,12 @@ from ...declaration import (
     box_cox,
     convex,
     declare,
+    exact_by_rows,
     number,
     row_dtype,
 )
 from ...declaration.kinds import LOGITS
-from ...declaration.numbers import check_reduction, reduce_rows
+from ...declaration.numbers import check_reduction, possible, reduce_rows
 from ..attacks import Norm, evaluating, pgd
 from .compsum import TAU, comp_sum
 from .crossentropy import cross_entropy
@@ -71,7 +72,8 @@ def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor)
     change = adversarial - clean
     change = change.gather(-1, labels.unsqueeze(-1)) - change
     # a class that both sides rule out (logit -inf) does not count
-    change = change.masked_fill(clean.isneginf() & adversarial.isneginf(), 0.0)
+    if possible(clean.detach().amin(-1).isneginf()):
+        change = change.masked_fill(clean.isneginf() & adversarial.isneginf(), 0.0)
     # scaled by a constant, so that no square overflows; vector_norm has gradient 0 at 0
     size = change.detach().abs().amax(-1, keepdim=True)
     size = torch.where(size == 0, 1.0, size)
@@ -189,9 +191,21 @@ def adv_comp_sum(
     `adv_comp_sum_at` finds it. In nats (tau = 1), computed in float64. Gradients flow to both
     logits; at equal ones the second term is 0, with gradient 0.
     """
-    clean = logits.to(row_dtype(logits))  # once, so that its two gradients add before rounding
-    rows = Rows(clean / rho, target).box_cox(tau - 1.0)
-    return rows + nu * _shift(clean, adversarial.to(clean), target)
+    return _clean_and_shift(logits, adversarial, target, tau=tau, rho=rho, nu=nu)
+
+
+@exact_by_rows
+def _clean_and_shift(
+    logits: torch.Tensor,
+    adversarial: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    tau: float,
+    rho: float,
+    nu: float,
+) -> torch.Tensor:
+    rows = Rows(logits / rho, target).box_cox(tau - 1.0)
+    return rows + nu * _shift(logits, adversarial, target)
 
 
 def adv_comp_sum_at(

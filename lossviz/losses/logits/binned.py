@@ -7,30 +7,57 @@ The losses here are the cross-entropy of softmax logits over K bins with a targe
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Fact, Gradient, Loss, Source, convex, declare, number, row_dtype
+from ...declaration import Fact, Gradient, Loss, Source, convex, declare, exact_by_rows, number
+from ...declaration.margin import from_the_top
 from .bins import (
     BIN_LOGITS,
     RELATIVE_SIGMA,
     V_MAX,
     V_MIN,
+    among_bins,
+    among_locations,
+    bell_shares,
     c51_target,
     decode,
     hl_gauss_target,
+    two_hot_shares,
     two_hot_target,
 )
 
 FAREBROTHER = Source("farebrother2024stop", "regression as classification")
 
 
-def _soft_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    log_p = logits.to(row_dtype(logits)).log_softmax(-1)
+@exact_by_rows
+def _soft_cross_entropy(
+    logits: torch.Tensor,
+    place: torch.Tensor,
+    *,
+    shares: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    reach: float,
+) -> torch.Tensor:
+    """Cross-entropy with shares that vanish `reach` bins beyond the two that are at the place."""
+    top = from_the_top(logits)
+    count = logits.shape[-1]
+    gaps = top.gaps
+    bins = torch.arange(count, device=logits.device)
+    # torch.compile fuses the whole row into one pass
+    if 2 * reach + 4 < count and not torch.compiler.is_compiling():
+        width = 2 * math.ceil(reach) + 2
+        first = (place.floor() - math.ceil(reach)).clamp(0, count - width).nan_to_num().long()
+        bins = first.unsqueeze(-1) + bins[:width]
+        gaps = gaps.gather(-1, bins)
+    share = shares(place, bins).to(logits.dtype)
     # a bin without mass costs nothing, even one that the logits exclude
-    return -torch.where(target == 0, 0.0, target * log_p).sum(-1)
+    mean = (share * torch.where(share == 0, 0.0, gaps)).sum(-1).to(top.rest.dtype)
+    return top.rest.log1p() - mean
 
 
 def _lowest(_z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,8 +130,8 @@ def two_hot(
     K >= 2 locations v_i from v_min to v_max, both included, stand a step of Delta apart. In nats,
     computed in float64. Values out of range are refused on the CPU and clipped elsewhere.
     """
-    target = two_hot_target(y, v_min=v_min, v_max=v_max, num_locations=logits.shape[-1])
-    return _soft_cross_entropy(logits, target)
+    place = among_locations(y, v_min, v_max, logits.shape[-1])
+    return _soft_cross_entropy(logits, place, shares=two_hot_shares, reach=0)
 
 
 def _bell_slope(z: torch.Tensor, y: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -193,8 +220,9 @@ def hl_gauss(
     float64. Values out of range are refused on the CPU and clipped elsewhere. Also Farebrother et
     al. (2024).
     """
-    target = hl_gauss_target(
-        y, v_min=v_min, v_max=v_max, num_bins=logits.shape[-1],
-        sigma_over_binwidth=sigma_over_binwidth, sigma=sigma,
-    )  # fmt: skip
-    return _soft_cross_entropy(logits, target)
+    place, deviation = among_bins(y, v_min, v_max, logits.shape[-1], sigma_over_binwidth, sigma)
+    # where the density falls below the least number of the dtype
+    reach = deviation * math.sqrt(-2 * math.log(torch.finfo(logits.dtype).tiny))
+    return _soft_cross_entropy(
+        logits, place, shares=partial(bell_shares, deviation=deviation), reach=reach
+    )

@@ -81,11 +81,22 @@ def two_hot_target(
     Raises TypeError for a y that is not a floating tensor, ValueError for values out of range
     (checked on the CPU; clipped elsewhere), v_min >= v_max or num_locations < 2.
     """
+    place = among_locations(y, v_min, v_max, num_locations)
+    return two_hot_shares(place, torch.arange(num_locations, device=y.device))
+
+
+def among_locations(
+    y: torch.Tensor, v_min: float, v_max: float, num_locations: int
+) -> torch.Tensor:
+    """The place (...) of values, float64: 0 is the first location and 1 the next."""
     low, high = _check_range(v_min, v_max)
     count = _check_count(num_locations, "num_locations", 2)
-    y = _check_values(y, low, high)
-    place = ((y - low) / (high - low) * (count - 1)).unsqueeze(-1)
-    return (1.0 - (place - torch.arange(count, device=y.device)).abs()).clamp_min(0.0)
+    return (_check_values(y, low, high) - low) / (high - low) * (count - 1)
+
+
+def two_hot_shares(place: torch.Tensor, locations: torch.Tensor) -> torch.Tensor:
+    """The shares (..., W) that some locations, by number, have in values at these places (...)."""
+    return (1.0 - (place.unsqueeze(-1) - locations).abs()).clamp_min(0.0)
 
 
 def hl_gauss_target(
@@ -107,15 +118,32 @@ def hl_gauss_target(
     Raises TypeError for a y that is not a floating tensor, ValueError for values out of range
     (checked on the CPU; clipped elsewhere), v_min >= v_max, num_bins < 1 or sigma <= 0.
     """
+    place, deviation = among_bins(y, v_min, v_max, num_bins, sigma_over_binwidth, sigma)
+    return bell_shares(place, torch.arange(num_bins, device=y.device), deviation)
+
+
+def among_bins(
+    y: torch.Tensor,
+    v_min: float,
+    v_max: float,
+    num_bins: int,
+    sigma_over_binwidth: float,
+    sigma: float | None,
+) -> tuple[torch.Tensor, float]:
+    """The place (...) of values, float64, and the standard deviation, both in bin widths."""
     low, high = _check_range(v_min, v_max)
     count = _check_count(num_bins, "num_bins", 1)
-    deviation = RELATIVE_SIGMA.check(sigma_over_binwidth) * (high - low) / count
+    deviation = RELATIVE_SIGMA.check(sigma_over_binwidth)
     if sigma is not None:
-        deviation = SIGMA.check(sigma)
-    y = _check_values(y, low, high)
-    edges = torch.linspace(low, high, count + 1, dtype=y.dtype, device=y.device)
-    x = (edges - y.unsqueeze(-1)) / (math.sqrt(2) * deviation)
-    left, right = x[..., :-1], x[..., 1:]
+        deviation = SIGMA.check(sigma) / (high - low) * count
+    return (_check_values(y, low, high) - low) / (high - low) * count, deviation
+
+
+def bell_shares(place: torch.Tensor, bins: torch.Tensor, deviation: float) -> torch.Tensor:
+    """The shares (..., W) that some bins, by number, have in bells around these places (...)."""
+    left, right = (
+        (bins + edge - place.unsqueeze(-1)) / (math.sqrt(2) * deviation) for edge in (0, 1)
+    )
     # In the upper tail erf is 1 to rounding and its differences lose all digits: mirror it.
     upper = left > 0
     left, right = torch.where(upper, -right, left), torch.where(upper, -left, right)

@@ -18,6 +18,7 @@ from ...declaration import (
     RowLosses,
     Source,
     SymbolicForm,
+    by_rows,
     convex,
     declare,
     minimiser,
@@ -26,7 +27,7 @@ from ...declaration import (
     unbounded,
 )
 from ...declaration.kinds import DISTRIBUTIONS, WEIGHTS, labels
-from ...declaration.margin import log_probabilities, target_margin
+from ...declaration.margin import Top, from_the_top, target_margin
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -160,33 +161,55 @@ def cross_entropy(
     (beyond 17 nats in float32), and a zero target probability times an infinite log-probability
     counts as 0.
     """
+    every = () if weight is None else (weight.expand(logits.shape),)
     if target.is_floating_point():
-        return _with_probabilities(logits, target, weight, label_smoothing)
-    rows = -F.logsigmoid(target_margin(logits, target))
+        return _with_probabilities(logits, target, *every, smoothing=label_smoothing)
     denominator = None
     if weight is not None:
-        row_weight = weight.to(rows.dtype).expand(logits.shape)
-        row_weight = row_weight.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+        of_target = every[0].gather(-1, target.unsqueeze(-1)).squeeze(-1)
         assert kept is not None
-        denominator = torch.where(kept, row_weight, 0.0).sum()
-        rows = rows * row_weight
+        denominator = torch.where(kept, of_target, 0.0).sum(dtype=row_dtype(logits))
     if label_smoothing > 0:
-        surprisal = -logits.log_softmax(-1)
-        if weight is not None:
-            surprisal = surprisal * weight.to(surprisal.dtype)
-        rows = (1 - label_smoothing) * rows + label_smoothing * surprisal.mean(-1).to(rows.dtype)
-    return RowLosses(rows, denominator)
+        return RowLosses(_smoothed(logits, target, *every, smoothing=label_smoothing), denominator)
+    rows = _surprisal(logits, target)
+    return RowLosses(rows if weight is None else rows * of_target, denominator)
 
 
-def _with_probabilities(
-    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None, smoothing: float
+@by_rows
+def _surprisal(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -F.logsigmoid(target_margin(logits, target))
+
+
+@by_rows
+def _smoothed(
+    logits: torch.Tensor, target: torch.Tensor, *weight: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
-    log_p = log_probabilities(logits)
-    target = target.to(log_p.dtype)
+    top, index = from_the_top(logits), target.unsqueeze(-1)
+    own = top.rest.log1p() - top.gaps.gather(-1, index).squeeze(-1).to(top.rest.dtype)
+    if not weight:
+        return (1 - smoothing) * own + smoothing * _mean_surprisal(top)
+    of_target = weight[0].gather(-1, index).squeeze(-1)
+    return (1 - smoothing) * of_target * own + smoothing * _mean_surprisal(top, weight[0])
+
+
+def _mean_surprisal(top: Top, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """The mean over the classes of -log p, each times its weight."""
+    if weight is None:
+        return top.rest.log1p() - top.gaps.mean(-1).to(top.rest.dtype)
+    weight = weight.to(top.gaps.dtype)
+    whole = weight.mean(-1).to(top.rest.dtype) * top.rest.log1p()
+    return whole - top.mean_gap(weight) / weight.shape[-1]
+
+
+@by_rows
+def _with_probabilities(
+    logits: torch.Tensor, target: torch.Tensor, *weight: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    top = from_the_top(logits)
+    target = target.to(logits.dtype)
+    for every in weight:
+        target = target * every.to(logits.dtype)
+    rows = target.sum(-1).to(top.rest.dtype) * top.rest.log1p() - top.mean_gap(target)
     if smoothing > 0:
-        target = (1 - smoothing) * target + smoothing / logits.shape[-1]
-    if weight is not None:
-        target = target * weight.to(target.dtype)
-    absent = (target == 0) & log_p.isneginf()  # 0 * -inf is 0 here
-    rows = -(target * log_p.masked_fill(absent, 0.0)).sum(-1)
-    return rows.to(row_dtype(rows))
+        rows = (1 - smoothing) * rows + smoothing * _mean_surprisal(top, *weight)
+    return rows

@@ -14,7 +14,7 @@ from ...declaration import (
     Source,
     convex,
     declare,
-    row_dtype,
+    exact_by_rows,
     softplus,
 )
 from ...declaration.kinds import COUNTS
@@ -71,5 +71,9 @@ def balanced_softmax_ce(
     logits: torch.Tensor, target: torch.Tensor, class_counts: torch.Tensor
 ) -> torch.Tensor:
     """Balanced softmax: cross-entropy that adds to each logit the log count of its class."""
-    shifted = logits.to(row_dtype(logits)) + class_counts.log()
-    return softplus(-target_margin(shifted, target))
+    return _balanced(logits, target, class_counts.log().expand(logits.shape))
+
+
+@exact_by_rows
+def _balanced(logits: torch.Tensor, target: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    return softplus(-target_margin(logits + shift, target))

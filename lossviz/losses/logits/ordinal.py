@@ -5,7 +5,18 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Argument, Fact, Gradient, Inputs, Source, convex, declare, softplus
+from ...declaration import (
+    Argument,
+    Fact,
+    Gradient,
+    Inputs,
+    Source,
+    by_rows,
+    convex,
+    declare,
+    row_dtype,
+    softplus,
+)
 from ...declaration.kinds import LOGITS, WEIGHTS, labels
 
 CUMULATIVE_LOGITS = Inputs(
@@ -72,6 +83,13 @@ def ordinal_cross_entropy(
     logits: torch.Tensor, target: torch.Tensor, *, weight: torch.Tensor | None
 ) -> torch.Tensor:
     """Ordinal cross-entropy: a binary cross-entropy at each threshold between ordered classes."""
-    signed = torch.where(_above(logits, target), -logits, logits)
-    terms = softplus(signed.double() if signed.device.type != "mps" else signed)
-    return (terms if weight is None else terms * weight.to(terms.dtype)).sum(-1)
+    every = () if weight is None else (weight.expand(logits.shape),)
+    return _thresholds(logits, target, *every)
+
+
+@by_rows
+def _thresholds(logits: torch.Tensor, target: torch.Tensor, *weight: torch.Tensor) -> torch.Tensor:
+    terms = softplus(torch.where(_above(logits, target), -logits, logits))
+    for every in weight:
+        terms = terms * every.to(terms.dtype)
+    return terms.sum(-1).to(row_dtype(terms))

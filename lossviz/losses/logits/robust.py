@@ -23,6 +23,7 @@ from ...declaration import (
     Loss,
     Source,
     SymbolicForm,
+    by_rows,
     convex,
     declare,
     minimiser,
@@ -57,26 +58,24 @@ MARGIN = number(
 
 def score_differences(logits: torch.Tensor, labels: torch.Tensor, margin: float) -> torch.Tensor:
     """delta (..., K); the target's own entry is a constant 0, so that no gradient cancels there."""
-    exact = logits.to(row_dtype(logits))
     index = labels.unsqueeze(-1)
-    delta = exact - exact.gather(-1, index) + margin
-    # By comparison, not by scatter or one_hot: those have no batching rule for integer labels.
-    return torch.where(_is_target(index, logits.shape[-1]), 0.0, delta)
-
-
-def _is_target(index: torch.Tensor, num_classes: int) -> torch.Tensor:
-    return torch.arange(num_classes, device=index.device) == index
+    delta = logits - logits.gather(-1, index) + margin
+    return delta.scatter(-1, index, 0.0)
 
 
 def smooth_maximum(delta: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
     """lam log mean exp(delta / lam) over the last axis, exact from small lam to large."""
     largest = delta.detach().amax(-1, keepdim=True)
-    below = (delta - largest) / (lam.unsqueeze(-1) if isinstance(lam, torch.Tensor) else lam)
-    shortfall = torch.expm1(below).mean(-1)
+    scale = lam.unsqueeze(-1).to(delta) if isinstance(lam, torch.Tensor) else lam
+    below = (delta - largest) / scale
+    exact = row_dtype(delta)
+    shortfall = torch.expm1(below).mean(-1).to(exact)
     # Large lam: log1p keeps the digits that a logarithm near 1 loses and lam would blow up.
     # Small lam: the shortfall is near -1, where it is the direct mean that keeps them.
-    log_mean = torch.where(shortfall > -0.5, torch.log1p(shortfall), below.exp().mean(-1).log())
-    return largest.squeeze(-1) + lam * log_mean
+    log_mean = torch.where(
+        shortfall > -0.5, torch.log1p(shortfall), below.exp().mean(-1).to(exact).log()
+    )
+    return largest.squeeze(-1).to(exact) + lam * log_mean
 
 
 def worst_weights(
@@ -231,4 +230,11 @@ def ldr_kl(
     Negative for clear winners. The scores are taken as they are; the authors' code normalises them
     first, see `normalise_scores`.
     """
+    return _smoothed_hinge(logits, target, lam=lam, margin=margin)
+
+
+@by_rows
+def _smoothed_hinge(
+    logits: torch.Tensor, target: torch.Tensor, *, lam: float, margin: float
+) -> torch.Tensor:
     return smooth_maximum(score_differences(logits, target, margin), lam)

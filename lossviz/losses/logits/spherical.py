@@ -24,7 +24,9 @@ from ...declaration import (
     Gradient,
     Source,
     SymbolicForm,
+    by_rows,
     declare,
+    exact_by_rows,
     minimiser,
     not_convex,
     number,
@@ -165,10 +167,14 @@ def spherical_z_loss(
     is not a log-probability. Not the z-loss of language models, the squared log-partition function.
     A row of equal scores has z = 0 and gradient 0 by convention.
     """
-    scores = logits.to(row_dtype(logits))
+    return _bend(logits, target, a=a, b=b)
+
+
+@exact_by_rows
+def _bend(logits: torch.Tensor, target: torch.Tensor, *, a: float, b: float) -> torch.Tensor:
     # Equal scores must centre to exact zeros, and no square may overflow or vanish: shift and scale
     # by constants that the loss does not see.
-    scores = scores - scores.detach().amax(-1, keepdim=True)
+    scores = logits - logits.detach().amax(-1, keepdim=True)
     width = scores.detach().abs().amax(-1, keepdim=True)
     scores = scores / torch.where(width == 0, 1.0, width)
     centred = scores - scores.mean(-1, keepdim=True)
@@ -190,18 +196,20 @@ def _share_slope(weights: torch.Tensor, slopes: torch.Tensor, y: torch.Tensor) -
     return slopes / weights * (p - F.one_hot(y, weights.shape[-1]))
 
 
+@by_rows
 def _share_loss(
-    logits: torch.Tensor, target: torch.Tensor, shift: float, eps: float
+    logits: torch.Tensor, target: torch.Tensor, *, shift: float, eps: float
 ) -> torch.Tensor:
     """-log of the target's share of the weights (o + shift)^2 + eps, exact near a share of 1."""
-    scores = logits.to(row_dtype(logits)) + shift
+    exact = row_dtype(logits)
     # the share does not see a common factor, and squares of numbers up to 1 cannot overflow
-    size = scores.detach().abs().amax(-1, keepdim=True).clamp_min(1.0)
-    weights = (scores / size).square() + eps / size / size
+    size = (logits.detach().abs().amax(-1, keepdim=True).to(exact) + abs(shift)).clamp_min(1.0)
+    scaled, spare = (logits + shift) / size.to(logits.dtype), eps / size / size
     index = target.unsqueeze(-1)
-    is_target = torch.arange(logits.shape[-1], device=logits.device) == index
-    others = torch.where(is_target, 0.0, weights).sum(-1)
-    return torch.log1p(others / weights.gather(-1, index).squeeze(-1))
+    weights = scaled.square() + spare.to(logits.dtype)
+    others = weights.scatter(-1, index, 0.0).sum(-1).to(exact)
+    own = scaled.gather(-1, index).to(exact).square() + spare
+    return torch.log1p(others / own.squeeze(-1))
 
 
 def _least_weight(o: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -258,7 +266,7 @@ def taylor_softmax(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     constant added to all scores changes it, unlike the softmax loss.
     """
     # q is half of (o + 1)^2 + 1, and a factor of all weights cancels
-    return _share_loss(logits, target, 1.0, 1.0)
+    return _share_loss(logits, target, shift=1.0, eps=1.0)
 
 
 def _dead_point(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -313,4 +321,4 @@ def spherical_softmax(
     In nats, computed in float64. Predict with the largest absolute score. A constant added to all
     scores changes it.
     """
-    return _share_loss(logits, target, 0.0, eps)
+    return _share_loss(logits, target, shift=0.0, eps=eps)

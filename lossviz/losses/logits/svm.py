@@ -16,6 +16,7 @@ from ...declaration import (
     RowLosses,
     Source,
     SymbolicForm,
+    by_rows,
     convex,
     declare,
     minimiser,
@@ -133,10 +134,14 @@ def l2_svm(
     where it weighs N times as much as in the paper: multiply C by N to get that back. As a head of
     a recurrent network Agarap (2018); earlier Tang (2013).
     """
-    scores = output.to(row_dtype(output))
-    own = torch.arange(scores.shape[-1], device=scores.device) == target.unsqueeze(-1)
-    shortfall = torch.relu(torch.where(own, 1.0 - scores, 1.0 + scores))
-    rows = C * shortfall.square().sum(-1)
+    rows = C * _squared_hinges(output, target)
     if weight is None:
         return rows
     return RowLosses(rows, once=weight.to(rows.dtype).square().sum() / 2, once_of="weight")
+
+
+@by_rows
+def _squared_hinges(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    index = target.unsqueeze(-1)
+    shortfall = torch.relu(1.0 + scores.scatter(-1, index, -scores.gather(-1, index)))
+    return shortfall.square().sum(-1).to(row_dtype(scores))

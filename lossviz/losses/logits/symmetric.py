@@ -14,14 +14,14 @@ from ...declaration import (
     Source,
     box_cox,
     declare,
+    exact_by_rows,
     not_proper,
     number,
-    row_dtype,
     sum_over_labels,
     unbounded,
 )
 from ...declaration.kinds import LOGITS
-from ...declaration.margin import log_probabilities
+from ...declaration.margin import Top, from_the_top
 from .compsum import mae
 from .crossentropy import cross_entropy
 from .relatives import poly_1
@@ -156,17 +156,20 @@ def symmetric_ce(
     Teacher q and student p are softmaxes, taken here. For 0 < alpha < 1 a class that one side
     excludes (logit -inf) costs inf unless the other side excludes it too.
     """
-    exact = row_dtype(student)
-    log_p, log_q = log_probabilities(student.to(exact)), log_probabilities(teacher.to(exact))
-    rows = torch.zeros_like(log_p[..., 0])
-    if alpha < 1:  # a term of weight 0 may be infinite, and must not count as 0 * inf
-        rows = rows - (1 - alpha) * _expectation(log_q, log_p)
-    if alpha > 0:
-        rows = rows - alpha * _expectation(log_p, log_q)
-    return rows
+    return _both_ways(student, teacher, alpha=alpha)
 
 
-def _expectation(log_weight: torch.Tensor, log_value: torch.Tensor) -> torch.Tensor:
-    # 0 * -inf is 0 here. The factor is replaced, not the product: its gradient would be 0 * inf.
-    weight = log_weight.exp()
-    return (weight * log_value.masked_fill(weight == 0, 0.0)).sum(-1)
+@exact_by_rows
+def _both_ways(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) -> torch.Tensor:
+    p, q = from_the_top(student), from_the_top(teacher)
+    if alpha == 0:  # a term of weight 0 may be infinite, and must not count as 0 * inf
+        return _surprisal(q, p)
+    if alpha == 1:
+        return _surprisal(p, q)
+    return (1 - alpha) * _surprisal(q, p) + alpha * _surprisal(p, q)
+
+
+def _surprisal(weights: Top, of: Top) -> torch.Tensor:
+    """Cross-entropy of one softmax under another."""
+    leading = of.gaps.gather(-1, weights.index).squeeze(-1).to(of.rest.dtype)
+    return of.rest.log1p() - (leading + of.mean_gap(weights.odds)) / (1 + weights.rest)

@@ -1,0 +1,176 @@
+"""Functions of rows that do not see each other, with one gradient kept and nothing else.
+
+A loss written plainly makes a dozen tensors of the size of the logits, and autograd keeps most of
+them. Here a few rows are taken at a time, so that what is made of them stays in the processor's
+cache; their gradient is made at once, and is all that is kept for the backward pass.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.autograd.forward_ad import unpack_dual
+from torch.autograd.graph import saved_tensors_hooks
+
+from .numbers import possible, row_dtype
+
+Tensors = tuple[torch.Tensor, ...]
+Function = Callable[..., torch.Tensor]
+
+# Few enough for a cache, where that is what counts; elsewhere a launch is what costs.
+ENTRIES = {"cpu": 2**18}
+ENTRIES_ELSEWHERE = 2**24
+
+
+def by_rows(function: Function) -> Function:
+    """The same function of tensors (..., *) with common leading axes, which returns one (...).
+
+    The first tensor is (..., K) and says which axes lead; keywords are handed on. Gradients are
+    those of `function`, and so are derivatives of every order and mode. torch.compile gets
+    `function` itself, whose passes it fuses.
+    """
+
+    @functools.wraps(function)
+    def rows(*tensors: torch.Tensor, **options: Any) -> torch.Tensor:
+        if torch.compiler.is_compiling():
+            return function(*tensors, **options)
+        of_tensors = functools.partial(function, **options) if options else function
+        wanted = [torch.is_grad_enabled() and x.requires_grad for x in tensors]
+        # what was made in inference mode cannot be kept for a backward pass
+        kept = (x.clone() if any(wanted) and x.is_inference() else x for x in tensors)
+        return _ByRows.apply(of_tensors, wanted, *kept)[0]
+
+    return rows
+
+
+def exact_by_rows(function: Function) -> Function:
+    """`by_rows` of a function that gets floating tensors in the dtype of rows: float64.
+
+    For gradients whose terms cancel entry by entry. Only a few rows at a time are held like this.
+    """
+
+    @functools.wraps(function)
+    def exact(*tensors: torch.Tensor, **options: Any) -> torch.Tensor:
+        widened = (x.to(row_dtype(x)) if x.is_floating_point() else x for x in tensors)
+        return function(*widened, **options)
+
+    return by_rows(exact)
+
+
+class _ByRows(torch.autograd.Function):
+    @staticmethod
+    def forward(function: Function, wanted: Sequence[bool], *tensors: torch.Tensor) -> Tensors:
+        lead = tensors[0].shape[:-1]
+        # within a transform of torch.func the wish is one of an outer level, and not for us
+        places = [i for i, x in enumerate(tensors) if wanted[i] and x.requires_grad]
+        slopes = [torch.empty(tensors[i].shape).to(tensors[i]) for i in places]
+        parts = [
+            _with_slopes(function, block[: len(tensors)], places, block[len(tensors) :])
+            for block in _blocks((*tensors, *slopes))
+        ]
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return rows.reshape(lead), *slopes
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
+        ctx.function, _, *tensors = inputs
+        _, *slopes = output
+        ctx.count, ctx.kept = len(tensors), len(slopes)
+        ctx.mark_non_differentiable(*slopes)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, *slopes)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        tensors, slopes = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        wanted = ctx.needs_input_grad[2:]
+        found: list[torch.Tensor | None] = [None] * ctx.count
+        gradient = gradients[0]
+        if gradient is not None:
+            places = [i for i, one in enumerate(wanted) if one]
+            moving = any(unpack_dual(x).tangent is not None for x in (*tensors, gradient))
+            if torch.is_grad_enabled() or moving:
+                products = _pull(ctx.function, tensors, places)(gradient)
+            else:
+                products = [_times(gradient, slope) for slope in slopes]
+            for i, product in zip(places, products, strict=True):
+                found[i] = product
+        return None, None, *found
+
+    @staticmethod
+    def jvp(ctx: Any, _function: None, _wanted: None, *tangents: Any) -> tuple[Any, ...]:
+        tensors = ctx.saved_tensors
+        places = [i for i, tangent in enumerate(tangents) if tangent is not None]
+        like = ctx.function(*tensors)
+        slopes = _pull(ctx.function, tensors, places)(torch.ones_like(like))
+        moves = (
+            (slope * tangents[i]).flatten(like.ndim).sum(-1).to(like.dtype)
+            for i, slope in zip(places, slopes, strict=True)
+        )
+        rows = functools.reduce(torch.add, moves)
+        return rows, *[None] * ctx.kept
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, function: Any, wanted: Any, *tensors: Any) -> Any:
+        # Rows do not see each other, so a batch is one more leading axis.
+        batches = (
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(tensors, in_dims[2:], strict=True)
+        )
+        found = _ByRows.apply(function, wanted, *batches)
+        return found, (0,) * len(found)
+
+
+def _blocks(tensors: Tensors) -> Iterator[Tensors]:
+    """The tensors cut along their leading axes, made one."""
+    first = tensors[0]
+    axes = first.ndim - 1
+    flat = [x.flatten(0, axes - 1) if axes else x.unsqueeze(0) for x in tensors]
+    entries = ENTRIES.get(first.device.type, ENTRIES_ELSEWHERE)
+    size = max(1, entries // max(1, first.shape[-1]))
+    if flat[0].shape[0] <= size:
+        yield tuple(flat)
+    else:
+        yield from zip(*(x.split(size) for x in flat), strict=True)
+
+
+def _with_slopes(
+    function: Function, tensors: Tensors, places: list[int], into: Tensors
+) -> torch.Tensor:
+    """The rows; their gradients at these places are written `into` tensors of their shapes."""
+    if not places:
+        return function(*tensors)
+    # these hooks keep those of the user out: nothing of this outlives the block
+    with torch.enable_grad(), saved_tensors_hooks(lambda x: x, lambda x: x):
+        leaves = [x.detach() for x in tensors]
+        moved = [leaves[i].requires_grad_() for i in places]
+        rows = function(*leaves)
+        slopes = torch.autograd.grad(rows.sum(), moved, materialize_grads=True)
+    for one, slope in zip(into, slopes, strict=True):
+        one.copy_(slope)
+    return rows.detach()
+
+
+def _times(gradient: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """The gradient (...) of rows times the slope (..., *) of each.
+
+    An ignored row arrives with gradient 0 and leaves with 0, whatever its own slope.
+    """
+    factor = gradient.to(slope.dtype).reshape(gradient.shape + (1,) * (slope.ndim - gradient.ndim))
+    product = factor * slope
+    ignored = factor == 0
+    return torch.where(ignored, 0.0, product) if possible(ignored) else product
+
+
+def _pull(function: Function, tensors: Tensors, places: list[int]) -> Any:
+    """The pull-back of gradients to the tensors at these places, itself differentiable."""
+
+    def of_wanted(*moved: torch.Tensor) -> torch.Tensor:
+        changed = dict(zip(places, moved, strict=True))
+        return function(*(changed.get(i, x) for i, x in enumerate(tensors)))
+
+    return torch.func.vjp(of_wanted, *(tensors[i] for i in places))[1]
