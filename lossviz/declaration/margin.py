@@ -33,7 +33,10 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     if logits.shape[-1] == 0:  # a batch without anchors, each of which would be a class
         return logits.sum(-1).to(row_dtype(logits))
-    return _margin_and_slope(widen(logits), labels)[0]
+    logits = widen(logits)
+    if torch.compiler.is_compiling():  # a custom backward is not traced through torch.func
+        return _plain_margin(logits, labels)
+    return _TargetMargin.apply(logits, labels)[0]
 
 
 def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
@@ -90,11 +93,7 @@ class _TargetMargin(torch.autograd.Function):
             x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
             for x, dim in zip(inputs, in_dims, strict=True)
         ]
-        return _margin_and_slope(*batches), (0, 0)
-
-
-class _TargetMarginWithForwardMode(_TargetMargin):
-    """The same with a rule for forward mode, which torch.compile does not trace."""
+        return _TargetMargin.apply(*batches), (0, 0)
 
     @staticmethod
     def jvp(ctx: Any, tangent: torch.Tensor, _labels: None) -> tuple[torch.Tensor, None]:
@@ -102,12 +101,14 @@ class _TargetMarginWithForwardMode(_TargetMargin):
         return -(slope * tangent).sum(-1).to(row_dtype(tangent)), None
 
 
-def _margin_and_slope(
-    logits: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    compiling = torch.compiler.is_compiling()
-    function = _TargetMargin if compiling else _TargetMarginWithForwardMode
-    return function.apply(logits, labels)
+def _plain_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    index = labels.unsqueeze(-1)
+    others = _without(logits, index)
+    largest = others.detach().amax(-1, keepdim=True)
+    exact = row_dtype(logits)
+    total = (others - largest).exp().sum(-1).to(exact)
+    chosen = (logits.gather(-1, index).to(exact) - largest.to(exact)).squeeze(-1)
+    return chosen - total.log()
 
 
 def _without(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

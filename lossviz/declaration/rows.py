@@ -95,9 +95,9 @@ class Rows:
     def box_cox(self, power: float) -> torch.Tensor:
         if power >= 0:
             return box_cox(self.nll, power)
-        compiling = torch.compiler.is_compiling()
-        function = _Steep if compiling else _SteepWithForwardMode
-        return function.apply(self.logits, self.labels, power)
+        # a custom backward is not traced through torch.func
+        steep = _steep_plainly if torch.compiler.is_compiling() else _Steep.apply
+        return steep(self.logits, self.labels, power)
 
     @property
     def _log_probabilities(self) -> torch.Tensor:
@@ -208,14 +208,21 @@ class _Steep(torch.autograd.Function):
         gradient = torch.where(upstream == 0, 0.0, upstream * slope)
         return gradient.to(logits.dtype), None, None
 
-
-class _SteepWithForwardMode(_Steep):
-    """The same with a rule for forward mode, which torch.compile does not trace."""
-
     @staticmethod
     def jvp(ctx: Any, tangent: torch.Tensor, _labels: None, _power: None) -> torch.Tensor:
         logits, labels = ctx.saved_tensors
         return (_steep_slope(logits, labels, ctx.power) * tangent).sum(-1)
+
+
+def _steep_plainly(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
+    """The same in plain operations; its second derivatives are right where it is finite."""
+    logits, index = logits.to(row_dtype(logits)), labels.unsqueeze(-1)
+    nll = -F.logsigmoid(target_margin(logits, labels))
+    infinite = box_cox(nll.detach(), power).isinf()
+    lead = logits - (logits.gather(-1, index) + (1 + power) * nll.detach().unsqueeze(-1))
+    slopes = lead.scatter(-1, index, -torch.inf).exp().sum(-1)
+    finite = box_cox(torch.where(infinite, 0.0, nll), power)
+    return torch.where(infinite, torch.inf + slopes, finite)
 
 
 def _steep_slope(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
