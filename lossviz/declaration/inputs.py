@@ -215,7 +215,7 @@ class Inputs:
                 kept = tensor != ignore_index
                 tensor = torch.where(kept, tensor, 0)
                 unless = " or equal ignore_index"
-            argument.kind.check_range(tensor, name, sizes, unless)
+            tensor = argument.kind.check_range(tensor, name, sizes, unless)
             if argument.kind.holds == "truth":
                 tensor = tensor != 0
             elif argument.kind.holds == "real":

@@ -219,7 +219,8 @@ def _steep_plainly(logits: torch.Tensor, labels: torch.Tensor, power: float) -> 
     logits, index = logits.to(row_dtype(logits)), labels.unsqueeze(-1)
     nll = -F.logsigmoid(target_margin(logits, labels))
     infinite = box_cox(nll.detach(), power).isinf()
-    lead = logits - (logits.gather(-1, index) + (1 + power) * nll.detach().unsqueeze(-1))
+    damping = ((1 + power) * nll.detach()).masked_fill(nll.isinf(), 0.0)
+    lead = logits - (logits.gather(-1, index) + damping.unsqueeze(-1))
     slopes = lead.scatter(-1, index, -torch.inf).exp().sum(-1)
     finite = box_cox(torch.where(infinite, 0.0, nll), power)
     return torch.where(infinite, torch.inf + slopes, finite)
@@ -228,6 +229,7 @@ def _steep_plainly(logits: torch.Tensor, labels: torch.Tensor, power: float) -> 
 def _steep_slope(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
     index = labels.unsqueeze(-1)
     margin = target_margin(logits, labels).unsqueeze(-1)
-    damping = (1 + power) * F.logsigmoid(margin)
+    # a target ruled out by -inf: the slopes are infinite however they are damped
+    damping = ((1 + power) * F.logsigmoid(margin)).masked_fill(margin.isneginf(), 0.0)
     slope = (logits.to(margin.dtype) - (logits.gather(-1, index) - damping)).exp()
     return slope.scatter(-1, index, -(damping - margin).exp())

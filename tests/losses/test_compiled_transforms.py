@@ -12,7 +12,6 @@ from .examples import (
     ALL,
     ROWS_APART,
     arguments,
-    gradients,
     learnt,
     make,
     parametrize,

@@ -133,7 +133,8 @@ def aldr_kl(
     instead keeps one temperature per training example and moves it once a step, from the previous
     one (`lossviz.experiments.remembered`).
     """
-    delta = score_differences(logits, target, margin)
+    # a class ruled out by -inf weighs 0, and 0 * inf must not arise in any derivative
+    delta = score_differences(logits, target, margin).clamp_min(-1e15)
     if logits.shape[-1] == 1:  # one class: nothing to weigh, and log K = 0
         return delta.squeeze(-1)
     lam = _adapt(delta, lam0, alpha)
@@ -154,7 +155,7 @@ def adapted_temperature(
     """
     lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
     checked = CLASS_LOGITS.check({"logits": logits, "target": target})
-    delta = score_differences(checked["logits"], checked["target"], margin)
+    delta = score_differences(checked["logits"], checked["target"], margin).clamp_min(-1e15)
     if delta.shape[-1] == 1:
         return torch.full_like(delta.squeeze(-1), lam0)
     return _adapt(delta, lam0, alpha).detach()
@@ -178,14 +179,19 @@ def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
     with torch.no_grad():
         low = lam0 * (1 - 1 / alpha)
         cell = (lam0 - low) / SCAN
-        lam = torch.full_like(delta[..., 0], lam0)
+        nothing = torch.zeros_like(
+            delta[..., 0]
+        )  # inductor may keep the first number of a full_like
+        lam = nothing + lam0
         height = smooth_maximum(delta, lam)
         for step in range(SCAN):
-            other = torch.full_like(lam, low + step * cell)
+            other = nothing + (low + step * cell)
             value = smooth_maximum(delta, other) - price(other, lam0, alpha, delta.shape[-1])
             lam = torch.where(value > height, other, lam)
             height = torch.maximum(value, height)
-        left, right = (lam - cell).clamp_min(low), (lam + cell).clamp_max(lam0)
+        # literal bounds: inductor may keep others from its first call
+        left = low + (lam - cell - low).clamp_min(0.0)
+        right = lam0 + (lam + cell - lam0).clamp_max(0.0)
         for _ in range(NEWTON):
             slope, bend = _slope_and_bend(delta, lam, lam0, alpha)
             left, right = torch.where(slope > 0, lam, left), torch.where(slope > 0, right, lam)
@@ -202,7 +208,6 @@ def _slope_and_bend(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """First and second derivative in lam of what `aldr_kl` maximises."""
     log_k = math.log(delta.shape[-1])
-    delta = delta.clamp_min(-1e15)  # a class ruled out by -inf weighs 0, and 0 * inf must not arise
     log_p = (delta / lam.unsqueeze(-1)).log_softmax(-1)
     p = log_p.exp()
     divergence = log_k + (p * log_p).sum(-1)
