@@ -49,7 +49,7 @@ def _check_range(v_min: Any, v_max: Any) -> tuple[float, float]:
     return low, high
 
 
-def _check_count(count: Any, name: str, least: int) -> int:
+def _check_count(count: Any, name: str, least: int) -> Any:
     if torch.jit.is_tracing() and isinstance(count, torch.Tensor):  # what a shape holds there
         count = int(count)
     if isinstance(count, bool) or not isinstance(count, int | torch.SymInt):
