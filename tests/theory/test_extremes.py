@@ -79,7 +79,7 @@ def test_conditional_risks_and_both_sides_of_the_bound_stay_numbers(tau, n, scal
 
 
 def test_a_number_of_classes_beyond_floats_is_refused():
-    with pytest.raises(ValueError, match="n must be at most 1.79769e"):
+    with pytest.raises(ValueError, match=r"n must be at most 1\.79769e"):
         theory.comp_sum_gamma(0.1, tau=3.0, n=10**400)
 
 

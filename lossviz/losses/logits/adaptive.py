@@ -133,8 +133,7 @@ def aldr_kl(
     instead keeps one temperature per training example and moves it once a step, from the previous
     one (`lossviz.experiments.remembered`).
     """
-    # a class ruled out by -inf weighs 0, and 0 * inf must not arise in any derivative
-    delta = score_differences(logits, target, margin).clamp_min(-1e15)
+    delta = _finite(score_differences(logits, target, margin))
     if logits.shape[-1] == 1:  # one class: nothing to weigh, and log K = 0
         return delta.squeeze(-1)
     lam = _adapt(delta, lam0, alpha)
@@ -155,10 +154,15 @@ def adapted_temperature(
     """
     lam0, alpha, margin = LAM0.check(lam0), ADAPTIVITY.check(alpha), MARGIN.check(margin)
     checked = CLASS_LOGITS.check({"logits": logits, "target": target})
-    delta = score_differences(checked["logits"], checked["target"], margin).clamp_min(-1e15)
+    delta = _finite(score_differences(checked["logits"], checked["target"], margin))
     if delta.shape[-1] == 1:
         return torch.full_like(delta.squeeze(-1), lam0)
     return _adapt(delta, lam0, alpha).detach()
+
+
+def _finite(delta: torch.Tensor) -> torch.Tensor:
+    """A class ruled out by -inf weighs 0 all the same, and no derivative meets 0 * inf."""
+    return delta.masked_fill(delta.isneginf(), -1e15)
 
 
 def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
