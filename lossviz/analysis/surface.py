@@ -1,20 +1,24 @@
 """The loss of a network on a plane through its weights: random directions, or the trained path's.
 
-A direction has the names and shapes of the model's parameters. Nothing here moves the model: its
-weights, its buffers and its mode are as before.
+A direction has the names and shapes of the model's parameters. The model itself is never run: what
+is moved is a copy of it.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ..losses.attacks import evaluating
 
 Direction = Mapping[str, torch.Tensor]
+Run = Callable[[torch.nn.Module, Direction, Any], Any]
 
 
 def filter_normalised_directions(
@@ -41,8 +45,8 @@ def filter_normalised_directions(
 
     Raises
     ------
-    TypeError for a model that is not a module; ValueError for count < 1, or for a model without a
-    parameter of two axes or more.
+    TypeError for a model that is not a module; ValueError for count < 1, for a model without a
+    parameter of two axes or more, or for a lazy model that has not seen a batch.
 
     Notes
     -----
@@ -83,14 +87,16 @@ def loss_on_plane(
 
     Parameters
     ----------
-    model : the module; evaluated in eval mode, without gradient, with its buffers as they are.
-    loss : takes the model's output and the targets, returns a scalar; must work under
-        `torch.func.vmap`, as the losses of this package and torch's do.
+    model : the module. A copy is evaluated in eval mode, without gradient, at each point from the
+        buffers as they are; the model, the inputs and torch's random state stay as they were.
+    loss : takes the model's output and the targets, returns a scalar.
     data : (inputs, targets), the whole sample in one batch. The loss of one batch is another
         surface than that of the sample.
     directions : two directions, as `filter_normalised_directions` or `trajectory_plane` give them.
     x, y : floating tensors (J,) and (I,), in units of the directions.
     chunk : how many points are evaluated at once, at least 1, default 32; memory grows with it.
+        What `torch.func.vmap` cannot take (recurrent layers, dropout that eval mode leaves on, a
+        branch on a value) is evaluated point by point, with the same random numbers at each.
 
     Returns
     -------
@@ -98,9 +104,10 @@ def loss_on_plane(
 
     Raises
     ------
-    TypeError for a model that is not a module; ValueError for other than two directions, a
-    direction that lacks a parameter of the model or has another shape, x or y that are not
-    one-dimensional, chunk < 1, or a loss that is not a scalar.
+    TypeError for a model that is not a module, or that `copy.deepcopy` refuses; ValueError for a
+    lazy model that has not seen a batch, other than two directions, a direction that lacks a
+    parameter of the model or has another shape, x or y that are empty or not one-dimensional,
+    chunk < 1, or a loss that is not a scalar.
     """
     parameters = _parameters(model)
     if len(directions) != 2:
@@ -109,25 +116,92 @@ def loss_on_plane(
         _check_like(parameters, direction)
     if x.ndim != 1 or y.ndim != 1:
         raise ValueError(f"x and y must have one axis, got {tuple(x.shape)} and {tuple(y.shape)}")
+    if not len(x) or not len(y):
+        raise ValueError(f"x and y must have an entry each, got {len(x)} and {len(y)}")
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk!r}")
     inputs, targets = data
     first, second = directions
 
-    def at(place: torch.Tensor) -> torch.Tensor:
+    def at(place: torch.Tensor, run: Run) -> torch.Tensor:
         moved = {
             name: weights + place[0].to(weights) * first[name] + place[1].to(weights) * second[name]
             for name, weights in parameters.items()
         }
-        value = loss(torch.func.functional_call(model, moved, (inputs,)), targets)
+        twin, given = _copy((model, inputs))
+        with evaluating(twin), _random_state_kept(parameters.values()):
+            value = torch.as_tensor(loss(run(twin, moved, given), targets))
         if value.ndim != 0:
             raise ValueError(f"loss must return a scalar, got shape {tuple(value.shape)}")
         return value
 
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
-    with evaluating(model), torch.no_grad():
-        values = torch.func.vmap(at, chunk_size=chunk)(places)
+    with torch.no_grad():
+        values = _side_by_side(at, places, chunk)
+        if values is None:
+            values = torch.stack([at(place, _overwritten) for place in places])
     return values.reshape(len(y), len(x))
+
+
+def _side_by_side(
+    at: Callable[[torch.Tensor, Run], torch.Tensor], places: torch.Tensor, chunk: int
+) -> torch.Tensor | None:
+    """The values at all places by vmap, or None where that cannot be done or trusted.
+
+    It replaces parameters where modules keep them, and so misses a model that also reads them from
+    a list of its own: one place is evaluated in both ways.
+    """
+    try:
+        values = torch.func.vmap(lambda place: at(place, _replaced), chunk_size=chunk)(places)
+    except Exception:  # a fault of the model or the loss comes up again, point by point
+        return None
+    sure = at(places[-1], _overwritten)
+    exact = values.dtype if values.is_floating_point() else torch.float64
+    slack = torch.finfo(exact).eps ** 0.5
+    same = torch.allclose(values[-1], sure, rtol=slack, atol=slack, equal_nan=True)
+    return values if same else None
+
+
+def _replaced(model: torch.nn.Module, weights: Direction, inputs: Any) -> Any:
+    return torch.func.functional_call(model, dict(weights), (inputs,))
+
+
+def _overwritten(model: torch.nn.Module, weights: Direction, inputs: Any) -> Any:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+    return model(inputs)
+
+
+class _CopiesOfResults(TorchFunctionMode):
+    """Lets deepcopy copy tensors that autograd made as well, which modules may keep as attributes.
+
+    Torch refuses these, because a copy has no history; without gradients none is needed.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
+            result, memo = args
+            return memo.setdefault(id(result), result.detach().clone())
+        return function(*args, **(kwargs or {}))
+
+
+def _copy(original: tuple[torch.nn.Module, Any]) -> tuple[torch.nn.Module, Any]:
+    try:
+        with _CopiesOfResults():
+            return copy.deepcopy(original)
+    except Exception as error:
+        raise TypeError(
+            f"model and inputs must allow copy.deepcopy, for a copy is what is moved: {error}"
+        ) from error
+
+
+def _random_state_kept(weights: Iterable[torch.Tensor]) -> AbstractContextManager[Any]:
+    """A block that draws what the next one will draw again, here and where the weights are."""
+    devices = {w.device for w in weights} - {torch.device("cpu"), torch.device("meta")}
+    kind = next(iter(devices)).type if devices else "cuda"
+    return torch.random.fork_rng(devices, device_type=kind)
 
 
 @dataclass(frozen=True)
@@ -180,7 +254,11 @@ def trajectory_plane(states: Sequence[Mapping[str, torch.Tensor]]) -> Trajectory
 def _parameters(model: Any) -> dict[str, torch.Tensor]:
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    return {name: weights.detach() for name, weights in model.named_parameters()}
+    found = dict(model.named_parameters())
+    for name, weights in found.items():
+        if torch.nn.parameter.is_lazy(weights):
+            raise ValueError(f"model must have seen a batch, got the lazy parameter {name!r}")
+    return {name: weights.detach() for name, weights in found.items()}
 
 
 def _check_like(parameters: Mapping[str, torch.Tensor], other: Direction) -> None:

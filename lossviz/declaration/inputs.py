@@ -215,7 +215,7 @@ class Inputs:
                 kept = tensor != ignore_index
                 tensor = torch.where(kept, tensor, 0)
                 unless = " or equal ignore_index"
-            argument.kind.check_range(tensor, name, sizes, unless)
+            tensor = argument.kind.check_range(tensor, name, sizes, unless)
             if argument.kind.holds == "truth":
                 tensor = tensor != 0
             elif argument.kind.holds == "real":
@@ -330,6 +330,11 @@ def _mismatch(
         elif known:
             text += f" with {', '.join(known)}"
         text += f", got {shape} beside {first.name} of shape {beside} = {first.written}"
+    if argument.shape == BATCH and shape == (*sizes[BATCH], 1):
+        return f"{text}; {argument.name}.squeeze(-1) drops its last axis"
+    if argument.shape == BATCH and argument.kind.classes and shape == beside:
+        cure = f"{text}; of one-hot rows {argument.name}.argmax(-1) gives the labels"
+        return cure + (", .float() probabilities" if argument.otherwise else "")
     # the class axis in second place, where torch's own losses want it
     moved = tuple(lead.movedim(1, -1).shape) if lead.ndim > 2 else ()
     if argument.shape == BATCH and moved[:-1] == shape and shape:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+from torch.compiler import is_compiling
 
-from .numbers import DTYPES, seen
+from .numbers import DTYPES, first_where, seen
 
 Sizes = Mapping[str, int]
 Draw = Callable[[torch.Generator, tuple[int, ...], Sizes], torch.Tensor]
@@ -28,12 +29,12 @@ class Kind:
     real numbers (either, handed on as float64), or truth values (bool, or 0 and 1 in any real
     dtype, handed on as bool). `draw(generator, shape, sizes)` makes an example, in float64 or
     int64. `outside(tensor, sizes)`, where given, is true at entries that are refused, and
-    `range(sizes)` writes what is allowed. `counts` is the letter whose entries labels name,
-    `learnt` whether gradients reach it, `ignorable` whether the loss takes an `ignore_index` for
-    it. A row that `shifts` may be moved by a number, one that is `directed` turned and stretched:
-    what `symmetries` tries. What is `random` a loss draws itself where it is left out. `absent` is
-    what an entry holds that is as good as not there, `extremes` are values that a loss must
-    survive, exact in every dtype.
+    `range(sizes)` writes what is allowed. `counts` is the letter whose entries labels name and
+    `classes(sizes)` how many there are to name, `learnt` whether gradients reach it, `ignorable`
+    whether the loss takes an `ignore_index` for it. A row that `shifts` may be moved by a number,
+    one that is `directed` turned and stretched: what `symmetries` tries. What is `random` a loss
+    draws itself where it is left out. `absent` is what an entry holds that is as good as not there,
+    `extremes` are values that a loss must survive, exact in every dtype.
 
     In a picture a number of this kind moves over `span`, whose `ends` are said in words; one that
     does not move is `rest`, repeated along the last axis.
@@ -45,6 +46,7 @@ class Kind:
     outside: Outside | None = None
     range: Callable[[Sizes], str] | None = None
     counts: str = ""
+    classes: Callable[[Sizes], int] | None = None
     learnt: bool = False
     ignorable: bool = False
     shifts: bool = False
@@ -78,17 +80,25 @@ class Kind:
             raise TypeError(f"{name} must hold truth values or 0 and 1, got dtype {dtype}")
         return tensor
 
-    def check_range(self, tensor: torch.Tensor, name: str, sizes: Sizes, unless: str = "") -> None:
-        """Raise ValueError for the first entry out of range, where values can be read.
+    def check_range(
+        self, tensor: torch.Tensor, name: str, sizes: Sizes, unless: str = ""
+    ) -> torch.Tensor:
+        """Return the tensor; raise ValueError for its first entry out of range.
 
+        Where values cannot be read, labels that are no class are an error of the device.
         `unless` is what else the message allows.
         """
         if self.outside is None or self.range is None:
-            return
+            return tensor
         outside = self.outside(tensor, sizes)
         if seen(outside):
-            first = tensor[outside][0].item()
+            first = first_where(outside, tensor)
             raise ValueError(f"{name} must {self.range(sizes)}{unless}, got {first!r}")
+        if self.classes is not None and (outside.device.type != "cpu" or is_compiling()):
+            # unread labels are looked up, which devices and compilers check without waiting
+            known = torch.arange(self.classes(sizes), device=tensor.device)
+            return known.gather(0, tensor.flatten()).reshape(tensor.shape)
+        return tensor
 
 
 def _normal(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
@@ -139,6 +149,7 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
         outside=lambda tensor, sizes: (tensor < 0) | (tensor >= sizes[letter] + more),
         range=lambda sizes: f"lie in [0, {sizes[letter] + more})",
         counts="" if more else letter,
+        classes=lambda sizes: sizes[letter] + more,
         ignorable=ignorable,
         rest=(1,) if more else (0, 1, 2),
     )

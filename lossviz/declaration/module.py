@@ -22,14 +22,17 @@ def make_module(
 ) -> type[torch.nn.Module]:
     """Make the nn.Module class whose keyword arguments are those of `function`.
 
-    Tensor keyword arguments (class weights) become buffers, so that they follow ``.to(device)``.
+    Its `forward` takes the tensors and shows them to help, editors and torch.export. Tensor keyword
+    arguments (class weights) become buffers, so that they follow ``.to(device)``. The checks branch
+    on values, which torch.compile and torch.export see through; torch.jit.script and torch.fx do
+    not.
     `parameters` and the reduction are checked when a module is made, not at its first batch.
     """
-    keywords = {
-        name: parameter
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    signature = inspect.signature(function)
+    place, named_only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    keywords = {name: p for name, p in signature.parameters.items() if p.kind is named_only}
+    given = [p for p in signature.parameters.values() if p.kind is place]
+    this = inspect.Parameter("self", place)
 
     def __init__(self: torch.nn.Module, **options: Any) -> None:
         unknown = sorted(set(options) - set(keywords))
@@ -63,12 +66,9 @@ def make_module(
     constructor: Any = __init__
     constructor.__qualname__ = f"{name}.__init__"
     forward.__qualname__ = f"{name}.forward"
-    constructor.__signature__ = inspect.Signature(
-        [
-            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-            *keywords.values(),
-        ]
-    )
+    constructor.__signature__ = inspect.Signature([this, *keywords.values()])
+    call: Any = forward
+    call.__signature__ = signature.replace(parameters=[this, *given])
     return type(
         name,
         (torch.nn.Module,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral
@@ -31,25 +32,49 @@ def check_ignore_index(ignore_index: object) -> int:
 
 
 def seen(condition: torch.Tensor) -> bool:
-    """Whether any entry is true, as far as values can be read: on the CPU, uncompiled, unmapped.
+    """Whether any entry is true, as far as values can be read."""
+    return _read(condition, torch.any) is True
 
-    On a GPU reading a value back would wait for the device.
-    """
-    return _read(condition, unreadable=False)
+
+def seen_everywhere(condition: torch.Tensor) -> bool:
+    """Whether all entries are true, as far as values can be read."""
+    return _read(condition, torch.all) is True
 
 
 def possible(condition: torch.Tensor) -> bool:
     """Whether any entry is true or may be, where values cannot be read."""
-    return _read(condition, unreadable=True)
+    return _read(condition, torch.any) is not False
 
 
-def _read(condition: torch.Tensor, *, unreadable: bool) -> bool:
+def _read(condition: torch.Tensor, over: Callable[[torch.Tensor], torch.Tensor]) -> bool | None:
+    """The value where it can be read, on the CPU, uncompiled; else None.
+
+    On a GPU reading a value back would wait for the device. Under vmap it is that of all examples.
+    """
     if condition.device.type != "cpu" or torch.compiler.is_compiling():
-        return unreadable
+        return None
     try:
-        return bool(condition.any())
-    except RuntimeError:  # under vmap no value can be read
-        return unreadable
+        with torch._C._DisableFuncTorch():
+            return bool(over(_with_examples(condition)))
+    except RuntimeError:  # a tensor without numbers, in tracing
+        return None
+
+
+def first_where(condition: torch.Tensor, values: torch.Tensor) -> float | int:
+    """The first value at which the condition, which came of each entry of `values`, is `seen`."""
+    with torch._C._DisableFuncTorch():
+        found: float | int = _with_examples(values)[_with_examples(condition)][0].item()
+    return found
+
+
+def _with_examples(tensor: torch.Tensor) -> torch.Tensor:
+    """What torch.func has wrapped, with the axes over which it maps in front."""
+    wrapping = torch._C._functorch
+    while wrapping.is_functorch_wrapped_tensor(tensor):
+        axis = wrapping.maybe_get_bdim(tensor) if wrapping.is_batchedtensor(tensor) else -1
+        tensor = wrapping.get_unwrapped(tensor)
+        tensor = tensor if axis < 0 else tensor.movedim(axis, 0)
+    return tensor
 
 
 def widen(tensor: torch.Tensor) -> torch.Tensor:

@@ -115,9 +115,9 @@ class Rows:
     def box_cox(self, power: float) -> torch.Tensor:
         if power >= 0:
             return box_cox(self.nll, power)
-        compiling = torch.compiler.is_compiling()
-        function = _Steep if compiling else _SteepWithForwardMode
-        return function.apply(self.logits, self.labels, power)[0]
+        if torch.compiler.is_compiling():  # a custom backward is not traced through torch.func
+            return _steep_plainly(self.logits, self.labels, power)
+        return _Steep.apply(self.logits, self.labels, power)[0]
 
 
 @dataclass(frozen=True)
@@ -236,10 +236,6 @@ class _Steep(torch.autograd.Function):
         # An ignored row arrives with gradient 0 and must leave with 0, whatever its own slope.
         return torch.where(upstream == 0, 0.0, upstream.to(slope.dtype) * slope), None, None
 
-
-class _SteepWithForwardMode(_Steep):
-    """The same with a rule for forward mode, which torch.compile does not trace."""
-
     @staticmethod
     def jvp(
         ctx: Any, tangent: torch.Tensor, _labels: None, _power: None
@@ -249,11 +245,24 @@ class _SteepWithForwardMode(_Steep):
         return (slope * tangent).sum(-1).to(row_dtype(logits)), None
 
 
+def _steep_plainly(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
+    """The same in plain operations; its second derivatives are right where it is finite."""
+    logits, index = logits.to(row_dtype(logits)), labels.unsqueeze(-1)
+    nll = -F.logsigmoid(target_margin(logits, labels))
+    infinite = box_cox(nll.detach(), power).isinf()
+    damping = ((1 + power) * nll.detach()).masked_fill(nll.isinf(), 0.0)
+    lead = logits - (logits.gather(-1, index) + damping.unsqueeze(-1))
+    slopes = lead.scatter(-1, index, -torch.inf).exp().sum(-1)
+    finite = box_cox(torch.where(infinite, 0.0, nll), power)
+    return torch.where(infinite, torch.inf + slopes, finite)
+
+
 def _steep_slope(
     logits: torch.Tensor, labels: torch.Tensor, margin: torch.Tensor, power: float
 ) -> torch.Tensor:
     index = labels.unsqueeze(-1)
     margin = margin.unsqueeze(-1)
-    damping = (1 + power) * F.logsigmoid(margin)
+    # a target ruled out by -inf: the slopes are infinite however they are damped
+    damping = ((1 + power) * F.logsigmoid(margin)).masked_fill(margin.isneginf(), 0.0)
     slope = exp_of_difference(logits, logits.gather(-1, index).to(margin.dtype) - damping)
     return slope.scatter(-1, index, -(damping - margin).exp().to(slope.dtype))

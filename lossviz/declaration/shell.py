@@ -18,6 +18,7 @@ from .numbers import (
     check_ignore_index,
     check_reduction,
     reduce_rows,
+    seen_everywhere,
     without_autocast,
 )
 from .parameter import Parameter
@@ -157,6 +158,9 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         if inputs.ignorable:
             ignore_index = check_ignore_index(values.get("ignore_index", -100))
         checked = inputs.check(values, ignore_index)
+        kept = _kept_rows(inputs, checked)
+        if kept is not None and not seen_everywhere(kept):
+            checked = _without_ignored(inputs, checked, kept)
         if wants_kept:
             chosen["kept"] = checked.kept
         if of_a_row:
@@ -164,7 +168,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         else:
             with without_autocast(checked[required[0]].device):
                 found = formula(**checked.tensors, **chosen)
-        return reduce_rows(found, _kept_rows(inputs, checked), reduction, checked.dtype)
+        return reduce_rows(found, kept, reduction, checked.dtype)
 
     function.__name__ = formula.__name__
     function.__qualname__ = formula.__qualname__
@@ -181,6 +185,20 @@ def _kept_rows(inputs: Inputs, checked: Checked) -> torch.Tensor | None:
     (argument,) = (a for a in inputs.arguments if a.kind.ignorable)
     inner = [letter for letter in argument.letters if letter not in inputs.rows]
     return kept.flatten(-len(inner)).any(-1) if inner else kept
+
+
+def _without_ignored(inputs: Inputs, checked: Checked, kept: torch.Tensor) -> Checked:
+    """The same with ones in the rows left out: whatever they held, their gradient is exactly 0."""
+    tensors = dict(checked.tensors)
+    for argument in inputs.arguments:
+        tensor = tensors[argument.name]
+        if tensor is None or not tensor.is_floating_point():
+            continue
+        letters = argument.read_as(tensor).letters
+        if letters[: len(inputs.rows)] == inputs.rows:
+            mask = kept.reshape(*kept.shape, *[1] * (tensor.ndim - kept.ndim))
+            tensors[argument.name] = torch.where(mask, tensor, 1.0)
+    return replace(checked, tensors=tensors)
 
 
 def _signature(loss: Loss, options: Mapping[str, inspect.Parameter]) -> inspect.Signature:

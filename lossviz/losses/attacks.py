@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import torch
 
+from ..declaration.numbers import row_dtype
+
 Gain = Callable[[torch.Tensor], torch.Tensor]
 Norm = Literal["linf", "l2"]
 
@@ -61,7 +63,7 @@ def pgd(
     ------
     TypeError for an x that is not a floating tensor or counts that are not ints; ValueError for a
     radius < 0, an unknown norm, counts < 1, a step_size <= 0, bounds out of order or that x
-    violates, or a gain that is not one number per row.
+    violates, or a gain that is not one number per row with a gradient in x.
 
     Notes
     -----
@@ -80,7 +82,8 @@ def pgd(
             if random_start or attempt > 0:
                 move = _random_in_ball(x, radius, norm, generator)
             for _ in range(steps + 1):
-                here = x + move if bounds is None else (x + move).clamp(*bounds)
+                here = _within(x, move, radius, norm)
+                here = here if bounds is None else here.clamp(*bounds)
                 value, slope = _value_and_slope(model, gain, here)
                 better = value > height
                 best = torch.where(_as_column(better, x), here, best)
@@ -118,7 +121,14 @@ def _value_and_slope(
                 f"got {tuple(value.shape)}"
             )
         # With respect to the inputs alone: no parameter's gradient is touched.
-        (slope,) = torch.autograd.grad(value.sum(), leaf)
+        slope = None
+        if value.requires_grad:
+            (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+    if slope is None:
+        raise ValueError(
+            "gain(model(x)) must depend on x by operations that have a gradient, got one that does "
+            "not (a model that ignores x or detaches it, or a gain by argmax or a count)"
+        )
     return value.detach(), slope
 
 
@@ -135,6 +145,16 @@ def _project(move: torch.Tensor, radius: float, norm: Norm) -> torch.Tensor:
         return move.clamp(-radius, radius)
     length = _length(move)
     return torch.where(length > radius, move * (radius / length.clamp_min(radius)), move)
+
+
+def _within(x: torch.Tensor, move: torch.Tensor, radius: float, norm: Norm) -> torch.Tensor:
+    """x + move; where rounding took it out of the ball, a few last digits nearer to x."""
+    here, exact = x + move, row_dtype(x)
+    apart = here.to(exact) - x.to(exact)
+    length = apart.abs() if norm == "linf" else _length(apart)
+    digits = torch.finfo(x.dtype).eps * (here.abs() + radius)
+    nearer = torch.where(apart.abs() > digits, here - apart.sign().to(here) * digits, x)
+    return torch.where(length > radius, nearer, here)
 
 
 def _random_in_ball(

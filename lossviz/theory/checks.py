@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral
 from typing import Any
 
@@ -25,11 +26,13 @@ def check_beta(beta: Array) -> torch.Tensor:
 
 
 def check_classes(n: Any) -> int:
-    """A number of classes: an integer of at least 2."""
+    """A number of classes: an integer of at least 2 that a float holds."""
     if isinstance(n, bool) or not isinstance(n, Integral):
         raise TypeError(f"n must be an integer, got {type(n).__name__}: {n!r}")
     if n < 2:
         raise ValueError(f"n must be at least 2 classes, got {n!r}")
+    if n > sys.float_info.max:
+        raise ValueError(f"n must be at most {sys.float_info.max:g} classes, got more")
     return int(n)
 
 

@@ -97,7 +97,7 @@ def comp_sum_growth_coefficient(tau: Array, *, n: int) -> Any:
     tau < 0 or n < 2.
     """
     n, power = check_classes(n), check_range("tau", tau, 0.0, math.inf, "[0, inf)")
-    base = torch.where(power < 1, 2.0, float(n)).to(power)
+    base = torch.where(power < 1, power.new_tensor(2.0), power.new_tensor(float(n)))
     below = base ** (1 - power) / (2 * (2 - power).clamp(min=torch.finfo(power.dtype).tiny))
     return like(torch.where(power < 2, below, math.inf), tau)
 
@@ -175,8 +175,13 @@ def majorant(t: torch.Tensor, tau: float, n: int) -> torch.Tensor:
     """`comp_sum_gamma_tilde` of checked arguments."""
     if tau < 1:
         return (2**tau * (2 - tau) * t).sqrt()
-    slope = float(n) ** (tau - 1)
-    return (2 * slope * t).sqrt() if tau < 2 else (tau - 1) * slope * t
+    if tau < 2:
+        return (2 * float(n) ** (tau - 1) * t).sqrt()
+    log_slope = (tau - 1) * math.log(n)
+    if log_slope < 700:
+        return (tau - 1) * float(n) ** (tau - 1) * t
+    steep = (t.log() + math.log(tau - 1) + log_slope).exp()  # the slope alone may overflow
+    return torch.where(t == 0, 0.0, steep)
 
 
 def log_power_mean(beta: torch.Tensor, order: float) -> torch.Tensor:

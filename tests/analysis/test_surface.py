@@ -1,7 +1,10 @@
 """Pictures of the loss around a model's weights: what they must show whatever the model."""
 
 import copy
+import io
 import math
+import threading
+import warnings
 
 import pytest
 import torch
@@ -177,6 +180,203 @@ def test_the_chunk_changes_memory_but_not_the_values(chunk):
     torch.testing.assert_close(values, picture(model))
 
 
+class Unusual(torch.nn.Module):
+    """A small classifier of sequences (N, 3, 4) with one unusual thing: what `kind` names."""
+
+    def __init__(self, kind, training):
+        super().__init__()
+        torch.manual_seed(0)
+        self.kind = kind
+        self.first = torch.nn.Linear(4, 4)
+        self.last = torch.nn.Linear(4, 3)
+        self.register_buffer("mean", torch.zeros(4))
+        self.calls, self.kept = 0, []
+        self.noise = torch.nn.Dropout(0.5)
+        if kind == "module under two names":
+            self.again = self.first
+        elif kind == "module twice in a list":
+            self.layers = torch.nn.ModuleList([self.first, torch.nn.ReLU(), self.first])
+        elif kind == "tied weights":
+            self.again = torch.nn.Linear(4, 4, bias=False)
+            self.again.weight = self.first.weight
+        elif kind in ("LSTM", "GRU", "RNN"):
+            self.recurrent = getattr(torch.nn, kind)(4, 4, batch_first=True)
+        elif kind == "batch normalisation":
+            self.norm = torch.nn.BatchNorm1d(4)
+        elif kind == "parametrization":
+            torch.nn.utils.parametrizations.spectral_norm(self.first)
+        elif kind == "old weight norm":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                torch.nn.utils.weight_norm(self.first)
+        elif kind == "parameters in a list of its own":
+            self.aliases = [self.first.weight]
+        elif kind == "hook":
+            self.first.register_forward_hook(lambda module, given, result: 2 * result)
+        elif kind == "frozen weights":
+            self.last.weight.requires_grad_(False)
+        self.train(training)
+
+    def forward(self, x):
+        if self.kind == "inputs written over":
+            x.sub_(1)
+        z = self.first(x.mean(1))
+        if self.kind in ("module under two names", "tied weights"):
+            z = self.again(z.tanh())
+        elif self.kind == "module twice in a list":
+            for layer in self.layers:
+                z = layer(z)
+        elif hasattr(self, "recurrent"):
+            z = z + self.recurrent(x)[0][:, -1]
+        elif self.kind == "batch normalisation":
+            z = self.norm(z)
+        elif self.kind == "buffer assigned":
+            self.mean = 0.9 * self.mean + z.mean(0)
+            z = z - self.mean
+        elif self.kind == "buffer written over":
+            self.mean.mul_(0.9).add_(z.mean(0))
+            z = z - self.mean
+        elif self.kind == "counted calls":
+            self.calls += 1
+            z = z * self.calls
+        elif self.kind == "results kept":
+            self.kept.append(z)
+            z = z + len(self.kept)
+        elif self.kind == "branch on a value":
+            z = z if z.sum() > 0 else 2 * z
+        elif self.kind == "dropout always on":
+            z = F.dropout(z, 0.5)
+        elif self.kind == "parameters in a list of its own":
+            z = z @ self.aliases[0]
+        elif self.kind == "slope of itself":
+            with torch.enable_grad():
+                leaf = z.detach().requires_grad_()
+                (z,) = torch.autograd.grad(leaf.square().sum() + z.sum(), leaf)
+        elif self.kind == "raises far away" and self.first.weight.abs().max() > 1:
+            raise ArithmeticError("too far")
+        return self.last(self.noise(z))
+
+
+KINDS = [
+    "nothing", "module under two names", "module twice in a list", "tied weights", "LSTM", "GRU",
+    "RNN", "batch normalisation", "parametrization", "old weight norm", "hook", "frozen weights",
+    "parameters in a list of its own", "inputs written over", "buffer assigned",
+    "buffer written over", "counted calls", "results kept", "branch on a value",
+    "dropout always on", "slope of itself",
+]  # fmt: skip
+
+
+def everything_of(model):
+    """All that a model holds: each object by identity, each tensor with its numbers as well."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {
+        "objects": [
+            {name: id(value) for name, value in {**vars(part), **part._parameters,
+             **part._buffers, **part._modules}.items() if name not in ("training", "calls")}
+            for part in model.modules()
+        ],
+        "numbers": {name: value.detach().clone() for name, value in tensors.items()},
+        "wanting gradients": {name: value.requires_grad for name, value in tensors.items()},
+        "gradients": {name: value.grad for name, value in model.named_parameters()},
+        "modes": [part.training for part in model.modules()],
+        "calls": (model.calls, len(model.kept)),
+    }  # fmt: skip
+
+
+def assert_untouched(model, before):
+    after = everything_of(model)
+    numbers, wanted = after.pop("numbers"), before.pop("numbers")
+    assert after == before
+    assert numbers.keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) for name, value in numbers.items())
+    torch.save(model.state_dict(), io.BytesIO())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=5, deadline=None)
+@given(
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=3),
+    st.integers(1, 4),
+    st.integers(0, 9),
+)
+def test_any_model_is_left_as_it_was_and_each_value_is_that_of_a_model_with_the_moved_weights(
+    kind, training, ran, x, chunk, seed
+):
+    """The model may have run before, which leaves results of autograd in it."""
+    model = Unusual(kind, training)
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(5, 3, 4, generator=generator)
+    targets = torch.randint(3, (5,), generator=generator)
+    if ran:
+        model(inputs.clone())
+    pair = filter_normalised_directions(model, generator=generator)
+    given_inputs, before = inputs.clone(), everything_of(model)
+    places = torch.tensor(x)
+    torch.manual_seed(seed)
+    random_state = torch.get_rng_state()
+    values = loss_on_plane(
+        model, F.cross_entropy, (inputs, targets), pair, places, places[:1], chunk=chunk
+    )
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.equal(inputs, given_inputs)
+    assert_untouched(model, before)
+    for j, place in enumerate(x):
+        moved = Unusual(kind, training)
+        if ran:
+            torch.manual_seed(0)
+            moved(inputs.clone())
+        moved.load_state_dict(model.state_dict())
+        moved.eval()
+        with torch.no_grad():
+            for name, weights in moved.named_parameters():
+                weights += place * pair[0][name] + x[0] * pair[1][name]
+            torch.manual_seed(seed)
+            expected = F.cross_entropy(moved(inputs.clone()), targets)
+        torch.testing.assert_close(values[0, j], expected, rtol=1e-4, atol=1e-5)
+    model.train()
+    F.cross_entropy(model(inputs), targets).backward()
+    assert model.last.bias.grad is not None
+
+
+@pytest.mark.parametrize("chunk", [1, 32])
+def test_an_exception_on_the_way_leaves_the_model_as_it_was(chunk):
+    model = Unusual("raises far away", training=True)
+    before = everything_of(model)
+    data = torch.ones(2, 3, 4), torch.tensor([0, 1])
+    with pytest.raises(ArithmeticError, match="too far"):
+        loss_on_plane(
+            model, F.cross_entropy, data, directions(model), STEPS * 0, STEPS * 100, chunk=chunk
+        )
+    assert_untouched(model, before)
+
+
+def test_a_loss_may_be_any_function_that_gives_a_number():
+    def errors(output, target):
+        return (output.argmax(-1) != target).float().mean().item()
+
+    found = loss_on_plane(MODEL, errors, sample(), PAIR, STEPS * 0, STEPS[:1] * 0)
+    features, labels = sample()
+    assert found.tolist() == [[errors(MODEL(features), labels)] * 5]
+
+
+def test_a_lazy_model_is_refused_until_it_has_seen_a_batch():
+    model = torch.nn.Sequential(torch.nn.LazyLinear(3))
+    for call in (filter_normalised_directions, lambda m: on_plane(m, pair=PAIR)):
+        with pytest.raises(ValueError, match=r"have seen a batch, got the lazy parameter '0\.weig"):
+            call(model)
+    model(sample()[0].float())
+    assert filter_normalised_directions(model, 1)[0]["0.weight"].shape == (3, 4)
+
+
+def test_a_model_that_cannot_be_copied_is_refused():
+    model = network()
+    model.lock = threading.Lock()
+    with pytest.raises(TypeError, match=r"must allow copy\.deepcopy.*lock"):
+        on_plane(model)
+
+
 def path(length=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -263,6 +463,7 @@ def on_plane(model=MODEL, loss=F.cross_entropy, pair=PAIR, x=STEPS, **options):
             r"'2.bias' must have shape \(3,\), got \(1,\)",
         ),
         (lambda: on_plane(x=STEPS[:, None]), ValueError, r"one axis, got \(5, 1\) and \(5,\)"),
+        (lambda: on_plane(x=STEPS[:0]), ValueError, "an entry each, got 0 and 5"),
         (lambda: on_plane(chunk=0), ValueError, "chunk must be at least 1, got 0"),
         (
             lambda: on_plane(loss=lambda z, y: F.cross_entropy(z, y, reduction="none")),

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lossviz import losses
 from lossviz.losses import (
     adv_comp_sum,
     adv_comp_sum_at,
@@ -274,3 +275,17 @@ def test_bad_input_is_refused_by_name():
         adv_comp_sum(z, z, target, rho=0)
     with refuses(ValueError, "nu", "[0, ∞)", "-1.0"):
         adv_comp_sum(z, z, target, nu=-1)
+
+
+@pytest.mark.parametrize("train", [losses.train_trades, losses.train_adv_comp_sum])
+def test_an_optimizer_that_needs_a_closure_is_refused_before_anything_moves(train):
+    model = torch.nn.Linear(4, 3)
+    before = model.weight.detach().clone()
+    with pytest.raises(TypeError, match="without a closure, got LBFGS"):
+        train(
+            model,
+            [(torch.rand(2, 4), torch.tensor([0, 1]))],
+            torch.optim.LBFGS(model.parameters()),
+            gamma=0.1,
+        )
+    assert torch.equal(model.weight, before)

@@ -211,3 +211,30 @@ def test_bad_input_is_refused_by_name(change, error, said):
     options = {"x": x, "gain": losing(target), "radius": 0.5} | change
     with pytest.raises(error, match=re.escape(said)):
         pgd(network(), **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_no_place_is_beyond_the_radius_even_by_rounding(norm, dtype):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(6, 3, generator=generator).to(dtype)
+    for size in (0.01, 1.0, 20.0):
+        x = (size * torch.rand(64, 6, generator=generator)).to(dtype)
+        found = pgd(lambda z: z @ weight, x, lambda z: z.sum(1), radius=8 / 255, norm=norm, steps=3)
+        moved = found.double() - x.double()
+        length = moved.abs().amax(1) if norm == "linf" else moved.norm(dim=1)
+        assert length.max() <= 8 / 255
+
+
+@pytest.mark.parametrize(
+    ("model", "gain"),
+    [
+        (lambda x: torch.zeros(len(x), 3), lambda z: z.sum(1)),
+        (lambda x: torch.ones(len(x), 3, requires_grad=True), lambda z: z.sum(1)),
+        (lambda x: x.detach(), lambda z: z.sum(1)),
+        (torch.nn.Linear(4, 3), lambda z: z.argmax(1).float()),
+    ],
+)
+def test_a_gain_that_does_not_depend_on_the_input_is_refused(model, gain):
+    with pytest.raises(ValueError, match=r"gain\(model\(x\)\) must depend on x"):
+        pgd(model, torch.rand(5, 4), gain, radius=0.1)

@@ -202,6 +202,19 @@ def test_the_class_axis_in_second_place_is_recognised(loss):
         loss(**moved)
 
 
+@parametrize(TWO_AXES)
+def test_labels_in_a_column_or_in_one_hot_rows_are_recognised(loss):
+    everything = named(loss, make(loss))
+    first = everything[loss.inputs.arguments[0].name]
+    for argument in arguments(loss):
+        if argument.letters == (BATCH,) and argument.kind.classes:
+            name, labels = argument.name, everything[argument.name]
+            with refuses(ValueError, name, f"{name}.squeeze(-1)"):
+                loss(**{**everything, name: labels.unsqueeze(-1)})
+            with refuses(ValueError, name, f"{name}.argmax(-1)"):
+                loss(**{**everything, name: torch.ones_like(first, dtype=torch.int64)})
+
+
 @pytest.mark.parametrize("label", [-1, -101, 10**12])
 @each_loss_that_ignores
 def test_a_wrong_label_is_refused_with_the_way_out(loss, label):

@@ -12,10 +12,12 @@ import textwrap
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import lossviz
 from lossviz.declaration.inputs import BATCH
-from lossviz.losses import LOSSES, comp_sum, cross_entropy
+from lossviz.losses import LOSSES, comp_sum, cross_entropy, two_hot
 
 from .examples import (
     ALL,
@@ -261,6 +263,47 @@ def test_module_shows_its_keywords(loss):
     assert loss.key in loss.module.__doc__
 
 
+@each_loss
+def test_module_shows_its_tensors(loss):
+    signature = inspect.signature(loss.module.forward)
+    given = [n for n, p in loss.signature.parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    assert list(signature.parameters) == ["self", *given]
+    assert signature.return_annotation == loss.signature.return_annotation
+
+
+def test_an_exported_module_keeps_the_names_of_its_tensors():
+    inputs = make(LOSSES["focal"])
+    exported = torch.export.export(LOSSES["focal"].module(), inputs)
+    assert exported.graph_signature.user_inputs == ("logits", "target")
+    torch.testing.assert_close(exported.module()(*inputs), LOSSES["focal"](*inputs))
+
+
+@pytest.mark.parametrize("key", ["two_hot", "hl_gauss", "ldr_kl"])
+def test_a_number_of_classes_may_be_a_symbol(key):
+    loss, inputs = LOSSES[key], make(LOSSES[key])
+    graph = make_fx(loss.module(), tracing_mode="symbolic")(*inputs)
+    torch.testing.assert_close(graph(*inputs), loss(*inputs))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("key", ["two_hot", "hl_gauss"])
+def test_regression_as_classification_may_be_traced(key):
+    loss, inputs = LOSSES[key], make(LOSSES[key])
+    traced = torch.jit.trace(loss.module(), inputs, check_trace=False)
+    torch.testing.assert_close(traced(*inputs), loss(*inputs))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_machine_code_follows_a_range_that_changes():
+    """Inductor may keep the bounds of a clamp from its first call, where they are not literal."""
+    torch._dynamo.reset()
+    compiled_once = torch.compile(two_hot)
+    logits = torch.tensor([[0.0, 1.0, 2.0]])
+    for v in (1.0, 2.0, 3.0, 0.5):
+        found = compiled_once(logits, torch.tensor([5 * v / 6]), v_min=-v, v_max=v)
+        assert found.item() == pytest.approx(0.5742726)
+
+
 BY_NAME = [
     (loss, argument)
     for loss in ALL
@@ -329,3 +372,11 @@ def test_importing_lossviz_is_cheap_silent_and_harmless():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == done.stderr == ""
+
+
+def test_the_package_lists_what_it_has_and_imports_it_when_asked():
+    assert dir(lossviz) == sorted(["__version__", *lossviz.__all__])
+    script = "import lossviz; [getattr(lossviz, n) for n in dir(lossviz)]; e = lossviz.experiments;"
+    script += "[getattr(e, n) for n in dir(e)]; e.aggregation, e.datasets, e.claims"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -311,3 +311,24 @@ def test_global_state_of_matplotlib_is_left_alone():
 def test_bad_input_is_refused_with_what_was_got(arguments, error, says):
     with pytest.raises(error, match=says):
         explore(**arguments)
+
+
+def test_the_packages_own_modules_are_explored_as_their_functions():
+    module, function = explore(losses.Focal(gamma=3.0)), losses.focal
+    logits, target = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
+    torch.testing.assert_close(module.function(logits, target), function(logits, target, gamma=3.0))
+
+
+def test_numpy_numbers_get_sliders():
+    def mine(logits, target, power=np.float32(1.5), count=np.int64(3)):
+        return losses.focal(logits, target, gamma=float(power * count), reduction="none")
+
+    controls = explore(mine).controls
+    assert controls["power"].value == 1.5
+    assert isinstance(controls["count"], ipywidgets.IntSlider)
+
+
+def test_a_picture_is_drawn_in_inference_mode_as_well():
+    with torch.inference_mode():
+        inside = PlaneLoss(losses.focal, 0).landscape(5)
+    assert torch.equal(inside.downhill, PlaneLoss(losses.focal, 0).landscape(5).downhill)

@@ -221,8 +221,9 @@ def _scan(
     step, inverse = 1 / (STEPS * lam0), 1 / lam0
     odds = (gaps * inverse).exp()
     height = lam0 * (odds.sum(-1).to(exact).log() - log_k)
-    best = right = torch.full_like(height, lam0)
-    left = torch.full_like(height, low)
+    nothing = torch.zeros_like(height)  # inductor may keep the first number of a full_like
+    best = right = nothing + lam0
+    left = nothing + low
     above, newest = lam0, torch.ones_like(height, dtype=torch.bool)
     for count in range(STEPS * HALVINGS):
         if count % STEPS == 0:  # equal steps of 1 / lam, by a product instead of an exponential

@@ -7,6 +7,7 @@ predicted probabilities can be moved.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -261,7 +262,7 @@ def train_adv_comp_sum(
 
     batches : pairs (x, target). Weight decay, which the algorithm asks for, is the optimizer's. The
     model trains in its present mode. Other arguments as in `adv_comp_sum_at`. Returns the mean loss
-    of each batch before its step.
+    of each batch before its step. Raises TypeError for an optimizer that needs a closure (LBFGS).
     """
 
     def loss(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -356,6 +357,12 @@ def _descend(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     optimizer: torch.optim.Optimizer,
 ) -> list[float]:
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise TypeError(
+            f"optimizer must step without a closure, got {type(optimizer).__name__}: each batch is "
+            "attacked anew, so its loss cannot be called again"
+        )
     losses = []
     for x, target in batches:
         value = loss(x, target)

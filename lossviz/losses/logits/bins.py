@@ -9,7 +9,7 @@ import torch
 
 from ...declaration import CLASS_LOGITS, Argument, Inputs, number, row_dtype
 from ...declaration.kinds import VALUES
-from ...declaration.numbers import seen
+from ...declaration.numbers import DTYPES, first_where, seen
 
 Y = Argument("y", VALUES, "...", "In [v_min, v_max]; gets no gradient")
 BIN_LOGITS = Inputs(CLASS_LOGITS["logits"], Y)
@@ -49,24 +49,30 @@ def _check_range(v_min: Any, v_max: Any) -> tuple[float, float]:
     return low, high
 
 
-def _check_count(count: Any, name: str, least: int) -> int:
-    if isinstance(count, bool) or not isinstance(count, int):
+def _check_count(count: Any, name: str, least: int) -> Any:
+    if torch.jit.is_tracing() and isinstance(count, torch.Tensor):  # what a shape holds there
+        count = int(count)
+    if isinstance(count, bool) or not isinstance(count, int | torch.SymInt):
         raise TypeError(f"{name} must be an int, got {type(count).__name__}")
     if count < least:
         raise ValueError(f"{name} must be at least {least}, got {count}")
     return count
 
 
-def _check_values(y: Any, low: float, high: float) -> torch.Tensor:
+def _share_of_range(y: Any, low: float, high: float) -> torch.Tensor:
+    """How far values are from the low end of the range to the high one: 0 to 1, float64."""
     y = VALUES.check(y, "y").detach()
-    y = y.to(row_dtype(y))
     outside = ~((y >= low) & (y <= high))
+    for dtype in DTYPES:  # a rounded end may lie beyond the end itself, and means it
+        for end in (low, high):
+            outside = outside & ~((y == y.new_full((), end, dtype=dtype).to(y)) & y.isfinite())
     if seen(outside):
         raise ValueError(
-            f"y must lie in [v_min, v_max] = [{low:g}, {high:g}], got {float(y[outside][0])!r}; "
+            f"y must lie in [v_min, v_max] = [{low:g}, {high:g}], got {first_where(outside, y)!r}; "
             "clip it with y.clamp(v_min, v_max) if the ends may stand for what is beyond"
         )
-    return y.clamp(low, high)
+    # Clipped as a share: inductor may keep other bounds than literal ones from its first call.
+    return ((y.to(row_dtype(y)) - low) / (high - low)).clamp(0.0, 1.0)
 
 
 def two_hot_target(
@@ -91,7 +97,7 @@ def among_locations(
     """The place (...) of values, float64: 0 is the first location and 1 the next."""
     low, high = _check_range(v_min, v_max)
     count = _check_count(num_locations, "num_locations", 2)
-    return (_check_values(y, low, high) - low) / (high - low) * (count - 1)
+    return _share_of_range(y, low, high) * (count - 1)
 
 
 def two_hot_shares(place: torch.Tensor, locations: torch.Tensor) -> torch.Tensor:
@@ -136,7 +142,7 @@ def among_bins(
     deviation = RELATIVE_SIGMA.check(sigma_over_binwidth)
     if sigma is not None:
         deviation = SIGMA.check(sigma) / (high - low) * count
-    return (_check_values(y, low, high) - low) / (high - low) * count, deviation
+    return _share_of_range(y, low, high) * count, deviation
 
 
 def bell_shares(place: torch.Tensor, bins: torch.Tensor, deviation: float) -> torch.Tensor:
@@ -214,11 +220,15 @@ def _check_atoms(values: Any, name: str) -> None:
 def _check_distribution(weights: Any, name: str) -> None:
     _check_atoms(weights, name)
     if seen(weights < 0):
-        raise ValueError(f"{name} must not be negative, got {float(weights.min())!r}")
+        raise ValueError(f"{name} must not be negative, got {first_where(weights < 0, weights)!r}")
     total = weights.to(row_dtype(weights)).sum(-1)
-    off = ~((total - 1).abs() <= 1e-4)
+    # each of the entries may be off by half a unit in the last place of its dtype
+    rounding = min(0.1, weights.shape[-1] ** 0.5 * torch.finfo(weights.dtype).eps)
+    off = ~((total - 1).abs() <= max(1e-4, rounding))
     if seen(off):
-        raise ValueError(f"{name} must sum to one over the last axis, got {float(total[off][0])!r}")
+        raise ValueError(
+            f"{name} must sum to one over the last axis, got {first_where(off, total)!r}"
+        )
 
 
 def _spacing(support: torch.Tensor) -> torch.Tensor:

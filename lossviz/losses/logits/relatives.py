@@ -69,7 +69,8 @@ def focal(row: Row, *, gamma: float = 2.0) -> torch.Tensor:
     Some libraries multiply by a class weight alpha = 0.25 unless told otherwise, so that their
     gamma = 0 is not cross-entropy.
     """
-    return row.nll * (-gamma * softplus(row.log_odds)).exp()
+    # far down nothing fades: the slope of an infinite loss must not meet the factor's own, 0
+    return row.nll * (-gamma * softplus(row.log_odds.clamp_min(-700.0))).exp()
 
 
 def _beyond_linear(nll: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:

@@ -249,6 +249,8 @@ def _control(
     """The control of one parameter; None for what keeps its default."""
     if name in NOT_SLIDERS:
         return None
+    if isinstance(default, np.generic):
+        default = default.item()
     label = {"description": name, "style": WIDE}
     if choices is None and get_origin(annotation) is Literal:
         choices = get_args(annotation)

@@ -79,8 +79,8 @@ class PlaneLoss:
 
     def at(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Values (N,) and gradients (N, 2) at points (N, 2) of the plane."""
-        points = points.detach().requires_grad_()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            points = points.detach().clone().requires_grad_()
             values = self._values(points @ BASIS.to(points.dtype))
             if not values.requires_grad:
                 raise FunctionMistake(
