@@ -253,7 +253,10 @@ def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str)
     further, prose = split_parameters(prose)
     lines += further
     if inputs.ignorable:
-        lines.append("ignore_index : label of what is left out, default -100.")
+        lines.append(
+            "ignore_index : label of what is left out, default -100. A row left out may hold anything, "
+            "NaN too: its gradient is exactly 0."
+        )
     if inputs.rows:
         lines.append('reduction : "mean" over what is kept (default), "sum" or "none".')
     rows = "(...)" if inputs.rows == (BATCH,) else f"({', '.join(inputs.rows)},)"

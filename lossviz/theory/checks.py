@@ -31,7 +31,7 @@ def check_classes(n: Any) -> int:
         raise TypeError(f"n must be an integer, got {type(n).__name__}: {n!r}")
     if n < 2:
         raise ValueError(f"n must be at least 2 classes, got {n!r}")
-    if n > sys.float_info.max:
+    if int(n) > sys.float_info.max:
         raise ValueError(f"n must be at most {sys.float_info.max:g} classes, got more")
     return int(n)
 

@@ -190,3 +190,21 @@ def test_rows_with_a_weight_of_their_own_get_gradients_of_their_own(impl):
     )
     true = torch.autograd.grad((weights * naive(head, reduction="none")).sum(), head.leaves)
     torch.testing.assert_close(found, true)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "reduction": "sum"}], ids=str)
+def test_what_was_offloaded_is_fetched_only_for_a_second_backward(options):
+    head = make(20, 30, 4)
+    fetched = []
+
+    def fetch(tensor: torch.Tensor) -> torch.Tensor:
+        fetched.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, fetch):
+        loss = ours(head, **options)
+    once = torch.autograd.grad(loss, head.leaves, retain_graph=True)
+    assert not any(tensor is head.weight for tensor in fetched)
+    again = torch.autograd.grad(loss, head.leaves)
+    assert any(tensor is head.weight for tensor in fetched)
+    torch.testing.assert_close(once, again)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import ipywidgets as widgets
 import matplotlib
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -319,13 +320,16 @@ def test_the_packages_own_modules_are_explored_as_their_functions():
     torch.testing.assert_close(module.function(logits, target), function(logits, target, gamma=3.0))
 
 
+MORE, THREE = np.float32(1.5), np.int64(3)
+
+
 def test_numpy_numbers_get_sliders():
-    def mine(logits, target, power=np.float32(1.5), count=np.int64(3)):
+    def mine(logits, target, power=MORE, count=THREE):
         return losses.focal(logits, target, gamma=float(power * count), reduction="none")
 
     controls = explore(mine).controls
     assert controls["power"].value == 1.5
-    assert isinstance(controls["count"], ipywidgets.IntSlider)
+    assert isinstance(controls["count"], widgets.IntSlider)
 
 
 def test_a_picture_is_drawn_in_inference_mode_as_well():
