@@ -105,7 +105,7 @@ class Rows:
     def _log_odds(self, top: Top | None) -> torch.Tensor:
         if top is None:
             return target_margin(self.logits, self.labels)
-        beaten = self.labels != top.index.squeeze(-1)
+        beaten = self.labels != top.leader.squeeze(-1)
         others = beaten.to(top.rest.dtype) + top.rest - self._of_target(top.odds)
         return self._of_target(top.gaps) - others.log()
 

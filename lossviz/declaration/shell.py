@@ -126,7 +126,8 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         return formula(Rows(logits, labels, whole=read is not None and read.together), **parameters)
 
     read = reading(formula, **loss.defaults) if of_a_row else None
-    of_rows = (exact_by_rows if read is not None and read.cancelling else by_rows)(of_rows)
+    widened = read is not None and read.cancelling
+    a_few_at_a_time: Function = (exact_by_rows if widened else by_rows)(of_rows)
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 
@@ -164,7 +165,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         if wants_kept:
             chosen["kept"] = checked.kept
         if of_a_row:
-            found = of_rows(*(checked[name] for name in required), **chosen)
+            found = a_few_at_a_time(*(checked[name] for name in required), **chosen)
         else:
             with without_autocast(checked[required[0]].device):
                 found = formula(**checked.tensors, **chosen)

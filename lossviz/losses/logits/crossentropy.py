@@ -161,7 +161,7 @@ def cross_entropy(
     (beyond 17 nats in float32), and a zero target probability times an infinite log-probability
     counts as 0.
     """
-    every = () if weight is None else (weight.expand(logits.shape),)
+    every: tuple[torch.Tensor, ...] = () if weight is None else (weight.expand(logits.shape),)
     if target.is_floating_point():
         return _with_probabilities(logits, target, *every, smoothing=label_smoothing)
     denominator = None
