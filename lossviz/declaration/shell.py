@@ -255,7 +255,7 @@ def _docstring(loss: Loss, options: Mapping[str, inspect.Parameter], prose: str)
     lines += further
     if inputs.ignorable:
         lines.append(
-            "ignore_index : label of what is left out, default -100. A row left out may hold anything, "
+            "ignore_index : label of what is left out, default -100. Such a row may hold anything, "
             "NaN too: its gradient is exactly 0."
         )
     if inputs.rows:

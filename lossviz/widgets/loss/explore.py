@@ -227,11 +227,11 @@ def _parameters(f: Any) -> dict[str, inspect.Parameter]:
     places = [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(places) < 2:
         raise TypeError(f"f must take (logits, target, ...), got {inspect.signature(called)}")
-    named = [*places[2:], *(p for p in found if p.kind is p.KEYWORD_ONLY)]
-    for parameter in named:
+    named = {p.name: p for p in (*places[2:], *(p for p in found if p.kind is p.KEYWORD_ONLY))}
+    for name, parameter in named.items():
         if parameter.default is parameter.empty:
-            raise TypeError(f"parameter {parameter.name!r} of f must have a default")
-    return {p.name: p for p in named}
+            raise TypeError(f"parameter {name!r} of f must have a default")
+    return named
 
 
 def _per_example(
@@ -249,9 +249,8 @@ def _control(
     """The control of one parameter; None for what keeps its default."""
     if name in NOT_SLIDERS:
         return None
-    if isinstance(default, np.generic):
-        default = default.item()
     label = {"description": name, "style": WIDE}
+    default = default.item() if isinstance(default, np.generic) else default
     if choices is None and get_origin(annotation) is Literal:
         choices = get_args(annotation)
     if choices is not None:
