@@ -218,6 +218,13 @@ def _scan(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The best of some temperatures (...), between the next below it and the next above."""
     exact, low, log_k = row_dtype(gaps), lam0 * (1 - 1 / alpha), math.log(gaps.shape[-1])
+    if torch.compiler.is_compiling():  # which fuses all of this into one pass
+        cell = (lam0 - low) / STEPS
+        lams = low + cell * torch.arange(1, STEPS + 1, device=gaps.device, dtype=exact)
+        sums = (gaps.unsqueeze(-2) / lams.unsqueeze(-1).to(gaps.dtype)).exp().sum(-1).to(exact)
+        heights = lams * (sums.log() - log_k) - price(lams, lam0, alpha, gaps.shape[-1])
+        best = lams[heights.argmax(-1)]
+        return best - cell, best, torch.where(best + cell < lam0, best + cell, lam0)
     step, inverse = 1 / (STEPS * lam0), 1 / lam0
     odds = (gaps * inverse).exp()
     height = lam0 * (odds.sum(-1).to(exact).log() - log_k)
