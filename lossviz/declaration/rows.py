@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from .margin import Top, exp_of_difference, from_the_top, target_margin
-from .numbers import row_dtype, widen
+from .numbers import possible, row_dtype, widen
 
 
 class Row(Protocol):
@@ -265,4 +265,6 @@ def _steep_slope(
     # a target ruled out by -inf: the slopes are infinite however they are damped
     damping = ((1 + power) * F.logsigmoid(margin)).masked_fill(margin.isneginf(), 0.0)
     slope = exp_of_difference(logits, logits.gather(-1, index).to(margin.dtype) - damping)
+    if possible(margin.isneginf()):
+        slope = torch.where(margin.isneginf() & ~logits.isneginf(), torch.inf, slope)
     return slope.scatter(-1, index, -(damping - margin).exp().to(slope.dtype))

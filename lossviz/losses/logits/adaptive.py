@@ -158,6 +158,11 @@ def adapted_temperature(
         return _temperature(checked["logits"], checked["target"], **options)
 
 
+def _finite(delta: torch.Tensor) -> torch.Tensor:
+    """A class ruled out by -inf weighs 0 all the same, and no derivative meets 0 * inf."""
+    return delta.masked_fill(delta.isneginf(), -1e15)
+
+
 def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> torch.Tensor:
     """What a temperature (...) that differs from lam0 costs."""
     return alpha * math.log(num_classes) / (2 * lam0) * (lam - lam0) ** 2
@@ -170,7 +175,7 @@ NEWTON = 5
 
 @exact_by_rows
 def _at_best(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
-    delta = score_differences(logits, target, options["margin"])
+    delta = _finite(score_differences(logits, target, options["margin"]))
     num_classes = logits.shape[-1]
     if num_classes == 1:  # nothing to weigh, and log K = 0
         return delta.squeeze(-1)
@@ -183,7 +188,7 @@ def _at_best(logits: torch.Tensor, target: torch.Tensor, **options: float) -> to
 def _temperature(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
     if logits.shape[-1] == 1:
         return torch.full_like(logits.squeeze(-1), options["lam0"])
-    delta = score_differences(logits, target, options["margin"])
+    delta = _finite(score_differences(logits, target, options["margin"]))
     return _adapt(delta, options["lam0"], options["alpha"])
 
 
@@ -224,7 +229,8 @@ def _scan(
         sums = (gaps.unsqueeze(-2) / lams.unsqueeze(-1).to(gaps.dtype)).exp().sum(-1).to(exact)
         heights = lams * (sums.log() - log_k) - price(lams, lam0, alpha, gaps.shape[-1])
         best = lams[heights.argmax(-1)]
-        return best - cell, best, torch.where(best + cell < lam0, best + cell, lam0)
+        # a literal bound: inductor may keep others from its first call
+        return best - cell, best, lam0 + (best + cell - lam0).clamp_max(0.0)
     step, inverse = 1 / (STEPS * lam0), 1 / lam0
     odds = (gaps * inverse).exp()
     height = lam0 * (odds.sum(-1).to(exact).log() - log_k)
