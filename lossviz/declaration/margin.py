@@ -48,14 +48,14 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 class Top(NamedTuple):
     """Logits (..., K) relative to the largest of their row.
 
-    `index` (..., 1) is the class of the largest; `gaps` are the differences, `odds` their
+    `leader` (..., 1) is the class of the largest; `gaps` are the differences, `odds` their
     exponentials but 0 for the top class, `rest` the sum (...) of these in the dtype of rows. So the
     probability of the top class is 1 / (1 + rest), that of another its odds / (1 + rest), and what
     a sure row lacks of 1 has its digits. The top's own gap is a constant 0, so that no gradient
     cancels there.
     """
 
-    index: torch.Tensor
+    leader: torch.Tensor
     gaps: torch.Tensor
     odds: torch.Tensor
     rest: torch.Tensor

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 
+from .by_rows import by_rows, exact_by_rows
 from .margin import Top, exp_of_difference, from_the_top, target_margin
 from .numbers import row_dtype, widen
 
@@ -105,7 +106,7 @@ class Rows:
     def _log_odds(self, top: Top | None) -> torch.Tensor:
         if top is None:
             return target_margin(self.logits, self.labels)
-        beaten = self.labels != top.index.squeeze(-1)
+        beaten = self.labels != top.leader.squeeze(-1)
         others = beaten.to(top.rest.dtype) + top.rest - self._of_target(top.odds)
         return self._of_target(top.gaps) - others.log()
 
@@ -118,6 +119,16 @@ class Rows:
         compiling = torch.compiler.is_compiling()
         function = _Steep if compiling else _SteepWithForwardMode
         return function.apply(self.logits, self.labels, power)[0]
+
+
+def on_logits(formula: Callable[..., torch.Tensor], **defaults: Any) -> Callable[..., torch.Tensor]:
+    """The formula over a row as a function of logits (..., K), labels (...) and its parameters."""
+    read = reading(formula, **defaults)
+
+    def rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
+        return formula(Rows(logits, labels, whole=read.together), **parameters)
+
+    return exact_by_rows(rows) if read.cancelling else by_rows(rows)
 
 
 @dataclass(frozen=True)

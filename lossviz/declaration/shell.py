@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 
-from .by_rows import by_rows, exact_by_rows
 from .facts import Fact
 from .form import SymbolicForm, target_form
 from .inputs import BATCH, CLASS_LOGITS, Checked, Inputs
@@ -21,7 +20,7 @@ from .numbers import (
     without_autocast,
 )
 from .parameter import Parameter
-from .rows import Rows, reading
+from .rows import on_logits
 from .source import Source
 from .view import View
 from .words import docstring_words, split_parameters
@@ -119,13 +118,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     required = tuple(a.name for a in inputs.arguments if not a.optional)
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
-    of_a_row = loss.of_a_row
-
-    def of_rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
-        return formula(Rows(logits, labels, whole=read is not None and read.together), **parameters)
-
-    read = reading(formula, **loss.defaults) if of_a_row else None
-    of_rows = (exact_by_rows if read is not None and read.cancelling else by_rows)(of_rows)
+    of_rows = on_logits(formula, **loss.defaults) if loss.of_a_row else None
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 
@@ -159,7 +152,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
         checked = inputs.check(values, ignore_index)
         if wants_kept:
             chosen["kept"] = checked.kept
-        if of_a_row:
+        if of_rows is not None:
             found = of_rows(*(checked[name] for name in required), **chosen)
         else:
             with without_autocast(checked[required[0]].device):

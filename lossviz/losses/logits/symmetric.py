@@ -171,5 +171,5 @@ def _both_ways(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) ->
 
 def _surprisal(weights: Top, of: Top) -> torch.Tensor:
     """Cross-entropy of one softmax under another."""
-    leading = of.gaps.gather(-1, weights.index).squeeze(-1).to(of.rest.dtype)
+    leading = of.gaps.gather(-1, weights.leader).squeeze(-1).to(of.rest.dtype)
     return of.rest.log1p() - (leading + of.mean_gap(weights.odds)) / (1 + weights.rest)
