@@ -38,9 +38,12 @@ def by_rows(function: Function) -> Function:
         if torch.compiler.is_compiling():
             return function(*tensors, **options)
         of_tensors = functools.partial(function, **options) if options else function
-        wanted = [torch.is_grad_enabled() and x.requires_grad for x in tensors]
+        # torch.func differentiates the function itself
+        plain = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+        wanted = [plain and x.requires_grad for x in tensors]
         # what was made in inference mode cannot be kept for a backward pass
-        kept = (x.clone() if any(wanted) and x.is_inference() else x for x in tensors)
+        outside = not torch.is_inference_mode_enabled()
+        kept = (x.clone() if outside and x.is_inference() else x for x in tensors)
         return _ByRows.apply(of_tensors, wanted, *kept)[0]
 
     return rows
@@ -64,8 +67,7 @@ class _ByRows(torch.autograd.Function):
     @staticmethod
     def forward(function: Function, wanted: Sequence[bool], *tensors: torch.Tensor) -> Tensors:
         lead = tensors[0].shape[:-1]
-        # within a transform of torch.func the wish is one of an outer level, and not for us
-        places = [i for i, x in enumerate(tensors) if wanted[i] and x.requires_grad]
+        places = [i for i, one in enumerate(wanted) if one]
         slopes = [torch.empty(tensors[i].shape).to(tensors[i]) for i in places]
         parts = [
             _with_slopes(function, block[: len(tensors)], places, block[len(tensors) :])
@@ -93,8 +95,9 @@ class _ByRows(torch.autograd.Function):
         if gradient is not None:
             places = [i for i, one in enumerate(wanted) if one]
             moving = any(unpack_dual(x).tangent is not None for x in (*tensors, gradient))
-            if torch.is_grad_enabled() or moving:
-                products = _pull(ctx.function, tensors, places)(gradient)
+            if torch.is_grad_enabled() or moving or not slopes:
+                with torch.enable_grad():  # tangents are to be seen by all that is made here
+                    products = _pull(ctx.function, tensors, places)(gradient)
             else:
                 products = [_times(gradient, slope) for slope in slopes]
             for i, product in zip(places, products, strict=True):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 
+from .by_rows import by_rows, exact_by_rows
 from .margin import Top, exp_of_difference, from_the_top, target_margin
 from .numbers import possible, row_dtype, widen
 
@@ -118,6 +119,16 @@ class Rows:
         if torch.compiler.is_compiling():  # a custom backward is not traced through torch.func
             return _steep_plainly(self.logits, self.labels, power)
         return _Steep.apply(self.logits, self.labels, power)[0]
+
+
+def on_logits(formula: Callable[..., torch.Tensor], **defaults: Any) -> Callable[..., torch.Tensor]:
+    """The formula over a row as a function of logits (..., K), labels (...) and its parameters."""
+    read = reading(formula, **defaults)
+
+    def rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
+        return formula(Rows(logits, labels, whole=read.together), **parameters)
+
+    return exact_by_rows(rows) if read.cancelling else by_rows(rows)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 
-from .by_rows import by_rows, exact_by_rows
 from .facts import Fact
 from .form import SymbolicForm, target_form
 from .inputs import BATCH, CLASS_LOGITS, Checked, Inputs
@@ -22,7 +21,7 @@ from .numbers import (
     without_autocast,
 )
 from .parameter import Parameter
-from .rows import Rows, reading
+from .rows import on_logits
 from .source import Source
 from .view import View
 from .words import docstring_words, split_parameters
@@ -120,14 +119,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     required = tuple(a.name for a in inputs.arguments if not a.optional)
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
-    of_a_row = loss.of_a_row
-
-    def of_rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
-        return formula(Rows(logits, labels, whole=read is not None and read.together), **parameters)
-
-    read = reading(formula, **loss.defaults) if of_a_row else None
-    widened = read is not None and read.cancelling
-    a_few_at_a_time: Function = (exact_by_rows if widened else by_rows)(of_rows)
+    of_rows = on_logits(formula, **loss.defaults) if loss.of_a_row else None
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 
@@ -164,8 +156,8 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
             checked = _without_ignored(inputs, checked, kept)
         if wants_kept:
             chosen["kept"] = checked.kept
-        if of_a_row:
-            found = a_few_at_a_time(*(checked[name] for name in required), **chosen)
+        if of_rows is not None:
+            found = of_rows(*(checked[name] for name in required), **chosen)
         else:
             with without_autocast(checked[required[0]].device):
                 found = formula(**checked.tensors, **chosen)

@@ -93,6 +93,68 @@ def measure_losses(rows: int = 4096, classes: int = 1000, rounds: int = 40) -> d
     }
 
 
+def measure_class_losses(rounds: int = 5) -> dict[str, Any]:
+    """Every loss of class logits against torch's cross-entropy, forward and backward in float32.
+
+    CPU time on one thread, the best of `rounds` in which all take turns, as a multiple of torch's;
+    and what is kept for the backward pass, as a multiple of the logits.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    table: dict[str, Any] = {}
+    for rows, classes in ((4096, 1000), (256, 32000)):
+        calls = {"torch": _calls(F.cross_entropy, rows, classes, losses.LOSSES["cross_entropy"])}
+        for key, loss in losses.LOSSES.items():
+            kinds = [a for a in loss.inputs.required if a.kind.learnt]
+            if loss.inputs.rows == ("...",) and all(a.kind.shifts for a in kinds):
+                calls[key] = _calls(loss.function, rows, classes, loss)
+        best = dict.fromkeys(calls, float("inf"))
+        for _ in range(rounds):
+            for key, (call, leaves) in calls.items():
+                for leaf in leaves:
+                    leaf.grad = None
+                start = time.process_time()
+                call().backward()
+                best[key] = min(best[key], time.process_time() - start)
+        table[f"{rows} x {classes}"] = {
+            key: {
+                "cpu_ms": round(1e3 * best[key], 1),
+                "ratio": round(best[key] / best["torch"], 2),
+                "kept": round(_kept_bytes(call, leaves) / sum(x.nbytes for x in leaves), 2),
+            }
+            for key, (call, leaves) in calls.items()
+        }
+    torch.set_num_threads(threads)
+    return table
+
+
+def _calls(
+    function: Callable[..., torch.Tensor], rows: int, classes: int, loss: losses.Loss
+) -> tuple[Callable[[], torch.Tensor], list[torch.Tensor]]:
+    """A call of the function on random float32 inputs of the loss, and its leaves."""
+    example = loss.inputs.example(batch=(rows,), K=classes, J=classes, dtype=torch.float32)
+    pairs = list(zip(loss.inputs.required, example, strict=True))
+    leaves = [tensor.requires_grad_() for argument, tensor in pairs if argument.kind.learnt]
+    return lambda: function(*example), leaves
+
+
+def _kept_bytes(call: Callable[[], torch.Tensor], leaves: list[torch.Tensor]) -> int:
+    """The bytes that autograd keeps beyond the leaves, each storage once."""
+    kept = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        value = call()  # its graph holds the storages, so that no address is used twice
+    for leaf in leaves:
+        kept.pop(leaf.untyped_storage().data_ptr(), None)
+    del value
+    return sum(storage.nbytes() for storage in kept.values())
+
+
 def measure_import(rounds: int = 7) -> dict[str, float]:
     """What `import lossviz` costs once torch is there, in fresh processes."""
     script = (
@@ -174,7 +236,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "bench.json")
     parser.add_argument("--book", action="store_true", help="time the build of the book as well")
     options = parser.parse_args()
-    results = {"machine": machine(), "losses": measure_losses(), "import": measure_import()}
+    results = {
+        "machine": machine(),
+        "losses": measure_losses(),
+        "class losses": measure_class_losses(),
+        "import": measure_import(),
+    }
     if options.book:
         results["book"] = measure_book()
     results["redraw"] = measure_redraw()

@@ -166,7 +166,7 @@ def cross_entropy(
         return _with_probabilities(logits, target, *every, smoothing=label_smoothing)
     denominator = None
     if weight is not None:
-        of_target = every[0].gather(-1, target.unsqueeze(-1)).squeeze(-1)
+        of_target = weight.expand(logits.shape).gather(-1, target.unsqueeze(-1)).squeeze(-1)
         assert kept is not None
         denominator = torch.where(kept, of_target, 0.0).sum(dtype=row_dtype(logits))
     if label_smoothing > 0:
