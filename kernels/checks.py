@@ -228,3 +228,19 @@ def check_shift(shift: object, target: torch.Tensor, input: torch.Tensor) -> int
             f"got shape {tuple(target.shape)}"
         )
     return shift
+
+
+def check_row_weight(row_weight: object, shape: torch.Size, input: torch.Tensor) -> None:
+    """Raise unless `row_weight` is None or real numbers, one for each prediction."""
+    if row_weight is None:
+        return
+    if not isinstance(row_weight, torch.Tensor):
+        raise TypeError(f"row_weight must be a torch.Tensor, got {type(row_weight).__name__}")
+    if row_weight.dtype.is_complex:
+        raise TypeError(f"row_weight must hold real numbers, got dtype {row_weight.dtype}")
+    if row_weight.shape != shape:
+        raise ValueError(
+            f"row_weight must have one entry for each prediction, shape {tuple(shape)}, got "
+            f"{tuple(row_weight.shape)}"
+        )
+    _same_device("row_weight", row_weight, input)

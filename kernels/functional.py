@@ -14,6 +14,7 @@ from .checks import (
     check_budget,
     check_head,
     check_number,
+    check_row_weight,
     check_shift,
     check_transform,
     holds_probabilities,
@@ -43,6 +44,7 @@ def linear_cross_entropy(
     *,
     linear_bias: torch.Tensor | None = None,
     weight: torch.Tensor | None = None,
+    row_weight: torch.Tensor | None = None,
     reduction: str = "mean",
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
@@ -62,7 +64,8 @@ def linear_cross_entropy(
     target)``, but exact far out, where that one gives 0: see `lossviz.kernels.statistics`.
 
     Shapes: `input` (..., D); `linear_weight` (V, D); `linear_bias` (V,); `target` (...) of class
-    indices or (..., V) of class probabilities; `weight` (V,), of classes. As in
+    indices or (..., V) of class probabilities; `weight` (V,), of classes; `row_weight` (...), one
+    real number for each prediction, by which its loss is multiplied. As in
     `torch.nn.functional.linear_cross_entropy` a `linear_weight` (V, d_1, ..., d_K, D) makes
     ``d_1 * ... * d_K`` predictions per row, with targets (N, d_1, ..., d_K) or (N, V, d_1, ...).
     Floating tensors share one dtype, float64 to bfloat16 (under autocast they are cast to its
@@ -76,7 +79,9 @@ def linear_cross_entropy(
 
     `label_smoothing` in [0, 1]. `z_loss` in [0, inf) adds z_loss * lse^2 to each row, in the mean
     over kept rows whatever the class weights. `shift` k pairs each position of the last axis of
-    `target` with the input k places earlier, so that a loss per row has k positions fewer. Rows
+    `target` (and of `row_weight`) with the input k places earlier, so that a loss per row has k
+    positions fewer. Weights of rows (of tokens; advantages, with "sum") that are known in advance
+    cost nothing; "mean" divides by their sum over the rows that are kept. Rows
     whose target is `ignore_index` (None is -100) count nothing; "mean" divides by the (weight of
     the) others and is NaN where that is 0, "sum" is 0 where there are none; without a row left
     gradients are 0 in both cases. An ignored row takes no part,
@@ -114,12 +119,16 @@ def linear_cross_entropy(
     check_budget(memory_budget)
     function = row_loss(loss)
     weight, target = replicated("weight", weight), replicated("target", target)
+    row_weight = replicated("row_weight", row_weight)
     input, linear_weight, linear_bias, shard = _check_head(
         input, linear_weight, linear_bias, weight, shard
     )
+    inner = linear_weight.shape[1:-1]
+    check_row_weight(row_weight, torch.Size((*input.shape[:-1], *inner)), input)
     if isinstance(target, torch.Tensor) and check_shift(shift, target, input):
         input, target = input[..., : -int(shift), :], target[..., int(shift) :]
-    batch, inner = input.shape[:-1], linear_weight.shape[1:-1]
+        row_weight = None if row_weight is None else row_weight[..., int(shift) :]
+    batch = input.shape[:-1]
     classes = linear_weight.shape[0] if shard is None else shard.num_classes
     dense = holds_probabilities(
         target, torch.Size((*batch, *inner)), torch.Size((*batch, classes, *inner)), input
@@ -139,7 +148,8 @@ def linear_cross_entropy(
     ):
         if present and not terms.is_cross_entropy:
             raise ValueError(f"{name} needs loss='cross_entropy', got loss={loss!r}")
-    chosen = _choose(impl, (input, linear_weight, linear_bias, weight, target), shard)
+    tensors = (input, linear_weight, linear_bias, weight, row_weight, target)
+    chosen = _choose(impl, tensors, shard)
     heads, features = math.prod(inner), input.shape[-1]
     flat = input.reshape(math.prod(batch), features)
     if heads > 1:  # their gradients are added before they are rounded
@@ -169,11 +179,13 @@ def linear_cross_entropy(
             chosen,
             memory_budget,
             shard,
+            None if row_weight is None else row_weight.reshape(-1, heads)[:, head],
         )
         if dense:
             parts.append(terms.of_probabilities(rows, soft))
             continue
-        simple = terms.power is not None and not terms.trains_weights and rows.forms_gradients
+        trained = terms.trains_weights or (row_weight is not None and row_weight.requires_grad)
+        simple = terms.power is not None and not trained and rows.forms_gradients
         if heads == 1 and reduction != "none" and simple:
             tiling, whole_rows = rows.tiling(chosen, per_row=False)
             if whole_rows:

@@ -18,7 +18,7 @@ OPTIONS = {
     name
     for name, parameter in inspect.signature(linear_cross_entropy).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-} - {"linear_bias", "weight"}
+} - {"linear_bias", "weight", "row_weight"}
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 """Where a module keeps functions that its call runs, and reading its weight does not."""
@@ -32,7 +32,8 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     `torch.nn.Linear`; every other keyword is one of `linear_cross_entropy`. To share the weight of
     an embedding, assign it: ``head.linear.weight = embedding.weight``.
 
-    Shapes: `input` (..., D), `target` (...) of class indices or (..., V) of probabilities.
+    Shapes: `input` (..., D), `target` (...) of class indices or (..., V) of probabilities,
+    `row_weight` (...) or None.
 
     A `loss` that is a module becomes a part of this one: its parameters train, move and are saved.
 
@@ -84,7 +85,12 @@ class LinearCrossEntropyLoss(torch.nn.Module):
         transform = {name: self.options[name] for name in names if name in self.options}
         return check_transform(**transform).apply(torch.nn.functional.linear(input, weight, bias))
 
-    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        input: torch.Tensor,
+        target: torch.Tensor,
+        row_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The loss in nats."""
         weight, bias = self._head()
         return linear_cross_entropy(
@@ -93,6 +99,7 @@ class LinearCrossEntropyLoss(torch.nn.Module):
             target,
             linear_bias=bias,
             weight=self.weight,
+            row_weight=row_weight,
             loss=self.loss,
             **self.options,
         )

@@ -26,7 +26,10 @@ from .tiles import Transform, sum_dtype
 
 
 class Rows(NamedTuple):
-    """A batch as rows: input (N, D), weight (V, D), bias (V,) or None, labels (N,), -1 for none."""
+    """A batch as rows: input (N, D), weight (V, D), bias (V,) or None, labels (N,), -1 for none.
+
+    `row_weight` (N,), or None for ones, is what the loss of each row counts.
+    """
 
     input: torch.Tensor
     weight: torch.Tensor
@@ -37,6 +40,15 @@ class Rows(NamedTuple):
     impl: str
     memory_budget: int | None
     shard: VocabularyShard | None = None
+    row_weight: torch.Tensor | None = None
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """What each row counts (N,): its weight, and 0 where it is ignored."""
+        kept = self.kept.to(sum_dtype(self.input.dtype))
+        if self.row_weight is None:
+            return kept
+        return torch.where(self.kept, self.row_weight.to(kept.dtype), 0.0)
 
     def without_ignored(self) -> Rows:
         """The same with 0 for the input of ignored rows, where NaN or inf would reach the weight.
@@ -105,15 +117,18 @@ class Rows(NamedTuple):
 
 
 class RowValues(NamedTuple):
-    """Losses of rows before reduction: `squares` is the z-loss, `weights` those of the mean."""
+    """Losses of rows before reduction: `squares` is the z-loss.
+
+    The mean of the values is over `weights`, that of the squares over `counts`.
+    """
 
     values: torch.Tensor
     squares: torch.Tensor | None
     weights: torch.Tensor
-    kept: torch.Tensor
+    counts: torch.Tensor
 
     def reduce(self, reduction: str) -> torch.Tensor:
-        """The loss; the mean is over the weight of rows, for the z-loss over their number."""
+        """The loss."""
         values, squares = self.values, self.squares
         if reduction == "none":
             return values if squares is None else values + squares
@@ -122,7 +137,7 @@ class RowValues(NamedTuple):
         norm = self.weights.sum()
         mean = values.sum() / divisor(norm)
         if squares is not None:
-            mean = mean + squares.sum() / self.kept.sum().clamp(min=1)
+            mean = mean + squares.sum() / divisor(self.counts.sum())
         return mean + nothing_kept(norm)
 
 
@@ -188,17 +203,17 @@ class Terms(NamedTuple):
             raise TypeError(f"loss must return a tensor of real numbers, got {values.dtype}")
         if exact:
             values = values.to(row.gap.dtype)
-        weights = self._row_weights(rows)
+        weights, counts = self._class_weights(rows), rows.counts
         values = torch.where(rows.kept, weights * (1 - self.smoothing) * values, 0.0)
         if mean_weight is not None:
             extra = mean_weight.sum() * relative_lse(row, rows.kept) - required(row.mean)
             extra = self.smoothing * extra
-            values = values + torch.where(rows.kept, extra, 0.0)
+            values = values + torch.where(rows.kept, counts * extra, 0.0)
         squares = None
         if self.square:
-            squares = torch.where(rows.kept, self.square * found.lse.square(), 0.0)
+            squares = torch.where(rows.kept, self.square * counts * found.lse.square(), 0.0)
             squares = squares.to(row.gap.dtype)
-        return RowValues(values, squares, weights, rows.kept)
+        return RowValues(values, squares, weights, counts)
 
     def of_probabilities(self, rows: Rows, target: torch.Tensor) -> RowValues:
         """Losses for class probabilities (N, V): their mass times lse, less their mean logit."""
@@ -213,24 +228,23 @@ class Terms(NamedTuple):
         else:
             row = rows.primitives(Want(mean=True), soft)
             values = soft.sum(1) * row.rest - required(row.mean)
-        squares = self.square * (row.offset + row.rest).square() if self.square else None
-        every = torch.ones_like(rows.kept)
-        return RowValues(values, squares, every.to(values.dtype), every)
+        counts = rows._replace(kept=torch.ones_like(rows.kept)).counts
+        squares = self.square * counts * (row.offset + row.rest).square() if self.square else None
+        return RowValues(counts * values, squares, counts, counts)
 
     def in_one_pass(self, rows: Rows, reduction: str, tiling: Tiling) -> torch.Tensor:
         """The reduced `box_cox` loss for class indices, its gradients formed on the way."""
         assert self.power is not None
-        weights = self._row_weights(rows)
-        kept = rows.kept.to(weights.dtype)
+        weights, counts = self._class_weights(rows), rows.counts
         norm = count = weights.new_ones(())
         if reduction == "mean":
-            norm, count = weights.sum(), kept.sum()
+            norm, count = weights.sum(), counts.sum()
         mean_weight = smooth = squares = None
         if self.smoothing:
             mean_weight = self._uniform(rows)
-            smooth = kept * (self.smoothing / divisor(norm))
+            smooth = counts * (self.smoothing / divisor(norm))
         if self.square:
-            squares = kept * (self.square / count.clamp(min=1))
+            squares = counts * (self.square / divisor(count))
         needs = [
             tensor is not None and tensor.requires_grad and torch.is_grad_enabled()
             for tensor in rows[:3]
@@ -248,11 +262,12 @@ class Terms(NamedTuple):
         )[0]
         return total + nothing_kept(norm) if reduction == "mean" else total
 
-    def _row_weights(self, rows: Rows) -> torch.Tensor:
-        kept = rows.kept.to(sum_dtype(rows.input.dtype))
+    def _class_weights(self, rows: Rows) -> torch.Tensor:
+        """What each row counts times the weight of its class."""
+        counts = rows.counts
         if self.class_weight is None:
-            return kept
-        return kept * self.class_weight.to(kept.dtype)[rows.labels.clamp(min=0)]
+            return counts
+        return counts * self.class_weight.to(counts.dtype)[rows.labels.clamp(min=0)]
 
     def _uniform(self, rows: Rows) -> torch.Tensor:
         """Weights of the mean logit: what smoothing makes of a label, times the class weights."""
