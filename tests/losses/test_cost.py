@@ -19,7 +19,6 @@ from .examples import ALL, arguments, cast, gradients, learnt, make, parametrize
 # Forward mode in torch calls what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 BLOCKS = sys.modules["lossviz.declaration.by_rows"]
-# Ranks come from a sort, whose result is of the size of the logits.
 OF_CLASS_LOGITS = [
     loss
     for loss in ALL
@@ -28,7 +27,6 @@ OF_CLASS_LOGITS = [
         a.kind.shifts and len(a.letters) == 2
         for a in map(arguments(loss).__getitem__, learnt(loss))
     )
-    and loss.key != "pld"
 ]
 each_loss_of_class_logits = parametrize(OF_CLASS_LOGITS)
 

@@ -13,8 +13,8 @@ from ...declaration import (
     Source,
     convex,
     declare,
+    exact_by_rows,
     number,
-    row_dtype,
     softplus,
     unbounded,
 )
@@ -124,10 +124,15 @@ def pld(
     At each rank the class has to be chosen among those not yet ranked, which costs what the teacher
     thinks of that class.
     """
+    return _by_ranks(student, teacher.detach(), target, temperature=temperature)
+
+
+@exact_by_rows
+def _by_ranks(
+    student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor, *, temperature: float
+) -> torch.Tensor:
     ranking = _ranking(teacher, target)
-    exact = row_dtype(student)
-    worth = (teacher.detach().to(exact) / temperature).softmax(-1)
-    weights = worth.gather(-1, ranking)[..., :-1]
-    ranked = student.to(exact).gather(-1, ranking)
+    weights = (teacher / temperature).softmax(-1).gather(-1, ranking)[..., :-1]
+    ranked = student.gather(-1, ranking)
     lead = _log_sums(ranked)[..., 1:] - ranked[..., :-1]
     return (weights * softplus(lead)).sum(-1)
