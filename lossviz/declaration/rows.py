@@ -151,11 +151,6 @@ class Reading:
         """Whether a statistic nearly cancels -log p where the softmax is undecided."""
         return "entropy" in self.statistics
 
-    @property
-    def of_all_classes(self) -> bool:
-        """Whether anything but the target probability counts."""
-        return not self.statistics <= {"nll", "log_odds"}
-
 
 def reading(formula: Callable[..., torch.Tensor], **parameters: Any) -> Reading:
     """What the formula reads at these parameters, found by letting it read."""

@@ -170,7 +170,7 @@ def price(lam: torch.Tensor, lam0: float, alpha: float, num_classes: int) -> tor
 
 STEPS = 24  # of the scan, until the temperature is halved
 HALVINGS = 6
-NEWTON = 5
+NEWTON = 4
 
 
 @exact_by_rows

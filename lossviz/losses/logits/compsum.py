@@ -69,7 +69,7 @@ def _around_one(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     ),
     stability="Computed from the margin m against the log-sum-exp of the other classes: "
     "-log p = log(1 + exp(-m)) keeps its digits where p rounds to 1. For tau < 1 the gradient is "
-    "formed in one exponent, in float64, so that it is inf only where its true value exceeds the "
+    "formed in one exact exponent, so that it is inf only where its true value exceeds the "
     "dtype.",
     related=("cross_entropy", "generalized_cross_entropy", "mae", "sum_exponential"),
 )

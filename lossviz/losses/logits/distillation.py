@@ -124,11 +124,11 @@ def pld(
     At each rank the class has to be chosen among those not yet ranked, which costs what the teacher
     thinks of that class.
     """
-    return _plackett_luce(student, teacher.detach(), target, temperature=temperature)
+    return _by_ranks(student, teacher.detach(), target, temperature=temperature)
 
 
 @exact_by_rows
-def _plackett_luce(
+def _by_ranks(
     student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor, *, temperature: float
 ) -> torch.Tensor:
     ranking = _ranking(teacher, target)

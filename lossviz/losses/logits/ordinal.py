@@ -72,7 +72,7 @@ def _above(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         ),
         convex(why="a sum of softplus functions"),
     ),
-    stability="A softplus in float64 for each threshold, exact in both tails.",
+    stability="A softplus for each threshold, exact in both tails.",
     notes="Logits need not decrease with k; where they do not, the differences of sigmoids are not "
     "a distribution over the classes. Sharing one weight vector and learning only the thresholds "
     "makes them decrease (CORAL); conditional thresholds do too (CORN, another loss).",

@@ -262,7 +262,7 @@ def _least_weight(o: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, torc
 def taylor_softmax(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Taylor softmax loss: log-loss with exp replaced by its second-order expansion.
 
-    In nats, computed in float64. A very negative score raises a class's probability again, and a
+    In nats. A very negative score raises a class's probability again, and a
     constant added to all scores changes it, unlike the softmax loss.
     """
     # q is half of (o + 1)^2 + 1, and a factor of all weights cancels
@@ -318,7 +318,7 @@ def spherical_softmax(
 ) -> torch.Tensor:
     """Spherical softmax loss: log-loss with exp replaced by the square, blind to a score's sign.
 
-    In nats, computed in float64. Predict with the largest absolute score. A constant added to all
+    In nats. Predict with the largest absolute score. A constant added to all
     scores changes it.
     """
     return _share_loss(logits, target, shift=0.0, eps=eps)

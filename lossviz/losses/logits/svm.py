@@ -130,7 +130,7 @@ def l2_svm(
 ) -> torch.Tensor | RowLosses:
     """L2-SVM loss: squared hinge of every class against the rest, with the head's regulariser.
 
-    Computed in float64; not in nats. A `weight` needs reduction "sum" (the paper's) or "mean",
+    Not in nats. A `weight` needs reduction "sum" (the paper's) or "mean",
     where it weighs N times as much as in the paper: multiply C by N to get that back. As a head of
     a recurrent network Agarap (2018); earlier Tang (2013).
     """
