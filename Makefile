@@ -53,7 +53,7 @@ lab: $(STAMP)
 	  --ServerApp.root_dir=$(CURDIR)/book $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(STAMP) chromium
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 chromium: $(STAMP)
 	@for name in $(CHROMIUM); do if type -P "$$name" >/dev/null; then exit 0; fi; done; \

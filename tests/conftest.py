@@ -34,6 +34,14 @@ FLAGS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The book, which takes longest to build, comes first; what else waits for it comes last."""
+    waiting = {item.path: 2 for item in items if "site" in getattr(item, "fixturenames", ())}
+    for path in [*waiting][:1]:
+        waiting[path] = 0
+    items.sort(key=lambda item: waiting.get(item.path, 1))
+
+
 # A module's own: two of Playwright's event loops cannot run in one process at a time.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
