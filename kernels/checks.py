@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import torch
 
-from lossviz.declaration.numbers import DTYPES, check_ignore_index, seen
+from lossviz.declaration.numbers import DTYPES, check_ignore_index, first_where, seen
 
 from .tiles import Transform
 
@@ -145,7 +145,7 @@ def split_target(
     if seen(outside):
         raise ValueError(
             f"target must lie in [0, {num_classes}) or equal ignore_index={ignore_index}, "
-            f"got {int(target[outside][0])}"
+            f"got {int(first_where(outside, target))}"
         )
     if torch._C._functorch.get_dynamic_layer_stack_depth() > 0:
         target = torch.where(outside, num_classes, target)  # which indexing refuses

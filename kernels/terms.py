@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from lossviz.declaration.numbers import seen, widen
+from lossviz.declaration.numbers import seen_everywhere, widen
 
 from . import ops, parallel, planning, reference
 from .chunked import Tiling
@@ -55,7 +55,7 @@ class Rows(NamedTuple):
 
         Where that can be seen, nothing is copied for a batch of which every row is kept.
         """
-        if seen(self.kept.all()):
+        if seen_everywhere(self.kept):
             return self
         return self._replace(input=torch.where(self.kept[:, None], self.input, 0.0))
 

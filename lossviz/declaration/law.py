@@ -20,7 +20,7 @@ import torch
 from .arrays import Array, as_tensor, like
 from .facts import Fact
 from .form import parse
-from .numbers import seen
+from .numbers import first_where, seen
 from .parameter import Parameter
 from .source import Source
 from .words import check_reading, docstring_words
@@ -86,7 +86,7 @@ class Law:
         values = as_tensor(self.axis.name, axis)
         outside = ~self._within(values) & ~values.isnan()
         if seen(outside):
-            first = values[outside][0].item()
+            first = first_where(outside, values)
             raise ValueError(f"{self.axis.name} must lie in {self.axis.interval}, got {first!r}")
         return like(self.function(values, **chosen), axis)
 
