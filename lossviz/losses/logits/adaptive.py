@@ -228,7 +228,7 @@ def _scan(
         lams = low + cell * torch.arange(1, STEPS + 1, device=gaps.device, dtype=exact)
         sums = (gaps.unsqueeze(-2) / lams.unsqueeze(-1).to(gaps.dtype)).exp().sum(-1).to(exact)
         heights = lams * (sums.log() - log_k) - price(lams, lam0, alpha, gaps.shape[-1])
-        best = lams[heights.argmax(-1)]
+        best = low + cell * (heights.argmax(-1) + 1).to(exact)  # vmap maps no lookup
         # a literal bound: inductor may keep others from its first call
         return best - cell, best, lam0 + (best + cell - lam0).clamp_max(0.0)
     step, inverse = 1 / (STEPS * lam0), 1 / lam0
