@@ -85,7 +85,7 @@ class Kind:
     ) -> torch.Tensor:
         """Return the tensor; raise ValueError for its first entry out of range.
 
-        Where values cannot be read, labels that are no class are an error of the device.
+        Where values cannot be read, labels outside the classes are an error of the device.
         `unless` is what else the message allows.
         """
         if self.outside is None or self.range is None:

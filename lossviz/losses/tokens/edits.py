@@ -141,8 +141,8 @@ def _inserted(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor,
     stability="Log-probabilities never pass through probabilities. The choice of the place is a "
     "softmax of differences to the best place, so that no temperature overflows.",
     notes="Nothing is shifted: logits at a place are about the token of that place. The authors' "
-    "code does not mask padding; here n-grams with an ignored token are left out, and places of "
-    "the output that `places` denies are no place to stand.",
+    "code does not mask padding; here n-grams with an ignored token are left out, and none may "
+    "stand on a place of the output that `places` denies.",
     related=("cross_entropy",),
 )
 def eisl(
