@@ -78,7 +78,7 @@ def _what_comes_out(entry: Loss | Measure[Any] | Law) -> str:
     if isinstance(entry, Law):
         return f"What comes out: {entry.value}."
     better = "neither end is better" if entry.better == "neither" else f"{entry.better} is better"
-    return f"One number for all rows, in {entry.units}; {better}. Any split into batches gives it."
+    return f"One number for all rows ({entry.units}); {better}. Any split into batches gives it."
 
 
 def _use(entry: Loss | Measure[Any] | Law) -> str:
