@@ -44,7 +44,7 @@ def checked_rows(
 
 
 class Bins(NamedTuple):
-    """Sums over the rows of each bin (B,): of weights (or a count), of confidences, of successes."""
+    """Sums in each bin (B,): of rows or their weights, of confidences, of successes."""
 
     rows: torch.Tensor
     confidence: torch.Tensor
@@ -52,7 +52,7 @@ class Bins(NamedTuple):
 
     @property
     def gap(self) -> torch.Tensor:
-        """Mean confidence minus accuracy (B,): positive for too much confidence; NaN without rows."""
+        """Mean confidence minus accuracy (B,), positive for too much; NaN without rows."""
         return (self.confidence - self.correct) / self.rows
 
     @property
@@ -122,20 +122,6 @@ def _largest_gap(sums: Bins) -> torch.Tensor:
 def _root_mean_square_gap(sums: Bins) -> torch.Tensor:
     squares = sums.rows * sums.gap.nan_to_num(0.0).square()  # an empty bin has no gap
     return (squares.sum() / sums.rows.sum()).sqrt()
-
-
-def _one_bin(c: torch.Tensor, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return ece(c, a, bins=1), (c.mean() - a.double().mean()).abs()
-
-
-def _all_certain(c: torch.Tensor, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    sure = torch.ones_like(c)
-    return ece(sure, a), 1 - a.double().mean()
-
-
-def _order(c: torch.Tensor, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    errors = torch.stack([ece(c, a), rmsce(c, a), mce(c, a)])
-    return errors, errors.sort().values
 
 
 Pair = tuple[torch.Tensor, torch.Tensor]

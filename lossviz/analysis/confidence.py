@@ -160,7 +160,10 @@ def _no_nan(tensor: torch.Tensor, name: str) -> None:
 
 
 def by_group(
-    measure: Callable[..., torch.Tensor], groups: torch.Tensor, *tensors: torch.Tensor, **options: Any
+    measure: Callable[..., torch.Tensor],
+    groups: torch.Tensor,
+    *tensors: torch.Tensor,
+    **options: Any,
 ) -> dict[int, torch.Tensor]:
     """A number for each group of rows, by the integer that names the group in `groups` (N,).
 

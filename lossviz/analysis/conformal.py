@@ -52,7 +52,7 @@ def adaptive_scores(
     Sesia and Candes (2020), section 2.
     """
     p = class_probabilities(predictions, kind=kind)
-    ordered = p.sort(-1, descending=True, stable=True)
+    ordered = p.sort(dim=-1, descending=True, stable=True)
     mass = torch.empty_like(p).scatter(-1, ordered.indices, ordered.values.cumsum(-1))
     return mass if uniform is None else mass - (1 - uniform.double()[..., None]) * p
 

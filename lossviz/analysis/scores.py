@@ -1,4 +1,4 @@
-"""Proper scores of probabilities, and their parts: how wrong, how sharp, how hard the problem is."""
+"""Proper scores of probabilities and their parts: how wrong, how sharp, how hard the problem."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from ..declaration import Argument, Fact, Inputs, Source, measure
 from ..declaration.kinds import DISTRIBUTIONS, labels
-from .binned import CONFIDENCES, equal_width, sums_in_bins
+from .binned import equal_width, sums_in_bins
 from .confidence import Kind, class_probabilities
 from .measures import Total
 
@@ -30,7 +30,7 @@ def _total(rows: torch.Tensor, kept: torch.Tensor | None) -> Total:
 
 def _even(p: torch.Tensor, y: torch.Tensor) -> Pair:
     classes = p.shape[-1]
-    return brier_score(torch.full_like(p, 1 / classes), y), torch.tensor(1 - 1 / classes).double()
+    return brier_score(torch.full_like(p, 1 / classes), y), p.new_tensor(1 - 1 / classes)
 
 
 def _squares(p: torch.Tensor, y: torch.Tensor) -> Pair:
@@ -67,7 +67,7 @@ def brier_score(
 
 def _log_even(p: torch.Tensor, y: torch.Tensor) -> Pair:
     classes = p.shape[-1]
-    return log_score(torch.full_like(p, 1 / classes), y), torch.tensor(classes).double().log()
+    return log_score(torch.full_like(p, 1 / classes), y), p.new_tensor(classes).log()
 
 
 @measure(

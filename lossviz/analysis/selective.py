@@ -57,7 +57,7 @@ def risk_at_coverage(
         raise ValueError(f"coverage must lie in (0, 1], got {coverage!r}")
     curve = risk_coverage(confidence, correct)
     # the next number down keeps 0.29 * 100 rows at 29
-    at = torch.searchsorted(curve.coverage, torch.tensor(coverage - 1e-12).double())
+    at = torch.searchsorted(curve.coverage, torch.tensor(coverage - 1e-12, dtype=torch.float64))
     return curve.risk[at]
 
 
@@ -68,7 +68,7 @@ def auroc(score: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     ValueError for no rows or NaN; with one kind of truth only it is NaN.
     """
     c, a = checked_rows(score, truth, RANKED)
-    values, index, size = c.unique(return_inverse=True, return_counts=True)
+    _, index, size = c.unique(return_inverse=True, return_counts=True)
     ranks = (size.cumsum(0) - (size - 1) / 2.0)[index]
     positives = a.sum()
     total = (ranks * a).sum() - positives * (positives + 1) / 2

@@ -61,7 +61,7 @@ def squared_calibration_error(
 def kde_ece(
     confidence: torch.Tensor, correct: torch.Tensor, *, bandwidth: float = 0.05
 ) -> torch.Tensor:
-    """The mean distance between a confidence and the accuracy that a kernel sees around it, float64.
+    """The mean distance between a confidence and the accuracy around it, float64.
 
     The kernel is a Gaussian of width `bandwidth`, reflected at 0 and 1, and each row counts itself.
     Wide kernels give the distance of the averages, narrow ones mean |correct - confidence|. Memory
@@ -71,10 +71,8 @@ def kde_ece(
     _check_bandwidth(bandwidth)
     total = c.new_zeros(())
     for rows in c.split(max(1, 2**22 // len(c))):
-        kernel = sum(
-            torch.exp(-((rows[:, None] - image) / bandwidth).square() / 2)
-            for image in (c, -c, 2 - c)
-        )
+        away = torch.stack([rows[:, None] - image for image in (c, -c, 2 - c)])
+        kernel = torch.exp(-(away / bandwidth).square() / 2).sum(0)
         total = total + ((kernel @ (a - c)) / kernel.sum(-1)).abs().sum()
     return total / len(c)
 
@@ -135,7 +133,9 @@ def _kernels(
     at: torch.Tensor, places: torch.Tensor, residual: torch.Tensor, width: float
 ) -> torch.Tensor:
     """The smoothed residual at points, up to a positive factor."""
-    return _over_images(at, places, residual, lambda x: torch.exp(-(x / width).square() / 2), 9 * width)
+    return _over_images(
+        at, places, residual, lambda x: torch.exp(-(x / width).square() / 2), 9 * width
+    )
 
 
 def _integrals(

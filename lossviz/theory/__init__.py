@@ -29,6 +29,7 @@ from .laws import (
     mle_kl_risk_gaussian_mean_misspecified,
     pinsker_error_bound,
     pn_leading_term,
+    resampling_ceiling,
 )
 from .regret import (
     bounded_scores_counterexample,
@@ -82,5 +83,6 @@ __all__ = [
     "mle_kl_risk_gaussian_mean_misspecified",
     "pinsker_error_bound",
     "pn_leading_term",
+    "resampling_ceiling",
     "zero_one_minimizability_gap",
 ]
