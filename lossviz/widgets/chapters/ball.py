@@ -15,9 +15,18 @@ import torch
 
 from ..live import Choice, LiveFigure, Slider
 from ..loss.subject import Subject
-from ..vega.contours import HANDLE, LEFT, TOP, colour_key, contour_data, level_scale, pointer
+from ..vega.contours import (
+    HELD,
+    LEFT,
+    TOP,
+    colour_key,
+    contour_data,
+    handle,
+    level_scale,
+    pointer,
+)
 from ..vega.expression import vega_expression
-from ..vega.frame import figure, formula, signal, table
+from ..vega.frame import figure, formula, in_pane, signal, table
 from .ball_picture import (
     EXTENT,
     GRID,
@@ -130,7 +139,12 @@ def ball(
             *_ball_data(subject, others),
         ],
         scales=[level_scale((LEVELS[0], LEVELS[-1]), type="log"), shapes],
-        marks=[plane(target), *bars(), colour_key(LEVELS, "loss of the point, were it there")],
+        marks=[
+            in_pane(0, plane(target)),
+            *(in_pane(1, bar) for bar in bars()),
+            in_pane(0, colour_key(LEVELS, "loss of the point, were it there")),
+        ],
+        panes=("plane", "losses"),
         alt=(
             f"Loss of a point of class {target + 1} as contours over two features, network "
             f"{next(iter(models))}, with a ball of radius {radius:g} around x = {point[0]:g}, "
@@ -138,12 +152,13 @@ def ball(
             "largest in the ball, and the smooth adversarial loss."
         ),
         caption=(
-            f"Drag the ringed point, of class {target + 1} (circles are training points of that "
-            "class). Contours: its loss at each place. The cross is the worst place of the ball; "
+            f"A point of class {target + 1}, the large dot (circles are training points of that "
+            "class), in a ball of places to which an adversary may move it. Contours: its loss at "
+            "each place. The cross is the worst place of the ball; "
             "beyond the dashed line the network is wrong. The grey part of the last bar is ν "
             "times the farthest that the ball moves the differences of the logits."
         ),
-        handles=(HANDLE,),
+        handles=(handle("x", "y"),),
         renderer="canvas",
     )
 
@@ -213,6 +228,7 @@ def _reading_signals() -> list[dict[str, Any]]:
     found = "length(data('found')) ? data('found')[0]"
     return [
         signal("at", f"[{LEFT} + {plane_x('x')}, {TOP} + {plane_y('y')}]"),
+        HELD,
         signal("clean", f"{found}.centre.value : 0"),
         signal("lead", f"{found}.centre.least : 0"),
         signal("worst", f"{found}.worst.value : 0"),

@@ -115,11 +115,15 @@ def _gradient(
     ]
 
 
-def flow_data() -> list[dict[str, Any]]:
-    """Rows of the path, the dots at TIMES, and the moment when class 1 takes the lead."""
+def flow_data(subject: Subject) -> list[dict[str, Any]]:
+    """Rows of the path, the dots at TIMES with the loss there, and when class 1 takes the lead."""
     fields = ["u", "v", "time", "lead"]
     between = "datum.{0} + datum.part * (datum.next_{0} - datum.{0})"
     probabilities = formula("p", f"[{', '.join(softmax('datum.u', 'datum.v'))}]")
+    place = tuple(f"datum.p[{k}]" for k in range(3))
+    loss = vega_expression(
+        subject.expected(arguments(subject), Q), names(subject, written(subject, place))
+    )
     return [
         table(
             "path",
@@ -150,6 +154,7 @@ def flow_data() -> list[dict[str, Any]]:
                 formula("u", between.format("u")),
                 formula("v", between.format("v")),
                 probabilities,
+                formula("value", loss),
             ],
         },
         {

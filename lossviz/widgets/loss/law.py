@@ -11,7 +11,7 @@ import torch
 from ...declaration import Law
 from ..live import LiveFigure, Slider
 from ..vega.expression import vega_expression
-from ..vega.frame import figure, formula, mark, signal, table
+from ..vega.frame import figure, formula, mark, numeral, signal, table
 from ..vega.plot import GRID, axis, dot, line, plot
 from .subject import parameter_signal, slider, symbol_of, titled
 
@@ -60,8 +60,8 @@ def law_curve(law: Law) -> LiveFigure:
             signal("title", titled(law.title, law.parameters)),
             signal("example_value", at("example")),
         ],
-        readout=f"'At {symbol_of(law.axis)} = ' + format(example, ',.4~r') + ': ' + "
-        f"format(example_value, '.4~r') + ', {law.value}.'",
+        readout=f"'At {symbol_of(law.axis)} = ' + {numeral('example', 4)} + ': {law.value} ' + "
+        f"{numeral('example_value', 4)} + '.'",
         data=[
             table(
                 "law",

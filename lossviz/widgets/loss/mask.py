@@ -14,7 +14,7 @@ import torch
 from ...declaration.inputs import Argument
 from ...losses import Loss
 from ..live import LiveFigure, Slider
-from ..vega.frame import figure, formula, mark, signal, table
+from ..vega.frame import figure, formula, in_pane, mark, numeral, signal, table
 from ..vega.plot import axis, dot, line, plot
 from .scene import SIZES, Scene
 from .subject import declaration, settings
@@ -124,7 +124,7 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
                 f"wide ? (container - {LEFT + 2 * BETWEEN + 10}) / 3 : container - {LEFT + 12}",
             ),
         ],
-        height=f"below + (wide ? {PANEL + 50} : {3 * (PANEL + 50)})",
+        height=f"below + {PANEL + 50}",
         signals=[
             {"name": "losses", "value": [float(f"{v:.6g}") for v in found.tolist()]},
             {"name": "pushes", "value": [_whole(image, unit) for image in wanted]},
@@ -134,10 +134,11 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
             signal("state", state),
             signal("here", "losses[state]"),
             signal("pushed", "pushes[state]"),
+            signal("strongest", "max(-extent(pushed)[0], extent(pushed)[1]) * unit"),
         ],
-        readout="'Loss ' + format(here, '.4~r') + ' with thickness ' + thickness + ' (target "
-        f"{TARGET_THICKNESS:g}), shift ' + shift + ', gap ' + gap + '; the strongest push on a "
-        "pixel is ' + format(max(-extent(pushed)[0], extent(pushed)[1]) * unit, '.3~r') + '.'",
+        readout=f"'Loss ' + {numeral('here', 4)} + ' with thickness ' + thickness + ' (target "
+        f"{TARGET_THICKNESS:g}), shift ' + shift_text + ', gap ' + gap + '; the strongest push on "
+        f"a pixel is ' + {numeral('strongest')} + '.'",
         data=[
             table(
                 "pixels",
@@ -167,8 +168,9 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
         marks=[
             *(_image(k, title, fill) for k, (_, title, fill) in enumerate(images)),
             *_key(),
-            *(_panel(k, (most[1] - room, most[0] + room)) for k in range(3)),
+            *(in_pane(k, _panel(k, (most[1] - room, most[0] + room))) for k in range(3)),
         ],
+        panes=tuple(slider.signal for slider in SLIDERS),
         renderer="canvas",
         alt=(
             f"{loss.title}: three images of {HEIGHT} by {WIDTH} pixels, the target (a curved "
@@ -244,10 +246,9 @@ def _panel(k: int, ends: tuple[float, float]) -> dict[str, Any]:
     slider = SLIDERS[k]
     data = f"along_{slider.signal}"
     x = f"wide ? {LEFT} + {k} * (panel + {BETWEEN}) : {LEFT}"
-    y = f"below + (wide ? 0 : {k * (PANEL + 50)})"
     whole = {"tickMinStep": slider.step, "tickCount": 7, "grid": True, "format": "d"}
     return plot(
-        (x, y, "panel", str(PANEL)),
+        (x, "below", "panel", str(PANEL)),
         axis(slider.label, f"[{slider.start}, {slider.stop}]", look=whole, zero=False),
         axis("loss", f"[{ends[0]!r}, {ends[1]!r}]", zero=False),
         [line(data, "datum.place", "datum.value", "subject")],

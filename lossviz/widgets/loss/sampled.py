@@ -52,7 +52,7 @@ def sampled(
     sentences = (
         f"{loss.title}: the {shown} over {drawn.over}{rest}.",
         loss.view.says,
-        "Drag the ringed point; the curves are the cuts through it.",
+        "The curves are the cuts through the large dot.",
     )
     return surface(
         numbers.numpy(),

@@ -104,7 +104,7 @@ def frames(parameter: Parameter, value: float, most: int = 11) -> Slider:
 
 def titled(title: str, parameters: Sequence[Parameter]) -> str:
     """A Vega expression for a title followed by the present values of parameters."""
-    values = [f"', {symbol_of(p)} = ' + format({parameter_signal(p)}, '.3~f')" for p in parameters]
+    values = [f"', {symbol_of(p)} = ' + {parameter_signal(p)}_text" for p in parameters]
     return " + ".join([repr(title), *values])
 
 

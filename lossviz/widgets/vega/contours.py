@@ -2,7 +2,7 @@
 
 The pointer's place is the signal ``drag``, in pixels of the figure. It sets the controls that are
 the point's coordinates; from these the figure gives the point's own place, the signal ``at``. So
-sliders and hand move the same point.
+sliders and hand move the same point. The surface is the first pane of its figure.
 
 A `square` picture takes its side from the signal ``side``. Places are Vega expressions for pixels
 within a picture.
@@ -15,13 +15,14 @@ from typing import Any
 
 from ..live import Handle
 from . import palette
-from .frame import formula, mark, table
+from .frame import formula, mark, signal, table
 from .plot import plot
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEFT, TOP, FOOT = 46, 10, 96
 LOWEST = "ramp[0]"  # the colour below the first contour
-HANDLE = Handle("at", "drag")
+# where the point can be dragged: nowhere while a narrow screen shows another panel
+HELD = signal("held", "wide || pane === 0 ? at : null")
 
 
 def contour_data(
@@ -115,6 +116,11 @@ def pointer(signal: str, name: str) -> dict[str, Any]:
     """The signal of the pointer's place, which a `Handle` sets, and a click on a `click_area`."""
     click = {"events": f"@{name}_surface:click", "update": "[x(), y()]"}
     return {"name": signal, "value": [0, 0], "on": [click]}
+
+
+def handle(*moves: str) -> Handle:
+    """The handle of the point, which moves these sliders; it needs the signal HELD."""
+    return Handle("held", "drag", moves)
 
 
 def ring(x: str, y: str) -> dict[str, Any]:

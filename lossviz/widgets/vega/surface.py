@@ -11,22 +11,22 @@ from numpy.typing import ArrayLike
 from ..live import Choice, LiveFigure, Slider
 from .contours import (
     FOOT,
-    HANDLE,
+    HELD,
     TOP,
     areas,
     colour_key,
     contour_data,
+    handle,
     level_scale,
     pointer,
     square,
 )
-from .frame import figure, formula, mark, signal, table
+from .frame import figure, formula, in_pane, mark, numeral, signal, table
 from .plot import axis, dot, line, plot
 
 MOST_LEVELS, MOST_BENT = 12, 10  # small levels have long names
 PARTS = 500  # steps that the range of the values is kept in, at least: finer than a pixel
-LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
-NUMBER = ".4~r"
+LEFT, GAP, LABELS = 60, 66, 44
 
 
 def surface(
@@ -87,7 +87,7 @@ def surface(
         controls,
         moves=_moves(x, y),
         layout=[*_layout_signals(), pointer("drag", "surface")],
-        height=f"{TOP + FOOT} + side + (wide ? 0 : {LABELS + 10} + panel_height + below)",
+        height=f"{TOP + FOOT} + side",
         signals=[
             {"name": "stack", "value": numbers},
             {"name": "levels", "value": levels},
@@ -104,17 +104,18 @@ def surface(
         ],
         scales=[level_scale(_anchors(levels))],
         marks=[
-            _picture(x, y),
-            _panel("across", x, "panel_y", up),
-            _panel("upwards", y, "panel_y + below", up),
-            colour_key(levels, value, LEFT),
+            in_pane(0, _picture(x, y)),
+            in_pane(1, _panel("across", x, f"{TOP}", up)),
+            in_pane(1, _panel("upwards", y, f"{TOP} + panel_height + {LABELS}", up)),
+            in_pane(0, colour_key(levels, value, LEFT)),
         ],
+        panes=("surface", "cuts"),
         alt=(
             f"{drawn}{chosen}{f', with the {path_name} as a line' if len(points) else ''}. Two "
             f"curves show the {value} along either axis through the point at {where}."
         ),
-        caption=caption or f"{drawn}: drag the ringed point. The curves are the cuts through it.",
-        handles=(HANDLE,),
+        caption=caption or f"{drawn}. The curves are the cuts through the large dot.",
+        handles=(handle(x.signal, y.signal),),
         renderer="canvas",
     )
 
@@ -212,17 +213,15 @@ def _up(
 
 
 def _layout_signals() -> list[dict[str, Any]]:
-    """Curves beside the picture where there is room, else below it."""
+    """Curves beside the picture where there is room."""
     return [
         signal("panel", f"wide ? container * 0.33 : container - {LEFT + 10}"),
         signal(
             "side",
             f"wide ? container - panel - {LEFT + GAP + 10} : min(container - {LEFT + 10}, 420)",
         ),
-        signal("panel_height", f"wide ? (side - {LABELS}) / 2 : {PANEL}"),
+        signal("panel_height", f"(side - {LABELS}) / 2"),
         signal("panel_x", f"{LEFT} + (wide ? side + {GAP} : 0)"),
-        signal("panel_y", f"{TOP} + (wide ? 0 : side + {LABELS + 10})"),
-        signal("below", f"panel_height + {LABELS}"),
     ]
 
 
@@ -245,18 +244,20 @@ def _reading_signals(x: Slider, y: Slider, frames: Slider | Choice | None) -> li
         signal("row", f"{count - 1} - {y.position}"),
         signal("here", f"shown[row * {count} + column]"),
         signal("at", f"[{LEFT} + {_along(x, x.signal)}, {TOP} + side - {_along(y, y.signal)}]"),
+        HELD,
+        signal("ends", "extent(shown)"),
     ]
 
 
 def _readout(x: Slider, y: Slider, value: str) -> str:
     """The sentence below the figure."""
-    places = [
-        f"{control.label!r} + ' ' + format({control.signal}, '{NUMBER}')" for control in (x, y)
-    ]
+    places = " + ' and ' + ".join(
+        f"{control.label.split(':')[0] + ' = '!r} + {control.signal}_text" for control in (x, y)
+    )
+    name = value[:1].upper() + value[1:]
     return (
-        f"'At ' + {places[0]} + ', ' + {places[1]} + ': {value} ' + format(here, '{NUMBER}')"
-        f" + '; between ' + format(extent(shown)[0], '{NUMBER}') + ' and '"
-        f" + format(extent(shown)[1], '{NUMBER}') + ' in this picture.'"
+        f"{name + ': '!r} + {numeral('here', 4)} + ' where ' + {places} + '; in this picture from '"
+        f" + {numeral('ends[0]', 4)} + ' to ' + {numeral('ends[1]', 4)} + '.'"
     )
 
 
