@@ -19,7 +19,9 @@ class Parameter:
     """One scalar parameter: its range, what the ends of the range mean, its slider.
 
     `name` is the keyword argument, `symbol` its LaTeX. `low` and `high` bound the range, closed
-    unless `low_open` or `high_open`. `slider` is (start, stop, step) for live figures.
+    unless `low_open` or `high_open`. `slider` is (start, stop, step) for live figures, `label` and
+    `ends` what stands above and below it there: a few words, where `meaning`, `at_low` and
+    `at_high` need more.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Parameter:
     at_high: str
     low_open: bool = False
     high_open: bool = False
+    label: str = ""
+    ends: tuple[str, str] = ("", "")
 
     @property
     def sympy(self) -> sp.Symbol:
@@ -96,6 +100,8 @@ def number(
     at_high: str,
     *,
     default: float = math.nan,
+    label: str = "",
+    ends: tuple[str, str] = ("", ""),
 ) -> Parameter:
     """A parameter whose range is written as an interval, such as ``"[0, inf)"``.
 
@@ -109,5 +115,5 @@ def number(
     return Parameter(
         name, symbol, default, float(low), float(high), slider, meaning, at_low, at_high,
         low_open=left == "(" and not math.isinf(float(low)),
-        high_open=right == ")" and not math.isinf(float(high)),
+        high_open=right == ")" and not math.isinf(float(high)), label=label, ends=ends,
     )  # fmt: skip

@@ -19,12 +19,13 @@ const STYLE = `
   background: none; border: 1px solid; border-radius: 4px; padding: .3rem .6rem; cursor: pointer; }
 .lossviz-stage button[aria-pressed=true] { background: #0072b2; border-color: #0072b2;
   color: #fff; }
+.lossviz-stage .lossviz-reset { margin: .5rem 0; }
 .lossviz-panes { display: flex; gap: .5rem; margin-bottom: .5rem; }
 .lossviz-panes[hidden] { display: none; }
 .lossviz-folded summary { font-size: .85rem; cursor: pointer; margin: .25rem 0; }
 .lossviz-handle { position: absolute; width: 36px; height: 36px; margin: -18px 0 0 -18px;
   border-radius: 50%; cursor: grab; touch-action: none; }
-.lossviz-handle::after { content: ""; position: absolute; inset: 4px; border: 2px dashed;
+.lossviz-handle::after { content: ""; position: absolute; inset: 5px; border: 2px dashed;
   border-radius: 50%; }
 .lossviz-handle:active { cursor: grabbing; }
 .lossviz-handle:is(:hover, :active)::after { border-style: solid; }

@@ -61,16 +61,16 @@ def test_curves_and_readout_are_the_numbers_of_the_row_and_column_of_the_point(f
     np.testing.assert_allclose(across, VALUES[2, 5], atol=0.006)
     np.testing.assert_allclose(upwards, VALUES[2, :, 13], atol=0.006)
     assert across[13] == upwards[5]
-    assert f"loss {across[13]:.4g};" in readout(page)
+    assert f"Loss: {across[13]:.4g} where" in readout(page)
 
 
 def test_the_keyboard_moves_the_point_by_one_stop(figure, show):
     page = show(figure.html())
     page.get_by_label("first direction", exact=True).press("ArrowRight")
     page.get_by_label("second direction", exact=True).press("ArrowUp")
-    assert "first direction 0.4, second direction 1.2" in readout(page)
+    assert "first direction = 0.4 and second direction = 1.2" in readout(page)
     page.get_by_label("training step", exact=True).press("ArrowRight")
-    drawn = float(readout(page).split("loss ")[1].split(";")[0])
+    drawn = float(readout(page).split("Loss: ")[1].split(" ")[0])
     assert drawn == pytest.approx(VALUES[3, 6, 14], abs=0.006)
 
 

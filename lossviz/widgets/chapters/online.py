@@ -12,8 +12,8 @@ from ..vega.panels import Plot, two_plots
 from ..vega.plot import axis, dot, line, rule, symbols
 
 LEGEND = (
-    ("'largest logit of a tile (open square: all below ε)'", "subject"),
-    ("'running maximum m, and running log-sum-exp m + log s'", "path"),
+    ("'largest logit of a tile (open: all below ε)'", "subject"),
+    ("'running maximum m, log-sum-exp m + log s'", "path"),
 )
 
 

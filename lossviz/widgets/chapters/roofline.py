@@ -162,14 +162,14 @@ RANGE, STEP = (6, 20), 0.25  # of the batch, as a power of two
 TICKS = {6: "64", 10: "1k", 13: "8k", 16: "64k", 20: "1M"}
 
 
-def _size(signal: str) -> str:
-    """The text of a number of bytes."""
-    return f"replace(format({signal}, '.3~s'), regexp('([a-zA-Z]?)$'), ' $1B')"
+def _size(signal: str, unit: str = "B") -> str:
+    """The text of a number of bytes, or other units, with the prefix that suits it."""
+    return f"replace(format({signal}, '.3~s'), regexp('([^0-9]?)$'), '\u00a0$1{unit}')"
 
 
 def _duration(signal: str) -> str:
     """The text of a number of seconds."""
-    return f"({signal} < 1 ? {numeral(f'(1000 * {signal})')} + ' ms' : {numeral(signal)} + ' s')"
+    return f"({signal} < 1 ? {_size(signal, 's')} : {numeral(signal)} + '\u00a0s')"
 
 
 READOUT = (

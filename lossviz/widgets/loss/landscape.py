@@ -208,7 +208,7 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
 
 def _readout() -> str:
     """The sentence below the figure."""
-    shares = " + ', ' + ".join(f"format(100 * p0[{k}], '.1f') + ' %'" for k in range(3))
+    shares = " + ', ' + ".join(f"format(100 * p0[{k}], '.1f') + '\u00a0%'" for k in range(3))
     dots = [f"data('dots')[{k}]" for k in range(len(TIMES))]
     when = (
         "flow[0][0] * sqrt(3) > abs(flow[0][1]) ? 'Class 1 is ahead already'"
@@ -216,13 +216,13 @@ def _readout() -> str:
         f" + {numeral('lead_at')} : 'Class 1 does not take the lead'"
     )
     later = " + ".join(
-        f"(length(data('dots')) > {k} ? ', ' + {numeral(f'{dot}.value')}"
-        f" + ' at time ' + {dot}.mark : '')"
+        f"(length(data('dots')) > {k} ? ', ' + {numeral(f'{dot}.value', 2)}"
+        f" + ' at t\u00a0=\u00a0' + {dot}.mark : '')"
         for k, dot in enumerate(dots)
     )
     return (
-        f"'Probabilities ' + {shares} + '; slope ' + {numeral('s0')} + '. ' + ({when})"
-        f" + '. Loss ' + {numeral('start_value')} + ' at the start' + {later} + '.'"
+        f"'Probabilities ' + {shares} + '; loss ' + {numeral('start_value')} + {later}"
+        f" + '. ' + ({when}) + '.'"
     )
 
 

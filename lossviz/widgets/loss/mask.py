@@ -109,7 +109,7 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
     images = (
         ("target", "target", "ramp[floor(3.9 * datum.truth)]"),
         ("prediction", "prediction", {"scale": "share", "signal": "datum.prediction"}),
-        ("gradient", "minus the gradient", {"scale": "wanted", "signal": "datum.wanted"}),
+        ("gradient", "minus gradient", {"scale": "wanted", "signal": "datum.wanted"}),
     )
     most = float(found.max()), float(found.min())
     room = 0.05 * (most[0] - most[1]) or 1.0
@@ -118,7 +118,7 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
         layout=[
             signal("side", f"min((container - {2 * EDGE + 24}) / 3, 220)"),
             signal("cell", f"side / {WIDTH}"),
-            signal("below", f"{TOP} + side + 40"),
+            signal("below", f"{TOP} + side + (wide ? 40 : 50)"),
             signal(
                 "panel",
                 f"wide ? (container - {LEFT + 2 * BETWEEN + 10}) / 3 : container - {LEFT + 12}",
@@ -216,7 +216,9 @@ def _image(k: int, title: str, fill: Any) -> dict[str, Any]:
         fill=fill,
     )
     frame = mark("rect", width="side", height="side", stroke="muted")
-    name = mark("text", y=-8, text=repr(title), fill="ink", fontWeight=600)
+    name = mark(
+        "text", y=-8, text=repr(title), fill="ink", fontWeight=600, fontSize="wide ? 12 : 11"
+    )
     group = mark(
         "group",
         x=f"{EDGE} + {k} * (container - side - {2 * EDGE}) / 2",
@@ -233,12 +235,11 @@ def _key() -> list[dict[str, Any]]:
     entries = (("'should rise'", "subject", 0), ("'should fall'", "path", 1))
     marks = []
     for text, colour, k in entries:
-        x = f"{left} + {k} * side / 2"
-        marks.append(mark("rect", x=x, y=f"{TOP + 8} + side", width=9, height=9, fill=colour))
-        marks.append(
-            mark("text", x=f"{x} + 12", y=f"{TOP + 16} + side", text=text, fill="muted",
-                 fontSize="wide ? 11 : 9")
-        )  # fmt: skip
+        x = f"{left} + (wide ? {k} * side / 2 : 0)"
+        y = f"{TOP + 8} + side + (wide ? 0 : {14 * k})"
+        marks.append(mark("rect", x=x, y=y, width=9, height=9, fill=colour))
+        look = {"fill": "muted", "fontSize": 11}
+        marks.append(mark("text", x=f"{x} + 12", y=f"{y} + 8", text=text, **look))
     return marks
 
 

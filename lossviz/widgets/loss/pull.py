@@ -48,9 +48,8 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     loss = declaration(loss)
     chosen = settings(loss, values)
     scene = scene_of(loss)
-    parameter = framed(loss)
-    start = chosen.get(parameter.name, parameter.default) if parameter else 0.0
-    over = frames(parameter, start, FRAMES) if parameter else None
+    parameter = next(iter(framed(loss)), None)
+    over = frames(parameter, chosen, FRAMES) if parameter else None
     named = parameter.name if parameter else ""
     stops = over.stops if over else (0.0,)
     found = [pulls(loss, chosen | ({named: stop} if over else {})) for stop in stops]
@@ -305,6 +304,8 @@ def _disc(kinds: int) -> list[dict[str, Any]]:
     )
     shape = f"{list(SHAPES[:kinds])!r}[datum.kind]"
     place = {"x": "datum.px", "y": "datum.py"}
+    near = (f"abs(datum.{p} - at[{k}]) < 14" for k, p in enumerate(("px", "py")))
+    covered = " && ".join(["datum.index", *near])  # by the first point
     parts = [
         arcs,
         mark("rule", "points", **place, x2="datum.ex", y2="datum.ey", stroke="surface",
@@ -316,7 +317,7 @@ def _disc(kinds: int) -> list[dict[str, Any]]:
         mark("symbol", "points", **place, shape=shape, size="datum.index ? 330 : 460",
              fill="datum.index ? surface : path", stroke="datum.index ? ink : surface",
              strokeWidth=2),
-        mark("text", "points", **place, text="datum.group", align={"value": "center"},
+        mark("text", "points", **place, text=f"{covered} ? '' : datum.group", align="'center'",
              baseline={"value": "middle"}, fontWeight=600,
              fill="datum.index ? ink : surface"),
     ]  # fmt: skip

@@ -134,13 +134,16 @@ def colour_key(
     left: int = LEFT,
 ) -> dict[str, Any]:
     """What the colours mean: one box per contour level, `left` pixels in, in the last 40."""
-    box = f"(min(container, 620) - {left + 20}) / {len(levels)}"
+    box = f"((min(container, 620) - {left + 20}) / {len(levels)})"
+    names = [f"{level:.10g}".replace("-", "\u2212") for level in levels]
+    # where boxes are narrow every second or third has its number
+    every = f"ceil({6.5 * max(map(len, names)) + 4} / {box})"
     marks = []
-    for k, level in enumerate(levels):
+    for k, (level, name) in enumerate(zip(levels, names, strict=True)):
         fill = {"scale": "level", "value": level}
         marks.append(mark("rect", x=f"{k} * {box}", width=box, height=10, fill=fill))
         look = {"y": 21, "fontSize": 10, "align": "'center'", "fill": "muted"}
-        marks.append(mark("text", x=f"{k} * {box}", text=f"'{level:.10g}'", **look))
+        marks.append(mark("text", x=f"{k} * {box}", text=f"{k} % {every} ? '' : '{name}'", **look))
     marks.append(mark("text", y=36, fontSize=11, text={"value": title}, fill="ink"))
     key = mark("group", x=left, y="height - 40")
     return key | {"interactive": False, "marks": marks}

@@ -9,7 +9,7 @@ from ..live import Choice, LiveFigure, Slider
 from .frame import figure, in_pane, mark, signal
 from .plot import plot
 
-LEFT, RIGHT, HEIGHT, FOOT, ROW = 50, 14, 220, 52, 17
+LEFT, RIGHT, HEIGHT, FOOT, ROW = 58, 14, 220, 52, 17
 
 Plot = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]
 
@@ -29,7 +29,14 @@ def two_plots(
     """
     top = ROW * len(legend) + 12
     texts = [
-        mark("text", x=LEFT, y=ROW * (row + 0.8), text=text, fill=colour, fontWeight=600)
+        mark(
+            "text",
+            x=f"wide ? {LEFT} : 2",
+            y=ROW * (row + 0.8),
+            text=text,
+            fill=colour,
+            fontWeight=600,
+        )
         for row, (text, colour) in enumerate(legend)
     ]
     lefts = f"{LEFT}", f"{LEFT} + (wide ? container / 2 : 0)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def surface(
     *,
     title: str,
     value: str = "loss",
-    frames: Slider | Choice | None = None,
+    frames: Slider | Choice | Sequence[Slider | Choice] = (),
     path: ArrayLike | None = None,
     path_name: str = "path",
     log: bool = False,
@@ -47,13 +48,13 @@ def surface(
 
     Parameters
     ----------
-    values : array (rows, columns), or (frames, rows, columns), finite. Columns belong to the stops
-        of `x`, rows to those of `y`, from the lowest up, as many of one as of the other.
+    values : array (rows, columns), or (frames..., rows, columns), finite. Columns belong to the
+        stops of `x`, rows to those of `y`, from the lowest up, as many of one as of the other.
     x, y : sliders for the two coordinates; their values are where the point starts. It rests on
         their stops only, so that every number in the figure was computed, none interpolated.
     title, value : what is drawn, and the name of the quantity with its unit, default "loss".
-    frames : the control that chooses among the frames, with as many stops or options; None
-        (default) for a single one.
+    frames : the control that chooses among the frames, with as many stops or options, or several,
+        each with an axis of its own in `values`; none (default) for a single frame.
     path : array (points, 2) of places (x, y), drawn as a line, or None (default); `path_name` says
         what it is.
     log : contour levels in equal ratios and curves on a logarithmic scale, default False.
@@ -71,27 +72,28 @@ def surface(
     TypeError for controls of another kind; ValueError for values of a wrong shape, not finite, all
     equal, or not above 0 where `log`, and for a path of a wrong shape.
     """
-    stack, controls = _checked(values, x, y, frames, log)
+    chosen = (frames,) if isinstance(frames, Slider | Choice) else tuple(frames)
+    stack = _checked(values, x, y, chosen, log)
     points = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise ValueError(f"path must be finite and have shape (points, 2), got {points.shape}")
     ends = float(stack.min()), float(stack.max())
     levels = _bent_levels(*ends) if bent else _levels(*ends, log)
     drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
-    chosen = f", at {frames.label} {_plain(frames.value)}" if frames else ""
+    at = "".join(f", at {control.label} {_plain(control.value)}" for control in chosen)
     where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
     numbers = _quantised(stack, 4 if log else 3 if bent else 0)
     up = _up(numbers, value, levels, log, bent)
     count = len(x.stops)
     return figure(
-        controls,
+        (*chosen, x, y),
         moves=_moves(x, y),
         layout=[*_layout_signals(), pointer("drag", "surface")],
         height=f"{TOP + FOOT} + side",
         signals=[
             {"name": "stack", "value": numbers},
             {"name": "levels", "value": levels},
-            *_reading_signals(x, y, frames),
+            *_reading_signals(x, y, chosen),
         ],
         readout=_readout(x, y, value),
         data=[
@@ -111,7 +113,7 @@ def surface(
         ],
         panes=("surface", "cuts"),
         alt=(
-            f"{drawn}{chosen}{f', with the {path_name} as a line' if len(points) else ''}. Two "
+            f"{drawn}{at}{f', with the {path_name} as a line' if len(points) else ''}. Two "
             f"curves show the {value} along either axis through the point at {where}."
         ),
         caption=caption or f"{drawn}. The curves are the cuts through the large dot.",
@@ -121,18 +123,19 @@ def surface(
 
 
 def _checked(
-    values: ArrayLike, x: Slider, y: Slider, frames: Slider | Choice | None, log: bool
-) -> tuple[np.ndarray, tuple[Slider | Choice, ...]]:
-    """The values (frames, rows, columns), and all controls."""
+    values: ArrayLike, x: Slider, y: Slider, frames: Sequence[Slider | Choice], log: bool
+) -> np.ndarray:
+    """The values (frames, rows, columns)."""
     for name, control in (("x", x), ("y", y)):
         if not isinstance(control, Slider):
             raise TypeError(f"{name} must be a Slider, got {type(control).__name__}")
-    if not isinstance(frames, Slider | Choice | None):
-        raise TypeError(f"frames must be a Slider or a Choice, got {type(frames).__name__}")
+    for control in frames:
+        if not isinstance(control, Slider | Choice):
+            raise TypeError(f"frames must be a Slider or a Choice, got {type(control).__name__}")
     if len(x.stops) != len(y.stops):
         raise ValueError(f"x and y must have as many stops, got {len(x.stops)} and {len(y.stops)}")
     stack = np.asarray(values, dtype=float)
-    shape = ((len(frames.stops),) if frames else ()) + (len(y.stops), len(x.stops))
+    shape = *(len(control.stops) for control in frames), len(y.stops), len(x.stops)
     if stack.shape != shape:
         raise ValueError(
             f"values must have one entry for each stop of the controls, shape {shape}, "
@@ -144,8 +147,7 @@ def _checked(
         raise ValueError(f"values must differ, got {stack.min():g} everywhere")
     if log and stack.min() <= 0:
         raise ValueError(f"values must be above 0 on a log scale, got {stack.min():g}")
-    controls = (*((frames,) if frames else ()), x, y)
-    return stack.reshape(-1, *shape[-2:]), controls
+    return stack.reshape(-1, *shape[-2:])
 
 
 def _quantised(stack: np.ndarray, digits: int) -> list[list[float]]:
@@ -235,11 +237,16 @@ def _moves(x: Slider, y: Slider) -> dict[str, dict[str, str]]:
     return moves
 
 
-def _reading_signals(x: Slider, y: Slider, frames: Slider | Choice | None) -> list[dict[str, Any]]:
+def _reading_signals(
+    x: Slider, y: Slider, frames: Sequence[Slider | Choice]
+) -> list[dict[str, Any]]:
     """Which numbers are shown."""
     count = len(x.stops)
+    frame = "0"
+    for control in frames:
+        frame = f"({frame}) * {len(control.stops)} + {control.position}"
     return [
-        signal("shown", f"stack[{frames.position if frames else 0}]"),
+        signal("shown", f"stack[{frame}]"),
         signal("column", x.position),
         signal("row", f"{count - 1} - {y.position}"),
         signal("here", f"shown[row * {count} + column]"),
