@@ -24,11 +24,11 @@ MEASURE = """async (stage, [widths, count]) => {
   const first = Object.fromEntries(
     controls.map((control) => [control.dataset.signal, view.signal(control.dataset.signal)]));
   const states = [first, state((all) => all[0]), state((all) => all[Math.min(1, all.length - 1)])];
-  for (const { dataset } of controls) {
-    const control = controls.find((one) => one.dataset.signal === dataset.signal);
-    for (const stop of stops(control)) states.push({ ...first, [dataset.signal]: stop });
+  for (const control of controls) {
+    for (const stop of stops(control)) states.push({ ...first, [control.dataset.signal]: stop });
   }
-  for (let k = 0; k < count; k++) states.push(state((all) => all[Math.floor(random() * all.length)]));
+  const any = (all) => all[Math.floor(random() * all.length)];
+  for (let k = 0; k < count; k++) states.push(state(any));
 
   function texts() {
     const found = [];

@@ -188,7 +188,7 @@ async function draw(figure, stage, fail) {
   const announcement = element("p", { class: "lossviz-announcement", role: "status" });
   const reset = element("button", { type: "button", class: "lossviz-reset" }, "Reset");
   stage.append(picture, readout, announcement, controls);
-  const canvas = element("div", { "aria-hidden": "true" });
+  const canvas = element("div", { "aria-hidden": "true" });  // the text of the picture is its own
   picture.append(canvas);
 
   const logger = { ...console, error: fail, level: () => logger };

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lossviz.analysis import LAWS
 from lossviz.losses import LOSSES
+from lossviz.theory import LAWS
 from lossviz.widgets import (
     landscape,
     large_steps,

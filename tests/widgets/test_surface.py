@@ -1,5 +1,6 @@
 """Surfaces of computed numbers: what is drawn is what was given, at the stops and nowhere else."""
 
+import itertools
 import math
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_bad_input_is_a_clear_error(change, error, message):
         surface(**arguments)
 
 
-def expected(key, x, y, setting):
+def expected(key, x, y, setting, width=0.75):
     """The number that the picture of a loss shows at one place, from the definition alone."""
     if key == "adv_comp_sum":  # two classes: the norm is the change of the one difference
         return math.log1p(math.exp(-x)) + setting * abs(y - x)
@@ -162,7 +163,7 @@ def expected(key, x, y, setting):
     if key == "two_hot":
         weights = [max(0.0, 1 - abs(setting - place) / 10) for place in (-10, 0, 10)]
     else:
-        bell = torch.distributions.Normal(setting, 0.75 * 20 / 3)
+        bell = torch.distributions.Normal(setting, width * 20 / 3)
         edges = torch.linspace(-10, 10, 4, dtype=torch.float64)
         masses = bell.cdf(edges).diff()
         weights = (masses / masses.sum()).tolist()
@@ -172,18 +173,18 @@ def expected(key, x, y, setting):
 @pytest.mark.parametrize("key", SAMPLED)
 def test_a_loss_without_closed_form_is_drawn_from_its_definition(key):
     figure = landscape(key)
-    frames, x, y = figure.controls
+    *frames, x, y = figure.controls
     (stack,) = (s["value"] for s in figure.spec["signals"] if s["name"] == "stack")
     size = len(x.stops)
     resolution = 1e-3 * (np.max(stack) - np.min(stack))
-    for frame, setting in enumerate(frames.stops):
+    for frame, chosen in enumerate(itertools.product(*(control.stops for control in frames))):
         for column, row in GENERATOR.integers(size, size=(12, 2)):
             if key == "ensloss" and row == column:
                 continue  # equal margins: the order decides who pulls harder
             place = x.stops[column], y.stops[row]
             drawn = stack[frame][(size - 1 - row) * size + column]
             assert drawn == pytest.approx(
-                expected(key, *map(float, place), round(float(setting), 6)),
+                expected(key, *map(float, place), *(round(float(one), 6) for one in chosen)),
                 abs=resolution,
                 rel=1e-3,
             )

@@ -102,9 +102,9 @@ def frames(parameter: Parameter, chosen: Mapping[str, float], most: int = 11) ->
 
 
 def titled(title: str, parameters: Sequence[Parameter]) -> str:
-    """A Vega expression for a title followed by the present values of parameters."""
+    """A Vega expression for a title, followed where there is room by the values of parameters."""
     values = [f"', {symbol_of(p)} = ' + {parameter_signal(p)}_text" for p in parameters]
-    return " + ".join([repr(title), *values])
+    return f"{title!r} + (wide ? {' + '.join(values)} : '')" if values else repr(title)
 
 
 def parameter_signal(parameter: Parameter) -> str:

@@ -67,7 +67,6 @@ def colour(name: str) -> dict[str, str]:
 def vega_config() -> dict[str, Any]:
     """The Vega theme. It needs the signals of `colour_signals`."""
     return {
-        "aria": False,  # the picture has one text of its own
         "axis": {
             "domainColor": colour("muted"),
             "gridColor": colour("rule"),

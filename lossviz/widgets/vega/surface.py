@@ -72,7 +72,7 @@ def surface(
     TypeError for controls of another kind; ValueError for values of a wrong shape, not finite, all
     equal, or not above 0 where `log`, and for a path of a wrong shape.
     """
-    chosen = (frames,) if isinstance(frames, Slider | Choice) else tuple(frames)
+    chosen = tuple(frames) if isinstance(frames, Sequence) else (frames,)
     stack = _checked(values, x, y, chosen, log)
     points = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
