@@ -47,7 +47,7 @@ class Slider:
     def text(self) -> str:
         """A Vega expression for its value as the reader sees it."""
         digits = max(0, -int(Decimal(str(self.step)).normalize().as_tuple().exponent))
-        return self.shows or f"format({self.signal}, ',.{digits}f')"
+        return self.shows or f"format({self.signal}, ',.{digits}~f')"
 
     @property
     def stops(self) -> tuple[float, ...]:

@@ -48,7 +48,7 @@ LABEL_SMOOTHING = number(
     "share of the target probability that is spread evenly over all K classes",
     "the label as given",
     "the uniform distribution, whatever the label",
-    label="share of the label spread over all classes",
+    label="label smoothing",
     ends=("none", "half"),
 )  # fmt: skip
 

@@ -40,7 +40,8 @@ def curve(
     The other `num_classes - 1` classes share equally what the target class leaves, and the margin
     is the target's logit minus the log-sum-exp of the others, log(p / (1 - p)), in nats. `margin`
     places the example that a slider moves (-8 to 8), `against` ("margin" or "probability") is the
-    first horizontal axis, `values` overrides parameter defaults. Cross-entropy stands by in grey.
+    first horizontal axis, `values` overrides where parameters start. Cross-entropy stands by in
+    grey.
 
     Raises TypeError or ValueError as `Subject` does, and for arguments outside their ranges.
     """

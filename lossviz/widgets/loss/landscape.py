@@ -31,6 +31,7 @@ from .flow import (
     flow_data,
     flow_signals,
     names,
+    place,
     project,
     softmax,
     written,
@@ -69,7 +70,7 @@ def landscape(
     `label_noise` (0 to 0.6) and either other class with half of it, in contours of its excess over
     the lowest value. From `point` = (u, v), both in -6 to 6, u towards class 1 and v from class 3
     to class 2, by default (-2.5, 2.5), runs the path of dz/dt = -gradient; dots mark times 1, 10
-    and 100. The point can be dragged in both pictures. `values` overrides parameter defaults.
+    and 100. The point can be dragged in both pictures. `values` overrides where parameters start.
 
     A loss without a closed form over class logits is drawn from numbers instead, on a plane of two
     of those that it takes, in which `point` then lies; there is no path and no label noise.
@@ -187,7 +188,7 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
     """Where the handles stand, and what is read off there."""
     value = vega_expression(
         subject.expected(arguments(subject), Q),
-        names(subject, tuple(f"a0[{k}]" for k in range(3))),
+        names(subject, tuple(f"{place(subject, '0')}[{k}]" for k in range(3))),
     )
     simplex_x, simplex_y = on_simplex("p0")
     return [

@@ -130,6 +130,7 @@ def slider(parameter: Parameter, value: float) -> Slider:
 def _ends(parameter: Parameter, *places: float) -> tuple[str, str]:
     """What stands at both ends of a slider: what they mean, and where they are."""
     meanings = (parameter.ends[0] or parameter.at_low, parameter.ends[1] or parameter.at_high)
-    numbers = (f"{place:g}".replace("-", "\u2212") for place in places)
+    rounded = (f"{float(f'{place:.3g}'):,.6f}".rstrip("0").rstrip(".") for place in places)
+    numbers = (number.replace("-", "\u2212") for number in rounded)
     low, high = (f"{words} ({number})" for words, number in zip(meanings, numbers, strict=True))
     return low, high

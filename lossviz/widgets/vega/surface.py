@@ -129,9 +129,9 @@ def _checked(
     for name, control in (("x", x), ("y", y)):
         if not isinstance(control, Slider):
             raise TypeError(f"{name} must be a Slider, got {type(control).__name__}")
-    for control in frames:
-        if not isinstance(control, Slider | Choice):
-            raise TypeError(f"frames must be a Slider or a Choice, got {type(control).__name__}")
+    for frame in frames:
+        if not isinstance(frame, Slider | Choice):
+            raise TypeError(f"frames must be a Slider or a Choice, got {type(frame).__name__}")
     if len(x.stops) != len(y.stops):
         raise ValueError(f"x and y must have as many stops, got {len(x.stops)} and {len(y.stops)}")
     stack = np.asarray(values, dtype=float)
