@@ -73,13 +73,10 @@ function watchTheme(changed) {
   };
 }
 
-// JupyterLab reads this: else the arrow keys move between its cells and not the slider
-const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
-
 function slider(control, id, set, view) {
   const input = element("input", {
     type: "range", id, min: control.start, max: control.stop, step: control.step,
-    "data-signal": control.signal, "aria-describedby": `${id}-ends`, ...OWN_KEYS,
+    "data-signal": control.signal, "aria-describedby": `${id}-ends`,
   });
   // one voice is enough: the slider itself says its value
   const output = element("output", { for: id, "aria-live": "off" });
@@ -132,7 +129,7 @@ function play(control, input, set, view) {
 }
 
 function choice(control, id, set) {
-  const select = element("select", { id, "data-signal": control.signal, ...OWN_KEYS });
+  const select = element("select", { id, "data-signal": control.signal });
   for (const option of control.options) select.append(element("option", { value: option }, option));
   select.addEventListener("change", () => set(control.signal, select.value));
   const label = element("label", { for: id }, control.label);
@@ -270,6 +267,8 @@ async function render({ model, el }) {
     document.head.append(element("style", { id: "lossviz-style" }, STYLE));
   }
   el.classList.add("lossviz-stage");
+  // JupyterLab reads this: else the arrow keys move between its cells and not the slider
+  el.dataset.lmSuppressShortcuts = "true";
   const fail = (error) => {
     el.dataset.lossviz = "failed";
     el.replaceChildren(element("p", { class: "lossviz-failure", role: "alert" },
