@@ -46,7 +46,7 @@ class View:
         return tuple(filter(None, given))
 
     def check(self, arguments: Collection[str], parameters: Collection[str]) -> None:
-        """Raise ValueError, naming it, for a name of no argument, or frames over nothing."""
+        """Raise ValueError for a name of no argument, or for frames or starts of no parameter."""
         frames = [p if isinstance(p, str) else p.name for p in self.framed]
         for name in (*self.axes, *self.at):
             if name not in arguments:
@@ -56,4 +56,4 @@ class View:
                 raise ValueError(f"frames run over {name!r}, expected one of {list(parameters)}")
         for name in self.starts:
             if name not in parameters:
-                raise ValueError(f"{name!r} starts nowhere, expected one of {list(parameters)}")
+                raise ValueError(f"starts names {name!r}, expected one of {list(parameters)}")

@@ -273,6 +273,7 @@ def test_frames_may_run_over_an_argument_and_the_pull_may_be_drawn():
         ({"axis": {}}, TypeError, "axis"),
         ({"scale": "cubic"}, ValueError, "scale must be 'linear', 'log' or '', got 'cubic'"),
         ({"at": {"reference": 1.0}}, ValueError, "view names 'reference', expected .*'ref_chosen"),
+        ({"starts": {"slick": 1.0}}, ValueError, r"starts names 'slick', expected .*\['slack'"),
         ({"frames": "slick"}, ValueError, r"frames run over 'slick', expected .*\['slack', 'lev"),
     ],
 )
