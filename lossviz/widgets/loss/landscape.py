@@ -99,7 +99,7 @@ def landscape(
         *subject.sliders,
         Slider(
             "noise",
-            "label noise: how often the label is another",
+            "label noise: share of wrong labels",
             0,
             MAX_NOISE,
             0.02,
