@@ -99,11 +99,12 @@ class Claim:
 
     def _repr_html_(self) -> str:
         source = f" Source: {html.escape(self.source)}." if self.source else ""
+        statement = html.escape(self.statement, quote=False).replace(" %", "&nbsp;%")
         return (
             f'<div class="lossviz-claim mathjax_process" id="claim-{self.id}" role="note">'
             f'<p class="lossviz-claim-title">Claim <span class="lossviz-claim-status" '
             f'title="{STATUS_MEANING[self.status]}">{self.status}</span></p>'
-            f"<p>{html.escape(self.statement, quote=False)}</p>"
+            f"<p>{statement}</p>"
             f'<p class="lossviz-claim-evidence">Checked above, '
             f"{html.escape(str(self.evidence), quote=False)}.{source}</p></div>"
         )

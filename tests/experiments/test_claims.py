@@ -87,6 +87,13 @@ def test_box_shows_statement_status_evidence_and_source_with_markup_escaped():
     assert "Source: Gibbs." in box
 
 
+def test_no_line_breaks_between_a_number_and_its_percent_sign():
+    made = claim("id", "at least 60 % of them", status="measured")(
+        lambda: Evidence("error", 0.0, "<=", 1.0)
+    )
+    assert "60&nbsp;% of" in made._repr_html_()
+
+
 def test_record_beside_the_box_keeps_every_digit_through_json():
     evidence = Evidence("error", torch.tensor(0.1, dtype=torch.float64), "<=", 1 / 3)
     bundle = record(evidence)._repr_mimebundle_()
