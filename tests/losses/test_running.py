@@ -50,7 +50,7 @@ def compiled(function, backend):
 
 
 def assert_same_when_compiled(loss, backend):
-    """Every branch of the loss, all in one graph: what one costs is mostly its start."""
+    """Every branch of the loss, all in one graph: the C++ compiler starts less often."""
     settings = branches(loss)
     inputs = with_gradients(loss, cast(make(loss), torch.float32))
     leaves = [inputs[i] for i in learnt(loss)]
