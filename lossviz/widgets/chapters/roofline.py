@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -75,7 +76,7 @@ class Method:
     passes: sp.Expr
     again: sp.Expr = sp.S.Zero
 
-    @property
+    @cached_property
     def time(self) -> sp.Expr:
         """Least seconds of a step."""
         work = 2 * N * V * D / PEAK
