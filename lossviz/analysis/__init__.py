@@ -5,7 +5,8 @@ stream. What a prediction holds is said by `kind` and never guessed (`confidence
 errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
 `chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
-`attempts`, the loss around the weights in `surface`.
+`attempts`. Where features go is in `collapse` and `geometry`, the loss around the weights in
+`surface`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,17 @@ from .binned import (
     sums_in_bins,
 )
 from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
+from .collapse import (
+    ClassStatistics,
+    class_statistics,
+    nc1,
+    nc2,
+    nc2_of_weight,
+    nc3,
+    nc3_distance,
+    nc4,
+    simplex_frame,
+)
 from .confidence import (
     Confidence,
     by_group,
@@ -40,6 +52,15 @@ from .conformal import (
     of_label,
     prediction_sets,
     threshold_scores,
+)
+from .geometry import (
+    cell_entropy,
+    covariance_rank,
+    diffusion_entropy,
+    diffusion_information,
+    power_law,
+    rankme,
+    spectrum,
 )
 from .measures import mean_entropy, top_label_accuracy
 from .probability import (
@@ -94,19 +115,22 @@ MEASURES = Registry(
 )
 
 __all__ = [
-    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "Confidence", "Direction",
-    "DirichletScaling", "HistogramBinning", "Interval", "IsotonicCalibration", "MatrixScaling",
-    "MeasureMetric", "Null", "OneVersusRest", "PlattScaling", "Resampling", "RiskCoverage",
-    "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane", "VectorScaling",
-    "adaptive_scores", "area_under_risk_coverage", "auroc", "bootstrap", "brier_decomposition",
-    "brier_score", "by_group", "calibrated_null", "class_probabilities", "classwise_ece",
-    "clopper_pearson", "conformal_threshold", "dc_pdd", "ece", "ece_equal_mass", "ece_left_closed",
-    "equal_mass", "equal_width", "every_class", "filter_normalised_directions", "greedy_nll",
-    "kde_ece", "likelihood_ratio", "log_score", "loss_on_plane", "mce", "mean_entropy", "of_class",
-    "of_label", "pass_at_k", "pass_at_n", "prediction_sets", "resampling_reward",
-    "risk_at_coverage", "risk_coverage", "rmsce", "sequence_confidence", "smooth_ece",
-    "squared_calibration_error", "sums_in_bins", "threshold_scores", "top_label",
-    "top_label_accuracy", "trajectory_plane",
+    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassStatistics", "Confidence",
+    "Direction", "DirichletScaling", "HistogramBinning", "Interval", "IsotonicCalibration",
+    "MatrixScaling", "MeasureMetric", "Null", "OneVersusRest", "PlattScaling", "Resampling",
+    "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane",
+    "VectorScaling", "adaptive_scores", "area_under_risk_coverage", "auroc", "bootstrap",
+    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cell_entropy",
+    "class_probabilities", "class_statistics", "classwise_ece", "clopper_pearson",
+    "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
+    "diffusion_information", "ece", "ece_equal_mass", "ece_left_closed", "equal_mass",
+    "equal_width", "every_class", "filter_normalised_directions", "greedy_nll", "kde_ece",
+    "likelihood_ratio", "log_score", "loss_on_plane", "mce", "mean_entropy", "nc1", "nc2",
+    "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k",
+    "pass_at_n", "power_law", "prediction_sets", "rankme", "resampling_reward",
+    "risk_at_coverage", "risk_coverage", "rmsce", "sequence_confidence", "simplex_frame",
+    "smooth_ece", "spectrum", "squared_calibration_error", "sums_in_bins", "threshold_scores",
+    "top_label", "top_label_accuracy", "trajectory_plane",
 ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ PARTS = (
     "theory",
     "dynamics",
     "calibration",
+    "collapse",
     "representation",
     "sequence",
     "comparisons",
