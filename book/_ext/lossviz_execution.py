@@ -4,19 +4,25 @@ The cache of executed notebooks compares the code of the cells and the descripti
 Here that description names what the cells import of the package, with a key of how it reads at
 present (see `lossviz_imports`), and Sphinx is told of pages whose imports have changed while their
 text has not. One thread, because sums then add up in the same order on every machine, and because
-threads of small computations spend their time waiting for one another.
+threads of small computations spend their time waiting for one another. A kernel listens on sockets
+in a folder that is its own, where TCP ports would be open to everybody on the machine.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
+from weakref import finalize
 
 from jupyter_cache import get_cache
 from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_client.manager import AsyncKernelManager
 from lossviz_imports import HERE, IMPORTS, imported_names, parse
 from myst_nb.core import execute
 from nbformat import NotebookNode
@@ -45,6 +51,15 @@ class ImportsClient(execute.NotebookClientCache):
         super().start_client()
 
 
+class PrivateKernelManager(AsyncKernelManager):
+    """Talks to its kernel through files in a temporary folder of this user alone."""
+
+    def __init__(self, **settings: Any) -> None:
+        folder = Path(mkdtemp(prefix="lossviz-"))  # a socket's path must be short
+        super().__init__(transport="ipc", connection_file=str(folder / "kernel.json"), **settings)
+        finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 def pages_with_changed_imports(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
@@ -66,7 +81,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     execute.NotebookClientCache = ImportsClient
     execute.cache.single_nb_execution = partial(
-        single_nb_execution, startup_timeout=PATIENCE, iopub_timeout=PATIENCE
+        single_nb_execution,
+        startup_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
+        kernel_manager_class=PrivateKernelManager,
     )
     app.connect("env-get-outdated", pages_with_changed_imports)
     app.connect("build-finished", keep_some_executions)

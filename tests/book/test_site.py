@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -66,10 +67,17 @@ def write(book: Path, **pages: str) -> None:
     (book / "_toc.yml").write_text(yaml.safe_dump(contents))
 
 
-def build(book: Path) -> subprocess.CompletedProcess[str]:
+def build(book: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("jupyter-book")
     command = [program, "build", ".", "-W", "-n", "--keep-going"]
-    return subprocess.run(command, cwd=book, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=book,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def built(book: Path) -> dict[str, str]:
@@ -134,6 +142,22 @@ def test_what_is_wrong_on_a_page_fails_the_build(
     complaints = [line for line in failed.stderr.splitlines() if ": WARNING: " in line]
     assert {Path(line.partition(".md:")[0]).name for line in complaints} == {*wrong}
     assert all(message in failed.stderr for _, message in wrong.values())
+
+
+def test_kernels_open_no_port_and_leave_nothing_behind(book: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    show = """
+import json
+from ipykernel.connect import get_connection_info
+print("transport", json.loads(get_connection_info())["transport"])
+"""
+    write(book, first=show)
+    done = build(book, TMPDIR=str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "transport ipc" in (book / "_build/html/book/first.html").read_text()
+    assert "TCP" not in done.stdout + done.stderr
+    assert [*folder.glob("lossviz-*")] == []
 
 
 def test_icons_are_kept_by_name_and_by_alias_and_others_go() -> None:
