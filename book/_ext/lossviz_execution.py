@@ -5,7 +5,9 @@ Here that description names what the cells import of the package, with a key of 
 present (see `lossviz_imports`), and Sphinx is told of pages whose imports have changed while their
 text has not. One thread, because sums then add up in the same order on every machine, and because
 threads of small computations spend their time waiting for one another. A kernel listens on sockets
-in a folder that is its own, where TCP ports would be open to everybody on the machine.
+in a folder that is its own, where TCP ports would be open to everybody on the machine. Pictures are
+drawn as SVG without a ground and without a date, so that they suit a dark page and come out the
+same each time.
 """
 
 from __future__ import annotations
@@ -30,6 +32,12 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 KEPT_EXECUTIONS = 200
+PICTURES = [
+    "--InlineBackend.figure_formats=svg",
+    "--InlineBackend.print_figure_kwargs="
+    "{'bbox_inches': 'tight', 'facecolor': 'none', 'metadata': {'Date': None}}",
+]
+MATHS_FONT = "font-family: 'DejaVu Sans';"
 PATIENCE = 3600  # seconds that a kernel may take to start, or to speak, on a busy machine
 
 
@@ -77,6 +85,15 @@ def keep_some_executions(app: Sphinx, exception: Exception | None) -> None:
     get_cache(app.env.mystnb_config.execution_cache_path).change_cache_limit(KEPT_EXECUTIONS)
 
 
+def widen_fonts(app: Sphinx, exception: Exception | None) -> None:
+    """Name, for the maths in pictures, a font of the same widths that other systems have."""
+    for picture in (Path(app.outdir) / "_images").glob("*.svg"):
+        text = picture.read_text(encoding="utf-8")
+        wider = text.replace(MATHS_FONT, MATHS_FONT.replace(";", ", Verdana, sans-serif;"))
+        if wider != text:
+            picture.write_text(wider, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     execute.NotebookClientCache = ImportsClient
@@ -85,8 +102,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
         startup_timeout=PATIENCE,
         iopub_timeout=PATIENCE,
         kernel_manager_class=PrivateKernelManager,
+        extra_arguments=PICTURES,
     )
     app.connect("env-get-outdated", pages_with_changed_imports)
     app.connect("build-finished", keep_some_executions)
+    app.connect("build-finished", widen_fonts)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels inherit it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

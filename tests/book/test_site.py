@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +92,31 @@ print("transport", json.loads(get_connection_info())["transport"])
     assert "transport ipc" in (book / "_build/html/book/first.html").read_text()
     assert "TCP" not in done.stdout + done.stderr
     assert [*folder.glob("lossviz-*")] == []
+
+
+def test_pictures_are_svg_with_text_and_no_ground_and_the_same_each_time(book: Path) -> None:
+    draw = """
+from importlib import import_module
+import matplotlib.pyplot as plt
+plt.style.use(import_module("lossviz.widgets").matplotlib_style())
+plt.plot([1, 2], label=r"rate $x$")
+_ = plt.legend()
+"""
+    write(book, first=draw)
+    pictures = []
+    for _ in range(2):
+        shutil.rmtree(book / "_build", ignore_errors=True)
+        done = build(book)
+        assert done.returncode == 0, done.stderr
+        (picture,) = (book / "_build/html/_images").iterdir()
+        pictures.append((picture.name, picture.read_text()))
+    assert pictures[0] == pictures[1]
+    name, text = pictures[0]
+    assert name.endswith(".svg")
+    assert f"_images/{name}" in (book / "_build/html/book/first.html").read_text()
+    assert "<text" in text
+    assert "'DejaVu Sans', Verdana" in text
+    assert "#ffffff" not in text
 
 
 def test_icons_are_kept_by_name_and_by_alias_and_others_go() -> None:
