@@ -16,6 +16,7 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from lossviz_folding import fold
 from lossviz_imports import IMPORTS
 from lossviz_markdown import Markdown
 from nbformat import NotebookNode
@@ -29,11 +30,6 @@ FOR_THE_BUILD = (
     "application/vnd.lossviz.",
     "application/vnd.jupyter.widget-view",
 )
-FOLDED = {
-    "hide-input": {"source_hidden": True},
-    "hide-output": {"outputs_hidden": True},
-    "hide-cell": {"source_hidden": True, "outputs_hidden": True},
-}
 WELCOME = """*A page of the book lossviz, as a notebook. Change what you like: the book stays as it
 is, and a copy that is spoilt can be deleted and fetched again. Outside the book's environment the
 next cell installs what the others need.*"""
@@ -132,8 +128,7 @@ def address(app: Sphinx, page: str, uri: str) -> str | None:
 
 def tidied(cell: NotebookNode) -> NotebookNode:
     """A code cell folded as the page folds it, without what the build alone needs."""
-    for tag in cell.metadata.get("tags", ()):
-        cell.metadata.setdefault("jupyter", {}).update(FOLDED.get(tag, {}))
+    fold(cell)
     for output in cell.outputs:
         for kind in [kind for kind in output.get("data", {}) if kind.startswith(FOR_THE_BUILD)]:
             del output.data[kind]
