@@ -95,7 +95,8 @@ class Markdown:
     def inline_reference(self, node: nodes.reference) -> str:
         if isinstance(node.parent, nodes.inline) and "bibtex-citation" in node.parent["classes"]:
             self.works[node.get("reftitle", node.astext())] = None
-        text, where = self.inlines(node), self.address(node.get("refuri", ""))
+        text = self.inlines(node)
+        where = self.address(node.get("refuri") or f"#{node.get('refid', '')}")
         return f"[{text}]({where})" if where else text
 
     def inline_image(self, node: nodes.image) -> str:

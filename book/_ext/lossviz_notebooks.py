@@ -123,7 +123,8 @@ def address(app: Sphinx, page: str, uri: str) -> str | None:
     if path and executed(app, target).exists():
         return posixpath.relpath(target, here or ".") + ".ipynb"
     site = app.config.html_baseurl
-    return site and posixpath.join(site, app.builder.get_target_uri(target or page)) + place
+    shown = app.builder.get_target_uri(target if path else page)
+    return posixpath.join(site, f"{shown}#{place}".rstrip("#")) if site else None
 
 
 def tidied(cell: NotebookNode) -> NotebookNode:

@@ -9,6 +9,7 @@ import tomllib
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jupytext
@@ -17,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from .extensions import ROOT
+from .extensions import ROOT, extension
 from .small_books import build, prepare, write
 
 RAW = re.compile(r"\{[a-z][\w:-]*\}`|^\s*:::|`{3,}\{|^\s*:[a-z]+: ", re.MULTILINE)
@@ -159,6 +160,26 @@ def test_a_page_runs_elsewhere_only_where_an_address_is_set(small: Path) -> None
     settings.write_text(settings.read_text().replace(address, "https://example.org/losses"))
     failed = build(small)
     assert "must be https://github.com/OWNER/NAME or empty" in failed.stdout + failed.stderr
+
+
+def test_a_link_leads_to_a_notebook_else_to_the_published_site_else_nowhere(tmp_path: Path) -> None:
+    notebook = tmp_path / "jupyter_execute" / "book" / "second.ipynb"
+    notebook.parent.mkdir(parents=True)
+    notebook.touch()
+    app = SimpleNamespace(
+        outdir=tmp_path / "html",
+        config=SimpleNamespace(html_baseurl=""),
+        builder=SimpleNamespace(get_target_uri=lambda page: f"{page}.html"),
+    )
+    uris = ("https://a.org", "second.html#here", "atlas/focal.html", "#here")
+    address = extension("lossviz_notebooks").address
+    home = [address(app, "book/first", uri) for uri in uris]
+    assert home == ["https://a.org", "second.ipynb", None, None]
+    app.config.html_baseurl = "https://b.org/losses/"
+    published = [address(app, "book/first", uri) for uri in uris]
+    site = "https://b.org/losses/book"
+    assert published[2:] == [f"{site}/atlas/focal.html", f"{site}/first.html#here"]
+    assert published[:2] == home[:2]
 
 
 def test_no_notebook_of_the_book_has_raw_markup(site: Path) -> None:

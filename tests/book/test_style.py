@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from traitlets.config.loader import PyFileConfigLoader
 
 
 def _load() -> ModuleType:
@@ -22,6 +27,11 @@ def _load() -> ModuleType:
 
 style = _load()
 every_page = pytest.mark.parametrize("page", style.pages(), ids=lambda page: page.name)
+every_notebook = pytest.mark.parametrize(
+    "page",
+    [page for page in style.pages() if style.CELL.search(page.read_text(encoding="utf-8"))],
+    ids=lambda page: page.name,
+)
 
 WORDS = "word " * 30
 TIDY = f"""---
@@ -61,10 +71,31 @@ def test_the_prose_of_a_page_is_wrapped(page: Path) -> None:
     assert style.wrapped(text) == text, "make format"
 
 
-@every_page
+@every_notebook
 def test_opening_a_page_in_jupyterlab_and_saving_it_changes_nothing(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert style.saved(text) == text, "make format"
+
+
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What JupyterLab opens and saves pages with, on a copy of the book."""
+    book = tmp_path_factory.mktemp("copy") / "book"
+    shutil.copytree(style.ROOT / "book", book)
+    loader = PyFileConfigLoader("jupyter_server_config.py", path=str(book / "_jupyter"))
+    return loader.load_config().ServerApp.contents_manager_class(root_dir=str(book))
+
+
+@every_notebook
+def test_a_page_opens_with_its_hidden_code_folded_and_is_saved_as_it_was(
+    contents: Any, page: Path
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    model = asyncio.run(contents.get(page.name))
+    folded = [cell.metadata.get("jupyter") for cell in model["content"].cells]
+    assert folded.count({"source_hidden": True}) == len(re.findall(r"tags:.*hide-input", text))
+    asyncio.run(contents.save(model, page.name))
+    assert (Path(contents.root_dir) / page.name).read_text(encoding="utf-8") == text
 
 
 @every_page
