@@ -169,23 +169,20 @@ class Markdown:
     # What has a title
 
     def admonition(self, node: nodes.Element) -> str:
-        """A quotation under a bold title, which has the node's number where it has one."""
+        """A quotation under a bold title, with its number, or what the page folds, folded."""
         titled = bool(node.children) and isinstance(node.children[0], nodes.title)
         title = self.inlines(node.children[0]) if titled else ""
-        kind = node.get("realtype") or node.get("type", "")
+        body = self.blocks(node.children[titled:])
+        if "dropdown" in node["classes"]:
+            return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+        kind = node.get("realtype", node.get("type", ""))
         counter = self.numbers.get(node.get("countertype", kind), {})
         number = ".".join(map(str, counter.get(node["ids"][0], ()))) if kind else ""
         heading = " ".join(filter(None, (kind.title(), number, title)))
-        body = self.blocks(node.children[titled:])
         return quoted(f"**{heading}**\n\n{body}" if heading else body)
 
     def block_proof_node(self, node: nodes.Element) -> str:
         return self.blocks(node.children).replace("> Proof.", "> **Proof.**", 1)
-
-    def block_solution_node(self, node: nodes.Element) -> str:
-        title, *content = node.children
-        summary = f"<summary>{title.astext()}</summary>"
-        return f"<details>\n{summary}\n\n{self.blocks(content)}\n\n</details>"
 
     def bibliography(self) -> str:
         """The works that were cited so far, in order."""

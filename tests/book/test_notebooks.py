@@ -55,6 +55,11 @@ Clear.
 Done.
 :::
 
+:::{admonition} Derivation
+:class: dropdown
+By hand.
+:::
+
 ```{exercise}
 :label: ask
 Why?
@@ -118,6 +123,7 @@ def test_numbers_citations_and_references_stand_in_the_notebook_as_on_the_page(s
         "> **Theorem 1 (Of $x$)**\n>\n> It holds.\n>\n> - Always.",
         "> **Proof.** Clear.",
         "> **In short**\n>\n> Done.",
+        "<details>\n<summary>Derivation</summary>\n\nBy hand.\n\n</details>",
         "> **Exercise 1**\n>\n> Why?",
         "<details>\n<summary>Solution</summary>\n\nBecause\n\n```\nx = 1\n```\n\n</details>",
         "- I. J. Good. Rational decisions.",
