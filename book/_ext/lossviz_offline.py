@@ -8,6 +8,7 @@ neither, and each live figure would drag its whole runtime into the page.
 from __future__ import annotations
 
 import shutil
+import warnings
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
+    # An extension asks every object in memory for its class, and one of torch's warns of itself.
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
     app.connect("builder-inited", vendor_scripts)
     app.connect("doctree-read", drop_widget_state)
     app.add_js_file(None, body=NO_SUMMARY)
