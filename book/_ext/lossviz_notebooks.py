@@ -62,7 +62,8 @@ def offer_notebook(
     if doctree is None or not executed(app, pagename).exists():
         return
     notebook = nbformat.read(executed(app, pagename), as_version=4)
-    notebook.metadata.pop("widgets", None)
+    for part in ("jupytext", "widgets"):
+        notebook.metadata.pop(part, None)
     notebook.metadata.get("kernelspec", {}).pop(IMPORTS, None)
     notebook.cells = list(readable(app, pagename, doctree, notebook.cells))
     for number, cell in enumerate(notebook.cells):
