@@ -112,11 +112,13 @@ def _run_all(page):
     page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
     page.wait_for_function(
         """() => document.querySelector("[data-mime-type='application/vnd.jupyter.error']")
-            || [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
+            || [...document.querySelectorAll(".jp-CodeCell .jp-InputArea .jp-InputPrompt")]
                 .every((prompt) => /\\[\\d+\\]/.test(prompt.textContent))""",
         timeout=PATIENCE * 1000,
         polling=500,
     )
+    # a folded cell shows no number
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
 
 
 def _until(happens):
