@@ -142,7 +142,8 @@ def _moves(slider, picture):
 
 
 def _folded(page):
-    return page.locator(".jp-CodeCell .jp-InputPlaceholder")
+    # JupyterLab opens what was open before as well, behind it
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-InputPlaceholder")
 
 
 # One test, as opening and running the chapter is most of the work.
