@@ -10,12 +10,13 @@ STAMP := .venv/.installed
 PAGE := _build/html/index.html
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help book serve lab test chromium lint format stubs bench bench-kernels clean
+.PHONY: help book serve lab edit test chromium lint format stubs bench bench-kernels clean
 
 help:
 	@echo "make book    build the book"
 	@echo "make serve   build it and serve it on this machine only (PORT=$(PORT))"
-	@echo "make lab     open the chapters in JupyterLab"
+	@echo "make lab     open copies of the chapters in JupyterLab (in _lab; delete one to reset it)"
+	@echo "make edit    open the pages themselves in JupyterLab"
 	@echo "make test    run every test"
 	@echo "make lint    check style and types"
 	@echo "make format  lay out code, pages and their cells"
@@ -47,10 +48,20 @@ serve: book
 	@echo "Serving on http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(dir $(PAGE))
 
-# book/_lab makes Markdown chapters open as notebooks; root, as in a container, must say so.
-lab: $(STAMP)
-	JUPYTER_CONFIG_PATH=$(CURDIR)/book/_lab $(BIN)/jupyter lab \
-	  --ServerApp.root_dir=$(CURDIR)/book $(if $(filter 0,$(shell id -u)),--allow-root)
+# Root, as in a container, must be allowed. Copies are trusted, so that their pictures are shown.
+JUPYTERLAB = JUPYTER_CONFIG_PATH=$(CURDIR)/book/_jupyter $(BIN)/jupyter lab \
+	$(if $(filter 0,$(shell id -u)),--allow-root)
+
+lab: book
+	mkdir -p _lab
+	for page in _build/html/_sources/book/*.ipynb; do \
+	  copy="_lab/$${page##*/}"; \
+	  [ -e "$$copy" ] || { cp "$$page" "$$copy"; $(BIN)/jupyter trust "$$copy"; }; \
+	done
+	$(JUPYTERLAB) --ServerApp.root_dir=$(CURDIR)/_lab
+
+edit: $(STAMP)
+	$(JUPYTERLAB) --ServerApp.root_dir=$(CURDIR)/book
 
 test: $(STAMP) chromium
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder

@@ -4,19 +4,27 @@ The cache of executed notebooks compares the code of the cells and the descripti
 Here that description names what the cells import of the package, with a key of how it reads at
 present (see `lossviz_imports`), and Sphinx is told of pages whose imports have changed while their
 text has not. One thread, because sums then add up in the same order on every machine, and because
-threads of small computations spend their time waiting for one another.
+threads of small computations spend their time waiting for one another. A kernel listens on sockets
+in a folder that is its own, where TCP ports would be open to everybody on the machine. Pictures are
+drawn as SVG without a ground and without a date, so that they suit a dark page and come out the
+same each time.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
+from weakref import finalize
 
 from jupyter_cache import get_cache
 from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_client.manager import AsyncKernelManager
 from lossviz_imports import HERE, IMPORTS, imported_names, parse
 from myst_nb.core import execute
 from nbformat import NotebookNode
@@ -24,6 +32,12 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 KEPT_EXECUTIONS = 200
+PICTURES = [
+    "--InlineBackend.figure_formats=svg",
+    "--InlineBackend.print_figure_kwargs="
+    "{'bbox_inches': 'tight', 'facecolor': 'none', 'metadata': {'Date': None}}",
+]
+MATHS_FONT = "font-family: 'DejaVu Sans';"
 PATIENCE = 3600  # seconds that a kernel may take to start, or to speak, on a busy machine
 
 
@@ -45,6 +59,15 @@ class ImportsClient(execute.NotebookClientCache):
         super().start_client()
 
 
+class PrivateKernelManager(AsyncKernelManager):
+    """Talks to its kernel through files in a temporary folder of this user alone."""
+
+    def __init__(self, **settings: Any) -> None:
+        folder = Path(mkdtemp(prefix="lossviz-"))  # a socket's path must be short
+        super().__init__(transport="ipc", connection_file=str(folder / "kernel.json"), **settings)
+        finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 def pages_with_changed_imports(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
@@ -62,13 +85,27 @@ def keep_some_executions(app: Sphinx, exception: Exception | None) -> None:
     get_cache(app.env.mystnb_config.execution_cache_path).change_cache_limit(KEPT_EXECUTIONS)
 
 
+def widen_fonts(app: Sphinx, exception: Exception | None) -> None:
+    """Name, for the maths in pictures, a font of the same widths that other systems have."""
+    for picture in (Path(app.outdir) / "_images").glob("*.svg"):
+        text = picture.read_text(encoding="utf-8")
+        wider = text.replace(MATHS_FONT, MATHS_FONT.replace(";", ", Verdana, sans-serif;"))
+        if wider != text:
+            picture.write_text(wider, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     execute.NotebookClientCache = ImportsClient
     execute.cache.single_nb_execution = partial(
-        single_nb_execution, startup_timeout=PATIENCE, iopub_timeout=PATIENCE
+        single_nb_execution,
+        startup_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
+        kernel_manager_class=PrivateKernelManager,
+        extra_arguments=PICTURES,
     )
     app.connect("env-get-outdated", pages_with_changed_imports)
     app.connect("build-finished", keep_some_executions)
+    app.connect("build-finished", widen_fonts)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels inherit it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,21 +7,19 @@ neither, and each live figure would drag its whole runtime into the page.
 
 from __future__ import annotations
 
-import json
 import shutil
+import warnings
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from lossviz_imports import IMPORTS
 from sphinx.application import Sphinx
 
 from lossviz.widgets.runtime import page_scripts
 
 MATHJAX = "sphinx-mathjax-offline"
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2/", "input/tex/extensions/")
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 # From file:// a page may not read its neighbours, which the summaries of search results need.
 NO_SUMMARY = "DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY &&= location.protocol !== 'file:';"
@@ -52,29 +50,11 @@ def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
     page.get("js_files", {}).pop("ipywidgets_state", None)
 
 
-def offer_notebook(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
-) -> None:
-    """Put the executed notebook beside a chapter, without what the build alone needs."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
-    if not executed.exists():
-        return
-    notebook = json.loads(executed.read_text(encoding="utf-8"))
-    notebook["metadata"].pop("widgets", None)
-    notebook["metadata"].get("kernelspec", {}).pop(IMPORTS, None)
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop(WIDGET_VIEW, None)
-    offered = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
-    offered.parent.mkdir(parents=True, exist_ok=True)
-    offered.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
-    context["ipynb_source"] = f"{pagename}.ipynb"
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
+    # An extension asks every object in memory for its class, and one of torch's warns of itself.
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
     app.connect("builder-inited", vendor_scripts)
     app.connect("doctree-read", drop_widget_state)
-    app.connect("html-page-context", offer_notebook, priority=400)  # before the theme's buttons
     app.add_js_file(None, body=NO_SUMMARY)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,10 @@
 """How pages are laid out: cells formatted as the package is, in lines of 88 columns, which a page
 shows without breaking them, and prose in lines of 100.
 
-`make format` calls this to rewrite the pages; `test_style.py` asks that nothing is left to do. What
-a page says is not touched: lines break at spaces only, and never where Markdown would read the next
-word as the start of something else.
+Headers and the options of cells stand as JupyterLab saves them. `make format` calls this to rewrite
+the pages; `test_style.py` asks that nothing is left to do. What a page says is not touched: lines
+break at spaces only, and never where Markdown would read the next word as the start of something
+else.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jupytext
+from jupytext.config import load_jupytext_config
+
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 100
 CELL_COLUMNS = 88
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CELL = re.compile(
     r"^```\{code-cell\}[^\n]*\n(?P<options>(?:---\n.*?^---\n|(?::[^\n]*\n)*\n*))"
     r"(?P<code>.*?)^```$",
@@ -46,6 +51,16 @@ def formatted(text: str) -> str:
     for cell, new in zip(reversed(cells), reversed(made), strict=True):
         text = text[: cell.start("code")] + "".join(new["source"]) + "\n" + text[cell.end("code") :]
     return text
+
+
+def saved(text: str) -> str:
+    """The page as JupyterLab saves it, if it is a notebook."""
+    if not CELL.search(text):
+        return text
+    settings = load_jupytext_config(str(ROOT / "book"))
+    notebook = jupytext.reads(text, fmt={"extension": ".md"}, config=settings)
+    notebook.metadata.kernelspec = KERNEL
+    return jupytext.writes(notebook, fmt={"extension": ".md"}, config=settings)
 
 
 def complaints(text: str) -> str:
@@ -92,7 +107,7 @@ def _ruff(command: str, text: str, *options: str) -> subprocess.CompletedProcess
 
 
 def wrapped(text: str) -> str:
-    """The page with every paragraph, item, caption and description in lines of 100 columns.
+    """The page with every paragraph and item in lines of 100 columns.
 
     Only what has a longer line is filled anew.
     """
@@ -122,14 +137,12 @@ def wrapped(text: str) -> str:
 def _kinds(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Each line with "prose" or "fixed"."""
     verbatim = ""  # the fence that ends a block of code or maths
-    in_header = description = False
+    in_header = False
     for number, line in enumerate(lines):
         bare = line.strip()
         if in_header:
             in_header = bare != "---"
-            description = in_header and (description and line.startswith(" " * 6))
-            yield ("prose" if description else "fixed"), line
-            description = description or bare in ("alt: >-", "caption: >-")
+            yield "fixed", line
         elif verbatim:
             if bare.startswith("$$") if verbatim == "$$" else _closes(bare, verbatim):
                 verbatim = ""
@@ -191,7 +204,7 @@ def _words(body: str) -> list[str]:
 def main() -> None:
     for page in pages():
         text = page.read_text(encoding="utf-8")
-        styled = wrapped(formatted(text))
+        styled = saved(wrapped(formatted(text)))
         if styled != text:
             page.write_text(styled, encoding="utf-8")
             print(f"formatted {page.relative_to(ROOT)}")

@@ -4,72 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 
-from .extensions import ROOT, extension
-
-PACKAGE = {
-    "constraints.txt": "",
-    "lossviz/__init__.py": "",
-    "lossviz/first.py": '"""One."""\nvalue = 1\n',
-    "lossviz/second.py": "value = 2\n",
-    "lossviz/third.py": "value = 3\n",
-}
-PAGE = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  name: python3
----
-
-# Page
-
-```{code-cell}
-CODE
-```
-"""
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Path:
-    """A book without pages beside a small package; the atlas stays at home."""
-    settings = yaml.safe_load((ROOT / "_config.yml").read_text())
-    settings["sphinx"]["config"]["extensions"].remove("lossviz_atlas")
-    (tmp_path / "_config.yml").write_text(yaml.safe_dump(settings))
-    for name in ("book/_ext", "book/_static"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
-    for name, text in PACKAGE.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return tmp_path
-
-
-def write(book: Path, **pages: str) -> None:
-    """Pages by name, with the code of their cells."""
-    for name, code in pages.items():
-        (book / "book" / f"{name}.md").write_text(PAGE.replace("CODE", code))
-    root, *others = pages
-    contents: dict[str, object] = {"format": "jb-book", "root": f"book/{root}"}
-    if others:
-        contents["chapters"] = [{"file": f"book/{name}"} for name in others]
-    (book / "_toc.yml").write_text(yaml.safe_dump(contents))
-
-
-def build(book: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("jupyter-book")
-    command = [program, "build", ".", "-W", "-n", "--keep-going"]
-    return subprocess.run(command, cwd=book, capture_output=True, text=True, check=False)
+from .extensions import extension
+from .small_books import build, write
 
 
 def built(book: Path) -> dict[str, str]:
@@ -134,6 +76,49 @@ def test_what_is_wrong_on_a_page_fails_the_build(
     complaints = [line for line in failed.stderr.splitlines() if ": WARNING: " in line]
     assert {Path(line.partition(".md:")[0]).name for line in complaints} == {*wrong}
     assert all(message in failed.stderr for _, message in wrong.values())
+
+
+def test_kernels_open_no_port_leave_nothing_behind_and_cause_no_warning(
+    book: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    show = """
+import json
+from ipykernel.connect import get_connection_info
+print("transport", json.loads(get_connection_info())["transport"])
+"""
+    write(book, first=show)
+    done = build(book, TMPDIR=str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "transport ipc" in (book / "_build/html/book/first.html").read_text()
+    assert done.stderr == ""
+    assert [*folder.glob("lossviz-*")] == []
+
+
+def test_pictures_are_svg_with_text_and_no_ground_and_the_same_each_time(book: Path) -> None:
+    draw = """
+from importlib import import_module
+import matplotlib.pyplot as plt
+plt.style.use(import_module("lossviz.widgets").matplotlib_style())
+plt.plot([1, 2], label=r"rate $x$")
+_ = plt.legend()
+"""
+    write(book, first=draw)
+    pictures = []
+    for _ in range(2):
+        shutil.rmtree(book / "_build", ignore_errors=True)
+        done = build(book)
+        assert done.returncode == 0, done.stderr
+        (picture,) = (book / "_build/html/_images").iterdir()
+        pictures.append((picture.name, picture.read_text()))
+    assert pictures[0] == pictures[1]
+    name, text = pictures[0]
+    assert name.endswith(".svg")
+    assert f"_images/{name}" in (book / "_build/html/book/first.html").read_text()
+    assert "<text" in text
+    assert "'DejaVu Sans', Verdana" in text
+    assert "#ffffff" not in text
 
 
 def test_icons_are_kept_by_name_and_by_alias_and_others_go() -> None:

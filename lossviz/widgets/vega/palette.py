@@ -93,14 +93,17 @@ FONT = "system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"
 def matplotlib_style() -> dict[str, Any]:
     """The same look as matplotlib settings: ``plt.style.use(matplotlib_style())``.
 
-    The surface is white, so that a picture stays readable on a dark page.
+    The figure is white, so that a bitmap stays readable on a dark page, and the axes have no ground
+    of their own. An SVG keeps its text as text, in the fonts of a page that shows it.
     """
     from cycler import cycler
+
+    *fonts, generic = FONT.split(", ")
 
     return {
         "axes.axisbelow": True,
         "axes.edgecolor": LIGHT.muted,
-        "axes.facecolor": LIGHT.surface,
+        "axes.facecolor": "none",
         "axes.grid": True,
         "axes.labelcolor": LIGHT.ink,
         "axes.prop_cycle": cycler(color=CYCLE),
@@ -110,11 +113,15 @@ def matplotlib_style() -> dict[str, Any]:
         "figure.dpi": 110,
         "figure.facecolor": LIGHT.surface,
         "figure.figsize": (6.4, 3.6),
+        "font.family": [generic, "DejaVu Sans"],  # which has the glyphs that others lack
+        "font.sans-serif": [*fonts, "DejaVu Sans"],
         "font.size": 10,
         "grid.color": LIGHT.rule,
         "legend.frameon": False,
         "lines.linewidth": 2,
         "savefig.bbox": "tight",
+        "svg.fonttype": "none",
+        "svg.hashsalt": "lossviz",  # the same names in each run
         "text.color": LIGHT.ink,
         "xtick.color": LIGHT.muted,
         "ytick.color": LIGHT.muted,
