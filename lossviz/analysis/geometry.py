@@ -37,22 +37,23 @@ def spectrum(features: torch.Tensor) -> torch.Tensor:
     return squares / squares.sum()
 
 
-def rankme(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor:
-    """RankMe: exp of the entropy of the singular values of the features as they are (uncentred).
+def rankme(features: torch.Tensor, *, centred: bool = False, eps: float = 0.0) -> torch.Tensor:
+    """RankMe: exp of the entropy of the singular values of the features as they are, or centred.
 
     Between 1 and min(N, D); features of zeros give NaN. The paper adds `eps` = 1e-7 to each share,
     which counts empty dimensions as well: of 768 features of rank 4 it makes 3.9997, not 3.9948.
     Source: Garrido, Balestriero, Najman and LeCun (2023), eq. 1 and 2.
     """
-    values = torch.linalg.svdvals(_checked(features))
+    x = _checked(features)
+    values = torch.linalg.svdvals(x - x.mean(0) if centred else x)
     return _effective(values / values.sum(), eps)
 
 
 def covariance_rank(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor:
     """Exp of the entropy of the eigenvalues of the covariance (centred, squared): not RankMe.
 
-    Published under that name as well; the numbers differ. One coordinate with a large offset
-    changes RankMe and leaves this alone. NaN for features that do not vary.
+    Published under the name of RankMe as well; squares weigh the large ones more, so the number is
+    smaller. One coordinate with a large offset changes RankMe and leaves this alone. NaN for features that do not vary.
     """
     return _effective(spectrum(features), eps)
 
