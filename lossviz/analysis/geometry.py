@@ -53,7 +53,8 @@ def covariance_rank(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor
     """Exp of the entropy of the eigenvalues of the covariance (centred, squared): not RankMe.
 
     Published under the name of RankMe as well; squares weigh the large ones more, so the number is
-    smaller. One coordinate with a large offset changes RankMe and leaves this alone. NaN for features that do not vary.
+    smaller. One coordinate with a large offset changes RankMe and leaves this alone. NaN for
+    features that do not vary.
     """
     return _effective(spectrum(features), eps)
 
