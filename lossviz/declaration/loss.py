@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .facts import Fact, When
+from .facts import Fact, Trait, When
 from .form import SymbolicForm, TargetForm, parse
 from .inputs import Inputs
 from .module import make_module
@@ -41,6 +41,9 @@ class Loss:
     it does not have, each perhaps with a condition, and "derivative" where its gradient is not that
     of its value; `view` is how its picture departs from what the inputs ask for (`View` has the
     entries). A `reading` is our own reading of a paper whose equations were not available to us.
+    `also` are other names and what a reader may look for, `in_torch` is an expression that gives the
+    mean at the default parameters without this package, `use` says when the loss serves, and
+    `avoid` when another serves better.
     """
 
     key: str
@@ -63,6 +66,10 @@ class Loss:
     breaks: tuple[str, ...] = ()
     view: View = field(default_factory=View)
     reading: bool = False
+    also: tuple[str, ...] = ()
+    in_torch: str = ""
+    use: str = ""
+    avoid: str = ""
 
     def __post_init__(self) -> None:
         check_reading(self)
@@ -95,6 +102,23 @@ class Loss:
     def defaults(self) -> dict[str, float]:
         """Default value of every declared parameter, by name."""
         return {parameter.name: parameter.default for parameter in self.parameters}
+
+    @property
+    def traits(self) -> dict[Trait, str]:
+        """What its facts say it is, each with the parameters at which it is so ("" is always)."""
+        return {fact.trait: fact.when for fact in reversed(self.facts) if fact.trait}
+
+    @property
+    def call(self) -> str:
+        """Three lines that call it on tensors of the shapes of its inputs."""
+        names = [argument.name for argument in self.inputs.required]
+        drawn = [argument.code for argument in self.inputs.required]
+        numbers = [f"{p.name}={p.default!r}" for p in self.parameters]
+        return (
+            f"from lossviz.losses import {self.key}\n\n"
+            f"{', '.join(names)} = {', '.join(drawn)}\n"
+            f"loss = {self.key}({', '.join(names + numbers)})"
+        )
 
     @property
     def sources(self) -> tuple[Source, ...]:
