@@ -25,7 +25,10 @@ NAMES = {
 FUNCTIONS = {
     **{name: rf"\{name}" for name in ("log", "exp", "min", "max", "sin", "cos")},
     "sqrt": r"\sqrt",
-    **{name: rf"\mathrm{{{name}}}" for name in ("softplus", "softmax", "sigmoid", "KL", "log1p", "expm1")},
+    **{
+        name: rf"\mathrm{{{name}}}"
+        for name in ("softplus", "softmax", "sigmoid", "KL", "log1p", "expm1")
+    },
 }
 OPERATORS = {
     "<=": r"\le", ">=": r"\ge", "||": r"\,\|\,", "*": r"\cdot", "->": r"\to", "in": r"\in",
@@ -102,7 +105,7 @@ def _runs(text: str, known: Mapping[str, str]) -> Iterator[list[Token]]:
     """Maximal runs that are formulas."""
     run: list[Token] = []
     for token in _tokens(text, known):
-        kind, written, start, _ = token
+        kind, _written, start, _ = token
         glued = run and text[run[-1][3] : start] in ("", " ")
         inside = any(t[1] in OPEN for t in run) and _depth(run) > 0
         if not glued or (kind == "word" and not (inside and _after_function(run))):

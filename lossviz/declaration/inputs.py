@@ -165,7 +165,8 @@ class Inputs:
         more = (replace(a, optional=True, positional=False) for a in arguments)
         return Inputs(
             *self.arguments, *more,
-            rows=" ".join(self.rows), coupled=self.coupled, exchange=self.exchange, paired=self.paired,
+            rows=" ".join(self.rows), coupled=self.coupled, exchange=self.exchange,
+            paired=self.paired,
         )  # fmt: skip
 
     def renamed(self, **names: str) -> Inputs:

@@ -36,14 +36,15 @@ class Gradient:
 class Loss:
     """The declaration of one loss; calling it calls its function.
 
-    `function` is the public torch function, `formula` what its author wrote: a function of checked
-    tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the `symmetries` that
-    it does not have, each perhaps with a condition, and "derivative" where its gradient is not that
-    of its value; `view` is how its picture departs from what the inputs ask for (`View` has the
-    entries). A `reading` is our own reading of a paper whose equations were not available to us.
-    `also` are other names and what a reader may look for, `in_torch` is an expression that gives the
-    mean at the default parameters without this package, `use` says when the loss serves, and
-    `avoid` when another serves better.
+    `function` is the public torch function, `formula` what its author wrote: a function of
+    checked tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the
+    `symmetries` that it does not have, each perhaps with a condition, and "derivative" where
+    its gradient is not that of its value; `view` is how its picture departs from what the
+    inputs ask for (`View` has the entries). A `reading` is our own reading of a paper whose
+    equations were not available to us. `also` are other names and topics that a reader may look
+    for, `in_torch` is an expression that gives the mean at the default parameters without this
+    package (``F`` is torch.nn.functional), `use` says when to take the loss, and `avoid` when
+    to take another.
     """
 
     key: str
@@ -110,15 +111,15 @@ class Loss:
 
     @property
     def call(self) -> str:
-        """Three lines that call it on tensors of the shapes of its inputs."""
+        """A few lines that run: tensors of the shapes of its inputs, and the loss of them."""
         names = [argument.name for argument in self.inputs.required]
-        drawn = [argument.code for argument in self.inputs.required]
-        numbers = [f"{p.name}={p.default!r}" for p in self.parameters]
-        return (
-            f"from lossviz.losses import {self.key}\n\n"
-            f"{', '.join(names)} = {', '.join(drawn)}\n"
-            f"loss = {self.key}({', '.join(names + numbers)})"
-        )
+        drawn = [f"{argument.name} = {argument.code}" for argument in self.inputs.required]
+        given = ", ".join(names + [f"{p.name}={p.default:g}" for p in self.parameters])
+        called = f"loss = {self.key}({given})"
+        if len(called) > 80:
+            called = f"loss = {self.key}(\n    {given.replace(', ', f',{chr(10)}    ')},\n)"
+        imports = ["import torch", f"from lossviz.losses import {self.key}", ""]
+        return "\n".join([*imports, *drawn, called])
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -146,7 +146,6 @@ def _smoothed_minimiser(loss: Loss) -> None:
         "softmax loss",
         "label smoothing",
         "soft targets",
-        "knowledge distillation",
     ),
     in_torch="F.cross_entropy(logits, target, label_smoothing=0.0)",
     use="The first choice for classification with one right label, for soft labels, "

@@ -150,7 +150,7 @@ def _expected_brier(z: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, to
     stability="(1 - p_y)^2 from the margin and the squares of the others: the textbook "
     "1 - 2 p_y + sum of p_k^2 cancels for sure rows.",
     related=("spherical_score", "cross_entropy", "mae"),
-    also=("quadratic score", "squared error of probabilities", "calibration"),
+    also=("quadratic score", "squared error of probabilities"),
     in_torch="(logits.softmax(-1) - F.one_hot(target, 5)).square().sum(-1).mean()",
     use="Calibrated probabilities are wanted and no single example may cost without "
     "end; as a measure beside cross-entropy.",
