@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lossviz_passports import ENTRIES, Entry, condition, html_words, link, passport, shape
+from lossviz_passports import ENTRIES, HTML_MATHS, Entry, condition, html_words, link, passport
 from lossviz_pictures import THEMES, drawn
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -30,7 +30,6 @@ API_CLASSES = (
     "Loss", "Inputs", "Argument", "Parameter", "Fact", "Gradient", "Source", "SymbolicForm"
 )  # fmt: skip
 RECORDS = {"Measure": "stream", "Stream": "update, merge, compute, reset", "Law": "grid"}
-COUNTED = ("", "", "two ", "three ", "four ")
 SHOWN: dict[Trait, str] = {
     "bounded": "bounded",
     "proper": "proper",
@@ -44,14 +43,6 @@ DENIED: dict[Trait, Trait] = {
     "convex": "not convex",
 }
 PAIRS = "needs pairs"
-
-
-def in_hand(loss: Loss) -> str:
-    """What a reader must have to call a loss, without the names of the arguments."""
-    held = Counter(f"{a.kind.noun} {shape(a)}" for a in loss.inputs.required)
-    parts = [f"{COUNTED[count]}{words}" for words, count in held.items()]
-    text = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[:-1] else parts)
-    return text[:1].upper() + text[1:]
 
 
 def index() -> str:
@@ -87,7 +78,7 @@ def _filters(losses: list[Loss]) -> str:
         '<form class="lossviz-filters" aria-label="Choose losses" hidden>'
         f"{_select('takes', 'takes', [noun for noun, _ in nouns.most_common()])}"
         f"{_select('family', 'family', dict.fromkeys(loss.family for loss in losses))}"
-        f"<fieldset><legend>only those that are</legend>{boxes}</fieldset>"
+        f"<fieldset><legend>properties</legend>{boxes}</fieldset>"
         '<p><output aria-live="polite"></output> <button type="reset">Show all</button></p></form>'
     )
 
@@ -129,7 +120,7 @@ def _card(entry: Entry) -> str:
 
 def _traits(loss: Loss) -> str:
     said = [
-        f"{words} {html_words(condition(loss.traits[trait], loss), loss)}".strip()
+        f"{words} {condition(loss.traits[trait], loss, HTML_MATHS)}".strip()
         for trait, words in SHOWN.items()
         if trait in loss.traits
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -30,6 +31,7 @@ def passport(entry: Entry, playground: bool = False) -> str:
 
 
 def _parts(entry: Entry, playground: bool) -> Iterator[str]:
+    yield f"---\nmyst:\n  html_meta:\n    description: {json.dumps(entry.summary)}\n---"
     yield _index(entry)
     yield f"({label(entry)})=\n# {entry.title}"
     yield f"```{{admonition}} Reading\n{READING}\n```" if entry.reading else ""
@@ -97,9 +99,9 @@ def link(key: str) -> str:
     return f"[{ENTRIES[key].title}](#{label(ENTRIES[key])})"
 
 
-def condition(when: str, entry: Entry) -> str:
+def condition(when: str, entry: Entry, quotes: tuple[str, str] = ("$", "$")) -> str:
     """The parameters at which a loss has a trait, as a clause with TeX; nothing where always."""
-    return f"for ${latex(when, symbols(entry))}$" if when else ""
+    return f"for {quotes[0]}{latex(when, symbols(entry))}{quotes[1]}" if when else ""
 
 
 def _index(entry: Entry) -> str:
@@ -107,8 +109,8 @@ def _index(entry: Entry) -> str:
     names = [entry.title, entry.key.replace("_", " ")]
     names += [f"{entry.title} {p.name.replace('_', ' ')}" for p in entry.parameters]
     names += entry.also if isinstance(entry, Loss) else ()
-    single = "\n".join(f"single: !{name.replace(';', ',')}" for name in dict.fromkeys(names))
-    return f"```{{index}}\n{single}\n```"
+    entries = ", ".join(f"!{name}" for name in dict.fromkeys(names))
+    return f"```{{index}} {entries}\n```"
 
 
 def _when(loss: Loss) -> str:
@@ -116,8 +118,8 @@ def _when(loss: Loss) -> str:
         return ""
     return (
         "## When to use it\n\n"
-        f"Take it when: {words(_lower(loss.use), loss)}\n\n"
-        f"Take another when: {words(_lower(loss.avoid), loss)}"
+        f"When it serves\n: {words(loss.use, loss)}\n\n"
+        f"When another serves better\n: {words(loss.avoid, loss)}"
     )
 
 
@@ -245,11 +247,6 @@ def _parameters(parameters: Iterable[Parameter], entry: Entry) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _lower(text: str) -> str:
-    """The sentence without its capital, unless that is part of a name."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
 def _cited(source: Source | None) -> str:
