@@ -22,7 +22,7 @@ from sphinx.config import Config
 
 from lossviz.analysis import MEASURES
 from lossviz.declaration import Measure
-from lossviz.declaration.facts import Trait
+from lossviz.declaration.facts import TRAITS, Trait
 from lossviz.losses import LOSSES, Loss
 from lossviz.theory import LAWS
 
@@ -36,11 +36,6 @@ SHOWN: dict[Trait, str] = {
     "convex": "convex",
     "robust": "robust to label noise",
     "adversarial": "robust to moved inputs",
-}
-DENIED: dict[Trait, Trait] = {
-    "bounded": "unbounded",
-    "proper": "not proper",
-    "convex": "not convex",
 }
 PAIRS = "needs pairs"
 
@@ -130,23 +125,23 @@ def _traits(loss: Loss) -> str:
 
 
 def which_loss() -> str:
-    """A table of what the facts say, for losses of which they say something."""
-    rows = []
-    for loss in LOSSES.values():
-        if loss.traits:
-            cells = [_cell(loss, trait) for trait in SHOWN]
-            rows.append(f"| {link(loss.key)} | {' | '.join(cells)} |")
-    head = f"| loss | {' | '.join(SHOWN.values())} |\n|---|{'---|' * len(SHOWN)}"
-    return "\n".join([head, *rows]) + "\n"
+    """For each property the losses whose facts say that they have it, or that they lack it."""
+    found = {
+        **{words: _with(trait) for trait, words in SHOWN.items()},
+        PAIRS: [link(key) for key, loss in LOSSES.items() if loss.inputs.paired],
+        **{trait: _with(trait) for trait in TRAITS if trait not in SHOWN},
+    }
+    return "\n\n".join(
+        f"{words[:1].upper()}{words[1:]}\n: {'; '.join(losses)}." for words, losses in found.items()
+    )
 
 
-def _cell(loss: Loss, trait: Trait) -> str:
-    denied = DENIED.get(trait)
-    if trait in loss.traits:
-        return f"yes {condition(loss.traits[trait], loss)}".strip()
-    if denied in loss.traits:
-        return f"no {condition(loss.traits[denied], loss)}".strip()
-    return "–"
+def _with(trait: Trait) -> list[str]:
+    return [
+        f"{link(key)} {condition(loss.traits[trait], loss)}".strip()
+        for key, loss in LOSSES.items()
+        if trait in loss.traits
+    ]
 
 
 def api() -> dict[str, str]:

@@ -42,7 +42,7 @@ TOKEN = re.compile(
     r"|(?P<operator><=|>=|\|\||->|[=<>^/*+\-,()\[\]])"
 )
 # a word of English (``a``, ``margin``) is a variable only beside one of these
-BEFORE = re.compile(r"(?:[=<>^/*+(]|(?<= )-|[(,] ?-) ?$")
+BEFORE = re.compile(r"(?:[=<>^/*+]|\w\(|(?<= )-|[(,] ?-) ?$")
 AFTER = re.compile(r" ?[=<>^/*+)]| - | to (?:0|inf)| in [\[(]")
 LIMIT = re.compile(r" (?:0|inf(?:inity)?)\b")
 OPEN, CLOSED = {"(": ")", "[": "]"}, {")": "(", "]": "["}
@@ -63,7 +63,7 @@ def typeset(
 def latex(formula: str, symbols: Mapping[str, str] | None = None) -> str:
     """The TeX of a text that is one formula, such as "tau in [0, 1]"."""
     known = {**NAMES, **(symbols or {})}
-    return _latex([*_tokens(formula, known)], known)
+    return _latex([*_tokens(formula.replace(" to ", " -> "), known)], known)
 
 
 def _typeset_prose(text: str, known: Mapping[str, str], quotes: tuple[str, str]) -> str:

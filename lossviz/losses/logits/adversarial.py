@@ -138,6 +138,7 @@ def _bounds_the_worst(z: torch.Tensor, m: torch.Tensor, y: torch.Tensor) -> tupl
             "u = z'_y - z'_j, because Phi^tau is 1-Lipschitz and a ramp is at most exp(-u/rho)",
             _bounds_the_ramps,
             trait="adversarial",
+            when="nu >= sqrt(K - 1)/rho",
         ),
         Fact(
             "For tau >= 1 already nu >= 1/rho does, whatever K, and the bound then is even above "

@@ -131,6 +131,8 @@ def _smoothed_minimiser(loss: Loss) -> None:
             "are optimal even for certain labels.",
             source=Source("szegedy2016rethinking", "label-smoothing regularisation"),
             holds=_smoothed_minimiser,
+            trait="not proper",
+            when="label_smoothing in (0, 1]",
         ),
     ),
     stability="The largest log-probability is -softplus(-m) of its margin m against the others, "
