@@ -42,7 +42,7 @@ def _parts(entry: Entry, playground: bool) -> Iterator[str]:
     if not isinstance(entry, Measure):
         yield f"````{{raw}} html\n{figure_html(entry)}\n````"
     if isinstance(entry, Loss):
-        yield f"[Open in the playground](../playground.html#losses={entry.key})" * playground
+        yield _playground(entry) if playground else ""
         yield _when(entry)
     yield f"## How to call it\n\n{_call(entry)}"
     if isinstance(entry, Loss):
@@ -113,9 +113,14 @@ def _index(entry: Entry) -> str:
     return f"```{{index}} {entries}\n```"
 
 
+def _playground(loss: Loss) -> str:
+    return (
+        f'```{{raw}} html\n<p><a href="../playground.html#losses={loss.key}">'
+        "Open in the playground</a></p>\n```"
+    )
+
+
 def _when(loss: Loss) -> str:
-    if not loss.use:
-        return ""
     return (
         "## When to use it\n\n"
         f"When it serves\n: {words(loss.use, loss)}\n\n"

@@ -89,7 +89,7 @@ def _hinge(z1: torch.Tensor, z2: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     notes="The gradient is at right angles to the embedding and falls with its length. SimCLR uses "
     "the temperatures 0.5 (CIFAR-10) and 0.1 (ImageNet).",
     related=("decoupled_softmax", "arcface", "cross_entropy"),
-    also=("InfoNCE", "SimCLR loss", "contrastive loss", "N-pairs", "self-supervised learning"),
+    also=("InfoNCE", "SimCLR loss", "contrastive loss", "self-supervised learning"),
     use="There are no labels, two views of each example can be made, and the batch is large.",
     avoid="The batch is small, or it holds many examples that mean the same: they are "
     "pushed apart.",

@@ -206,7 +206,7 @@ def _drawn_inwards(loss: Loss) -> None:
     related=("two_hot", "cross_entropy"),
     breaks=("order of K", "absent entry of K"),
     view=VIEW,
-    also=("histogram loss", "regression by classification", "ordinal regression by histogram"),
+    also=("histogram loss", "regression by classification"),
     use="As two-hot, where neighbouring values should share what is learnt: the usual "
     "choice for value functions.",
     avoid="The range is not known, or values crowd at its ends: the decoded mean is "

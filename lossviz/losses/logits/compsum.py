@@ -241,7 +241,7 @@ def generalized_cross_entropy(row: Row, *, q: float = 0.7) -> torch.Tensor:
     ),
     stability="1 - p is -expm1(log p): exact where p rounds to 1; its slope also where p is tiny.",
     related=("comp_sum", "generalized_cross_entropy"),
-    also=("MAE", "L1 loss of the softmax", "unhinged softmax"),
+    also=("MAE", "L1 loss of the softmax"),
     in_torch="(1 - logits.softmax(-1).gather(-1, target.unsqueeze(-1))).mean()",
     use="Much uniform label noise and few classes, or as the tolerant end of a comparison.",
     avoid="There are many classes, or training starts from scratch: examples that start "
