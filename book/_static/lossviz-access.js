@@ -14,11 +14,18 @@
       list.removeAttribute("role");
   }
 
-  // What scrolls inside itself must do so by the arrow keys as well.
+  // What scrolls inside itself must do so by the arrow keys as well, and show that it does.
   function reachScrolling() {
-    for (const box of document.querySelectorAll(WIDE))
+    for (const box of document.querySelectorAll(WIDE)) {
       if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
+      showMore({ target: box });
+    }
+  }
+
+  function showMore({ target: box }) {
+    if (box.matches?.(WIDE))
+      box.classList.toggle("lossviz-more", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
   }
 
   async function start() {
@@ -27,6 +34,7 @@
     await window.MathJax?.startup?.promise;
     reachScrolling();
     window.addEventListener("resize", reachScrolling);
+    document.addEventListener("scroll", showMore, { capture: true, passive: true });
   }
 
   document.addEventListener("DOMContentLoaded", start);
