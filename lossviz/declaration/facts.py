@@ -324,8 +324,8 @@ def sum_over_labels(
 ) -> Fact:
     """Summed over all labels it is `total`, a formula in K and the parameters, at any scores.
 
-    `at` are parameters at which that holds, where it is not at the defaults, and `when` says so in
-    other words where the number stands for a limit.
+    `at` are parameters at which that holds, where it is not at the defaults; where one of them
+    stands for a limit, `when` names it: "lam to inf".
     """
 
     def holds(loss: Subject) -> None:
@@ -339,13 +339,14 @@ def sum_over_labels(
             want = _number(loss, total, parameters, classes)
             torch.testing.assert_close(sum(rows), torch.full((50,), want).double())
 
-    where = f" at {', '.join(f'{name} = {value:g}' for name, value in at.items())}" if at else ""
+    held = when or ", ".join(f"{name} = {value:g}" for name, value in at.items())
+    where = f" in the limit {when}" if when else f" at {held}" if held else ""
     return Fact(
         f"Symmetric{where}: its sum over all labels is {total}, whatever the scores.",
         source=source,
         holds=holds,
         trait="robust",
-        when=when or ", ".join(f"{name} = {value:g}" for name, value in at.items()),
+        when=held,
     )
 
 
