@@ -20,7 +20,7 @@ from lossviz.theory import LAWS
 
 Entry = Loss | Measure[Any] | Law
 ENTRIES: Mapping[str, Entry] = {**LOSSES, **MEASURES, **LAWS}
-CHECKED = "✓ tested"
+CHECKED = "✓\N{NO-BREAK SPACE}tested"
 HTML_MATHS = ('<span class="math notranslate nohighlight">\\(', r"\)</span>")
 ROLE_MATHS = (":math:`", "`")
 
