@@ -6,7 +6,8 @@ the name of something; a search for it would lead there first. Functions are sti
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import IO, Any
 
 import sphinx.search
 from docutils import nodes
@@ -34,7 +35,24 @@ def _is_code(node: nodes.Node) -> bool:
 
 
 class ProseIndex(IndexBuilder):
-    """Sphinx's index, which sees prose alone."""
+    """Sphinx's index, which sees prose alone and does not forget the entries of unchanged pages."""
+
+    def load(self, stream: IO[str], format: Any) -> None:
+        super().load(stream, format)
+        stream.seek(0)
+        frozen = format.load(stream)
+        self._index_entries = {page: [] for page in frozen["docnames"]}
+        for entry, places in frozen["indexentries"].items():
+            for page, target, main in places:
+                found = (entry, target, "main" if main else "")
+                self._index_entries[frozen["docnames"][page]].append(found)
+
+    def prune(self, docnames: Iterable[str]) -> None:
+        kept = set(docnames)
+        super().prune(kept)
+        self._index_entries = {
+            page: entries for page, entries in self._index_entries.items() if page in kept
+        }
 
     def feed(self, docname: str, filename: str, title: str, doctree: nodes.document) -> None:
         super().feed(docname, filename, title, prose(doctree))

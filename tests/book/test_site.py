@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -331,3 +332,19 @@ def test_search_looks_in_prose_and_not_in_code() -> None:
     page += [nodes.paragraph("", "said"), nodes.literal_block("", "quoted"), cell]
     assert search.prose(page).astext() == "said"
     assert "typed" in page.astext()
+
+
+def test_what_an_index_knows_of_unchanged_pages_outlives_a_build() -> None:
+    search = extension("lossviz_search")
+    names = ("titles", "filenames", "mapping", "title_mapping", "all_titles", "index_entries")
+    kept = {f"_search_index_{name}": {} for name in (*names, "objtypes", "objnames")}
+    env = SimpleNamespace(**kept, version=1)
+    frozen = {
+        "envversion": 1, "docnames": ["a", "b"], "filenames": ["a", "b"], "titles": ["A", "B"],
+        "alltitles": {}, "terms": {}, "titleterms": {},
+        "indexentries": {"gce": [[0, "index-0", True], [1, "", False]]},
+    }  # fmt: skip
+    index = search.ProseIndex(env, "en", {}, "")
+    index.load(io.StringIO(json.dumps(frozen)), json)
+    index.prune(["a"])
+    assert index._index_entries == {"a": [("gce", "index-0", "main")]}
