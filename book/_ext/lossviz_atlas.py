@@ -1,249 +1,159 @@
-"""Writes the atlas and the API page from the declarations, before the contents are read.
+"""Writes the atlas and the API pages from the declarations, before the contents are read.
 
-A passport per loss, measure and law goes to ``book/atlas``; what `book/atlas.md` and `book/api.md`
-include goes to ``book/_generated``. Neither folder is committed. A file is touched only when its
-text changes, so that Sphinx reads again only what is new.
+A passport per loss, measure and law goes to ``book/atlas``, a page of the API per family to
+``book/api``; what `book/atlas.md`, `book/which-loss.md` and `book/api.md` include goes to
+``book/_generated``. None of these folders is committed. A file is touched only when its text
+changes, so that Sphinx reads again only what is new.
 """
 
 from __future__ import annotations
 
-import math
+import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lossviz_pictures import figure_html
+from lossviz_passports import ENTRIES, HTML_MATHS, Entry, condition, html_words, link, passport
+from lossviz_pictures import THEMES, drawn
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from lossviz.analysis import MEASURES
-from lossviz.declaration import Argument, Fact, Law, Measure, Parameter, TargetForm
-from lossviz.declaration.symmetries import symmetries
-from lossviz.declaration.words import READING, docstring_words, split_parameters
-from lossviz.losses import LOSSES, Loss, Source
+from lossviz.declaration import Measure
+from lossviz.declaration.facts import TRAITS, Trait
+from lossviz.losses import LOSSES, Loss
 from lossviz.theory import LAWS
 
 API_CLASSES = (
     "Loss", "Inputs", "Argument", "Parameter", "Fact", "Gradient", "Source", "SymbolicForm"
 )  # fmt: skip
-ENTRIES: Mapping[str, Loss | Measure[Any] | Law] = {**LOSSES, **MEASURES, **LAWS}
 RECORDS = {"Measure": "stream", "Stream": "update, merge, compute, reset", "Law": "grid"}
-CHECKED = "✓ tested"
-COUNTED = ("", "", "two ", "three ", "four ")
-
-
-def passport(entry: Loss | Measure[Any] | Law) -> str:
-    """The page of one loss, measure or law."""
-    return "\n\n".join(part for part in _passport_parts(entry) if part) + "\n"
-
-
-def _passport_parts(entry: Loss | Measure[Any] | Law) -> Iterator[str]:
-    yield f"({_label(entry)})=\n# {entry.title}"
-    yield f"```{{admonition}} Reading\n{READING}\n```" if entry.reading else ""
-    yield entry.summary
-    yield f"```{{math}}\n{entry.latex}\n```"
-    if not isinstance(entry, Measure):
-        yield f"````{{raw}} html\n{figure_html(entry)}\n````"
-    if isinstance(entry, Loss):
-        yield _gradient(entry)
-    if not isinstance(entry, Law):
-        yield f"## What it takes\n\n{_arguments(entry.inputs.arguments)}"
-    yield _what_comes_out(entry)
-    numbers = (entry.axis, *entry.parameters) if isinstance(entry, Law) else entry.parameters
-    yield f"## Parameters\n\n{_parameters(numbers)}" if numbers else ""
-    yield f"## What is known\n\n{_facts(entry.facts)}" if entry.facts else ""
-    if isinstance(entry, Loss):
-        yield f"## Numerical care\n\n{entry.stability}" if entry.stability else ""
-    further, prose = split_parameters(
-        docstring_words(entry.formula)[2] if isinstance(entry, Loss) else ""
-    )
-    yield "\n".join(
-        f"- `{name}`: {text}" for name, _, text in (x.partition(" : ") for x in further)
-    )
-    yield "## Mind" if entry.notes or prose else ""
-    yield entry.notes
-    yield f"```{{eval-rst}}\n{prose}\n```" if prose else ""
-    yield f"## Use it\n\n{_use(entry)}"
-    yield "## Sources"
-    yield "\n".join(_source(source) for source in _sources(entry))
-    related = [_link(key) for key in entry.related if key in ENTRIES]
-    yield f"Relatives: {', '.join(related)}." if related else ""
-
-
-def _what_comes_out(entry: Loss | Measure[Any] | Law) -> str:
-    if isinstance(entry, Loss):
-        return f"{_rows(entry)} {_unchanged(entry)}"
-    if isinstance(entry, Law):
-        return f"What comes out: {entry.value}."
-    better = "neither end is better" if entry.better == "neither" else f"{entry.better} is better"
-    return f"One number for all rows ({entry.units}); {better}. Any split into batches gives it."
-
-
-def _use(entry: Loss | Measure[Any] | Law) -> str:
-    if isinstance(entry, Loss):
-        return (
-            f"Key `{entry.key}`, function {{py:func}}`lossviz.losses.{entry.key}`, module "
-            f"`lossviz.losses.{entry.module.__name__}`.\n\n"
-            f"```python\nfrom lossviz.losses import {entry.key}\n```"
-        )
-    if isinstance(entry, Law):
-        return (
-            f"```python\nfrom lossviz.theory import {entry.key}\n\n"
-            f"{entry.key}({entry.grid(3)[1].item():g})\n```"
-        )
-    names = ", ".join(argument.name for argument in entry.inputs.required)
-    return (
-        f"```python\nfrom lossviz.analysis import {entry.key}\n\n{entry.key}({names})\n"
-        f"stream = {entry.key}.stream()\nstream.update({names}).compute()\n```\n\n"
-        f"`lossviz.analysis.MeasureMetric({entry.key})` is the same as a `torchmetrics.Metric`."
-    )
-
-
-def _sources(entry: Loss | Measure[Any] | Law) -> tuple[Source, ...]:
-    """The main source, then those of the facts, without repeats."""
-    found = [entry.source, *(fact.source for fact in entry.facts if fact.source)]
-    return tuple(dict.fromkeys(found))
-
-
-def _label(entry: Loss | Measure[Any] | Law) -> str:
-    return f"{type(entry).__name__.lower()}-{entry.key}"
-
-
-def _gradient(loss: Loss) -> str:
-    """The gradient and how it is known; nothing where none is shown."""
-    if not loss.gradient:
-        return ""
-    derived = isinstance(loss.form, TargetForm) and loss.derivative is None and not loss.slope
-    how = "Derived from the formula." if derived else "Tested against automatic differentiation."
-    return f"## Gradient\n\n```{{math}}\n{loss.gradient}\n```\n\n{how}"
-
-
-def _arguments(arguments: Iterable[Argument]) -> str:
-    """A row for each argument, and one more for a second reading of it."""
-    rows = []
-    for argument in arguments:
-        may = " (optional)" if argument.optional else ""
-        rows.append(_argument(f"`{argument.name}`{may}", argument))
-        if argument.otherwise:
-            rows.append(_argument(f"or `{argument.otherwise.name}`", argument.otherwise))
-    return "\n".join(["| argument | shape | holds | what that is |", "|---|---|---|---|", *rows])
-
-
-def _argument(name: str, argument: Argument) -> str:
-    cells = (name, _shape(argument), argument.kind.noun, _plain(argument.meaning))
-    return f"| {' | '.join(cells)} |"
-
-
-def _shape(argument: Argument) -> str:
-    return argument.written.replace("...", "…")
-
-
-def _rows(loss: Loss) -> str:
-    rows = ", ".join(loss.inputs.rows).replace("...", "…")
-    if not rows:
-        return "The loss is one number for the whole batch."
-    seen = "which see each other" if loss.inputs.coupled else "each on its own"
-    return f"One loss for each of the rows ({rows}), {seen}."
-
-
-def _unchanged(loss: Loss) -> str:
-    """What leaves the loss as it is and what does not: the tests try all of it."""
-    breaks = [entry.partition(" for ")[0] for entry in loss.breaks]
-    tried = [symmetry.name for symmetry in symmetries(loss.inputs, loss.inputs.example())]
-    kept = [name for name in tried if name not in breaks]
-    sentences = []
-    if kept:
-        sentences.append(f"It does not feel: {'; '.join(dict.fromkeys(kept))}.")
-    if loss.breaks:
-        sentences.append(f"It does feel: {'; '.join(loss.breaks)}.")
-    return " ".join([*sentences, f"({CHECKED})"]) if sentences else ""
-
-
-def _facts(facts: Iterable[Fact]) -> str:
-    """The statements, each with how it is known."""
-    lines = []
-    for fact in facts:
-        statement = _plain(fact.statement.rstrip("."))
-        known = f"{fact.status}, {CHECKED}" if fact.checked else fact.status
-        lines.append(f"- {statement} ({known}).{_cited(fact.source)}")
-    return "\n".join(lines)
-
-
-def _parameters(parameters: Iterable[Parameter]) -> str:
-    rows = [
-        f"| `{p.name}` (${p.symbol}$) | {'' if math.isnan(p.default) else f'{p.default:g}'} "
-        f"| {p.interval} | {_plain(p.meaning)} | {_plain(p.at_low)} | {_plain(p.at_high)} |"
-        for p in parameters
-    ]
-    head = "| parameter | default | range | meaning | at the low end | at the high end |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
-
-
-def _plain(text: str) -> str:
-    """Text that is no Markdown, with the bar that would end a table's cell made harmless."""
-    return text.replace("|", r"\|")
-
-
-def _cited(source: Source | None) -> str:
-    if source is None:
-        return ""
-    where = f", {source.where}" if source.where else ""
-    return f" {{cite:p}}`{source.key}`{where}."
-
-
-def _source(source: Source) -> str:
-    where = f", {source.where}" if source.where else ""
-    note = f". {source.note}" if source.note else ""
-    return f"- {{cite:t}}`{source.key}`{where}{note}"
-
-
-def _link(key: str) -> str:
-    return f"[{ENTRIES[key].title}](#{_label(ENTRIES[key])})"
-
-
-def in_hand(loss: Loss) -> str:
-    """What a reader must have to call a loss, without the names of the arguments."""
-    held = Counter(f"{a.kind.noun} {_shape(a)}" for a in loss.inputs.required)
-    parts = [f"{COUNTED[count]}{words}" for words, count in held.items()]
-    text = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[:-1] else parts)
-    return text[:1].upper() + text[1:]
+SHOWN: dict[Trait, str] = {
+    "bounded": "bounded",
+    "proper": "proper",
+    "convex": "convex",
+    "robust": "robust to label noise",
+    "adversarial": "robust to moved inputs",
+}
+PAIRS = "needs pairs"
 
 
 def index() -> str:
-    """The tables of losses, one for everything that a reader may have, of measures and of laws."""
-    groups: dict[str, list[Loss]] = {}
-    for loss in LOSSES.values():
-        groups.setdefault(in_hand(loss), []).append(loss)
-    parts = []
-    for given, losses in groups.items():
-        families = list(dict.fromkeys(loss.family for loss in losses))
-        rows = [
-            f"| {_link(loss.key)} | `{loss.key}` | {loss.family} | {_plain(loss.summary)} |"
-            for loss in sorted(losses, key=lambda loss: families.index(loss.family))
-        ]
-        head = "| loss | key | family | in one sentence |\n|---|---|---|---|"
-        parts.append("\n".join([f"## {given}", "", head, *rows]))
-    for title, entries in (("Measures", MEASURES), ("Laws", LAWS)):
-        rows = [
-            f"| {_link(key)} | `{key}` | {each.family} | {_plain(each.summary)} |"
-            for key, each in entries.items()
-        ]
-        head = f"| {title[:-1].lower()} | key | family | in one sentence |\n|---|---|---|---|"
-        parts.append("\n".join([f"## {title}", "", head, *rows]))
+    """The cards of the losses with their filters, and those of measures and laws."""
+    order = list(dict.fromkeys(loss.family for loss in LOSSES.values()))
+    losses = sorted(LOSSES.values(), key=lambda loss: order.index(loss.family))
+    parts = [
+        _raw(_filters(losses) + _cards(losses)),
+        "## Measures",
+        _raw(_cards(MEASURES.values())),
+        "## Laws",
+        _raw(_cards(LAWS.values())),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def api() -> str:
-    """The reference of every declared function and of the classes of a declaration."""
+def _raw(text: str) -> str:
+    return f"````{{raw}} html\n{text}\n````"
+
+
+def _takes(loss: Loss) -> list[str]:
+    return list(dict.fromkeys(argument.kind.noun for argument in loss.inputs.required))
+
+
+def _filters(losses: list[Loss]) -> str:
+    """A form that a script shows and obeys: without one it would do nothing."""
+    nouns = Counter(noun for loss in losses for noun in _takes(loss))
+    boxes = "".join(
+        f'<label><input type="checkbox" name="has" value="{trait}"> {words}</label>'
+        for trait, words in [*SHOWN.items(), ("pairs", PAIRS)]
+    )
+    return (
+        '<form class="lossviz-filters" aria-label="Choose losses" hidden>'
+        f"{_select('takes', 'takes', [noun for noun, _ in nouns.most_common()])}"
+        f"{_select('family', 'family', dict.fromkeys(loss.family for loss in losses))}"
+        f"<fieldset><legend>properties</legend>{boxes}</fieldset>"
+        '<p><output aria-live="polite"></output> <button type="reset">Show all</button></p></form>'
+    )
+
+
+def _select(name: str, words: str, options: Iterable[str]) -> str:
+    listed = "".join(f"<option>{option}</option>" for option in options)
+    return (
+        f'<label>{words} <select name="{name}"><option value="">any</option>{listed}</select>'
+        "</label>"
+    )
+
+
+def _cards(entries: Iterable[Entry]) -> str:
+    return f'<ul class="lossviz-cards">{"".join(map(_card, entries))}</ul>'
+
+
+def _card(entry: Entry) -> str:
+    pictures = "" if isinstance(entry, Measure) else "".join(
+        f'<img class="only-{theme}" src="../_static/atlas/{entry.key}-{theme}.webp" alt="" '
+        'loading="lazy">'
+        for theme in THEMES
+    )  # fmt: skip
+    data = traits = ""
+    if isinstance(entry, Loss):
+        has = [trait for trait in SHOWN if trait in entry.traits]
+        has += ["pairs"] if entry.inputs.paired else []
+        data = (
+            f' data-takes="{"|".join(_takes(entry))}" data-family="{entry.family}"'
+            f' data-has="{"|".join(has)}"'
+        )
+        traits = _traits(entry)
+    return (
+        f'<li class="lossviz-card"{data}><div class="lossviz-thumbnail">{pictures}</div>'
+        f'<a href="atlas/{entry.key}.html">{html_words(entry.title, entry)}</a>'
+        f"<p>{html_words(entry.summary, entry)}</p>"
+        f'<p class="lossviz-family">{entry.family}</p>{traits}</li>'
+    )
+
+
+def _traits(loss: Loss) -> str:
+    said = [
+        f"{words} {condition(loss.traits[trait], loss, HTML_MATHS)}".strip()
+        for trait, words in SHOWN.items()
+        if trait in loss.traits
+    ]
+    said += [PAIRS] if loss.inputs.paired else []
+    items = "".join(f"<li>{each}</li>" for each in said)
+    return f'<ul class="lossviz-traits">{items}</ul>' if said else ""
+
+
+def which_loss() -> str:
+    """For each property the losses whose facts say that they have it, or that they lack it."""
+    found = {
+        **{words: _with(trait) for trait, words in SHOWN.items()},
+        PAIRS: [link(key) for key, loss in LOSSES.items() if loss.inputs.paired],
+        **{trait: _with(trait) for trait in TRAITS if trait not in SHOWN},
+    }
+    return "\n\n".join(
+        f"{words[:1].upper()}{words[1:]}\n: {'; '.join(losses)}." for words, losses in found.items()
+    )
+
+
+def _with(trait: Trait) -> list[str]:
+    return [
+        f"{link(key)} {condition(loss.traits[trait], loss)}".strip()
+        for key, loss in LOSSES.items()
+        if trait in loss.traits
+    ]
+
+
+def api() -> dict[str, str]:
+    """The reference of the declared functions, a page for each family, and of their classes."""
     families: dict[str, list[str]] = {}
     for loss in LOSSES.values():
         families.setdefault(loss.family, []).append(loss.key)
-    parts = []
+    pages = {}
     for family, keys in families.items():
         entries = "\n".join(f".. autofunction:: lossviz.losses.{key}" for key in keys)
-        parts.append(f"## Losses: {family}\n\n```{{eval-rst}}\n{entries}\n```")
+        title = f"API: {family}"
+        pages[family.replace(" ", "-")] = f"# {title}\n\n```{{eval-rst}}\n{entries}\n```\n"
     entries = "\n".join(
         f".. autoclass:: lossviz.losses.{name}\n   :members:" for name in API_CLASSES
     )
@@ -251,28 +161,46 @@ def api() -> str:
         f".. autoclass:: lossviz.declaration.{name}\n   :members: {members}"
         for name, members in RECORDS.items()
     )
-    parts.append(f"## Declarations\n\n```{{eval-rst}}\n{entries}\n```")
-    return "\n\n".join(parts) + "\n"
+    pages["declarations"] = f"# API: declarations\n\n```{{eval-rst}}\n{entries}\n```\n"
+    return pages
 
 
 def write_pages(app: Sphinx, config: Config) -> None:
     """Bring the generated pages up to date and remove those of losses that are gone."""
     book = Path(app.srcdir) / "book"
-    pages = {book / "atlas" / f"{key}.md": passport(entry) for key, entry in ENTRIES.items()}
+    playground = (book / "playground.md").exists()
+    pages = {
+        book / "atlas" / f"{key}.md": passport(entry, playground) for key, entry in ENTRIES.items()
+    }
+    pages |= {book / "api" / f"{name}.md": text for name, text in api().items()}
     pages[book / "_generated" / "atlas.md"] = index()
-    pages[book / "_generated" / "api.md"] = api()
-    for path in (book / "atlas").glob("*.md"):
-        if path not in pages:
-            path.unlink()
+    pages[book / "_generated" / "which-loss.md"] = which_loss()
+    for folder in ("atlas", "api", "_generated"):
+        for path in (book / folder).glob("*.md"):
+            if path not in pages:
+                path.unlink()
     for path, text in pages.items():
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 
 
+def hang_thumbnails(app: Sphinx) -> None:
+    """Copy the thumbnails into the site."""
+    if app.builder.format != "html":
+        return
+    wall = Path(app.outdir) / "_static" / "atlas"
+    wall.mkdir(parents=True, exist_ok=True)
+    for entry in ENTRIES.values():
+        if not isinstance(entry, Measure):
+            for theme in THEMES:
+                shutil.copyfile(drawn(entry) / f"{theme}.webp", wall / f"{entry.key}-{theme}.webp")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension; the contents are read at priority 900."""
     app.connect("config-inited", write_pages)
+    app.connect("builder-inited", hang_thumbnails)
     # sphinx_external_toc looks at every living object; one of torch's answers with a warning.
     warnings.filterwarnings("ignore", ".*torch.distributed.reduce_op", FutureWarning)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 
@@ -20,6 +20,11 @@ from .source import Source
 
 Check = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 Status = Literal["proved", "quoted", "measured"]
+Trait = Literal[
+    "bounded", "unbounded", "proper", "not proper", "convex", "not convex", "robust", "adversarial"
+]
+TRAITS: tuple[Trait, ...] = get_args(Trait)
+"""What a loss can be looked up by: "robust" is to label noise, "adversarial" to moved inputs."""
 
 
 class Subject(Protocol):
@@ -44,7 +49,11 @@ class Fact:
     `status` is "proved" (elementary, or in the cited source), "quoted" (from the source, not
     re-derived here) or "measured" (shown by our own experiment).
 
-    Raises ValueError for a statement with neither a check nor a source that it is quoted from.
+    `trait` is the property that the statement gives to the loss, if it is one of `TRAITS`, and
+    `when` the parameters at which it has it: "tau in [0, 1]", "tau = 2", or "lam to inf".
+
+    Raises ValueError for a statement with neither a check nor a source that it is quoted from, and
+    for a trait that is none of `TRAITS`.
     """
 
     statement: str
@@ -53,8 +62,12 @@ class Fact:
     source: Source | None = None
     rtol: float = 1e-9
     holds: Callable[[Any], None] | None = None
+    trait: Trait | None = None
+    when: str = ""
 
     def __post_init__(self) -> None:
+        if self.trait is not None and self.trait not in TRAITS:
+            raise ValueError(f"trait must be one of {TRAITS} or None, got {self.trait!r}")
         if not self.checked and (self.status != "quoted" or self.source is None):
             raise ValueError(
                 f"a fact needs a check, or status 'quoted' and a source: {self.statement!r}"
@@ -114,7 +127,7 @@ class When:
         if not self.text:
             return ""
         name, interval = self._parts
-        return f" for `{name}` in {interval.interval}"
+        return f" for {name} in {interval.interval}"
 
 
 def convex(when: str = "", *, why: str = "", source: Source | None = None) -> Fact:
@@ -126,7 +139,8 @@ def convex(when: str = "", *, why: str = "", source: Source | None = None) -> Fa
             assert _is_convex(loss, parameters) == expected, parameters
 
     limits = f"{condition.clause} and not beyond" if when else ""
-    return Fact(f"Convex in the scores{limits}{_because(why)}.", source=source, holds=holds)
+    statement = f"Convex in the scores{limits}{_because(why)}."
+    return Fact(statement, source=source, holds=holds, trait="convex", when=when)
 
 
 def not_convex(*, why: str = "", source: Source | None = None) -> Fact:
@@ -135,7 +149,8 @@ def not_convex(*, why: str = "", source: Source | None = None) -> Fact:
     def holds(loss: Subject) -> None:
         assert not _is_convex(loss, loss.defaults)
 
-    return Fact(f"Not convex in the scores{_because(why)}.", source=source, holds=holds)
+    statement = f"Not convex in the scores{_because(why)}."
+    return Fact(statement, source=source, holds=holds, trait="not convex")
 
 
 def _is_convex(loss: Subject, parameters: dict[str, float]) -> bool:
@@ -170,7 +185,8 @@ def bounded(low: str, high: str, *, when: str = "", source: Source | None = None
             assert rows.max() <= most + slack, (parameters, rows.max())
             assert rows.max() > most - 0.01 * (most - least), (parameters, rows.max())
 
-    return Fact(f"Between {low} and {high}{condition.clause}.", source=source, holds=holds)
+    statement = f"Between {low} and {high}{condition.clause}."
+    return Fact(statement, source=source, holds=holds, trait="bounded", when=when)
 
 
 def unbounded(when: str = "", *, how: str = "", source: Source | None = None) -> Fact:
@@ -185,7 +201,8 @@ def unbounded(when: str = "", *, how: str = "", source: Source | None = None) ->
                 assert worst[2] > 3 * worst[1] or worst[2] > 1e6, worst
 
     grows = f"; {how}" if how else ""
-    return Fact(f"Unbounded above{condition.clause}{grows}.", source=source, holds=holds)
+    statement = f"Unbounded above{condition.clause}{grows}."
+    return Fact(statement, source=source, holds=holds, trait="unbounded", when=when)
 
 
 def _worst(loss: Subject, scale: float, parameters: dict[str, float]) -> float:
@@ -214,19 +231,25 @@ def monotone(name: str, direction: Literal["up", "down"] = "down") -> Fact:
         assert (steps >= -1e-12 * values[1:].abs()).all()
 
     word = "decrease" if direction == "up" else "increase"
-    return Fact(f"At fixed inputs it does not {word} with `{name}`.", holds=holds)
+    return Fact(f"At fixed inputs it does not {word} with {name}.", holds=holds)
 
 
 LABEL_PROBABILITIES = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 
 
 def minimiser(
-    scores: str, *, when: str = "", statement: str = "", source: Source | None = None
+    scores: str,
+    *,
+    when: str = "",
+    statement: str = "",
+    proper: bool = False,
+    source: Source | None = None,
 ) -> Fact:
     """The expected loss under label probabilities eta is least at these scores.
 
     `scores` is a formula in eta (of the class) and the parameters, up to what the loss does not
-    see: ``"log(eta)"`` says that the loss is proper for softmax probabilities.
+    see: ``"log(eta)"`` says that the loss is proper for softmax probabilities. One with
+    probabilities of another kind says itself that it is `proper`.
     """
     condition = When(when)
 
@@ -242,13 +265,19 @@ def minimiser(
                 around = _expected(loss, (best + sizes * moves).flatten(0, 1), parameters)[0]
                 assert around.min() >= value - 1e-12, parameters
 
-    proper = scores == "log(eta)"
+    proper = proper or scores == "log(eta)"
     said = statement or (
         "Proper: the expected loss is least at the label probabilities eta themselves"
         if proper
-        else f"Under label probabilities eta the expected loss is least at the scores `{scores}`"
+        else f"Under label probabilities eta the expected loss is least at the scores {scores}"
     )
-    return Fact(f"{said}{condition.clause}.", source=source, holds=holds)
+    return Fact(
+        f"{said}{condition.clause}.",
+        source=source,
+        holds=holds,
+        trait="proper" if proper else None,
+        when=when,
+    )
 
 
 def not_proper(statement: str = "", *, when: str = "", source: Source | None = None) -> Fact:
@@ -262,7 +291,8 @@ def not_proper(statement: str = "", *, when: str = "", source: Source | None = N
                 assert slope.abs().max() > 1e-4, (parameters, slope)
 
     said = statement or "Not proper: the expected loss is not least at the label distribution"
-    return Fact(f"{said}{condition.clause}.", source=source, holds=holds)
+    statement = f"{said}{condition.clause}."
+    return Fact(statement, source=source, holds=holds, trait="not proper", when=when)
 
 
 def _expected(
@@ -289,10 +319,13 @@ def _scores(loss: Subject, text: str, parameters: dict[str, float]) -> torch.Ten
     return torch.tensor(values, dtype=torch.float64)
 
 
-def sum_over_labels(total: str, *, source: Source | None = None, **at: float) -> Fact:
+def sum_over_labels(
+    total: str, *, when: str = "", source: Source | None = None, **at: float
+) -> Fact:
     """Summed over all labels it is `total`, a formula in K and the parameters, at any scores.
 
-    `at` are parameters at which that holds, where it is not at the defaults.
+    `at` are parameters at which that holds, where it is not at the defaults; where one of them
+    stands for a limit, `when` names it: "lam to inf".
     """
 
     def holds(loss: Subject) -> None:
@@ -306,11 +339,14 @@ def sum_over_labels(total: str, *, source: Source | None = None, **at: float) ->
             want = _number(loss, total, parameters, classes)
             torch.testing.assert_close(sum(rows), torch.full((50,), want).double())
 
-    where = f" at {', '.join(f'`{name}` = {value:g}' for name, value in at.items())}" if at else ""
+    held = when or ", ".join(f"{name} = {value:g}" for name, value in at.items())
+    where = f" in the limit {when}" if when else f" at {held}" if held else ""
     return Fact(
         f"Symmetric{where}: its sum over all labels is {total}, whatever the scores.",
         source=source,
         holds=holds,
+        trait="robust",
+        when=held,
     )
 
 

@@ -67,6 +67,13 @@ class Argument:
         comma = "," if len(self.letters) == 1 and self.shape != BATCH else ""
         return f"({', '.join(self.letters)}{comma})"
 
+    @property
+    def code(self) -> str:
+        """An expression of torch that draws an example, with a batch of eight for the rows."""
+        sizes = {**EXAMPLE_SIZES, "N": 8, "B": 8, BATCH: 8}
+        shape = ", ".join(str(sizes[letter]) for letter in self.letters)
+        return self.kind.code.format(shape=shape, **sizes)
+
     def axis(self, letter: str) -> int:
         """The axis of a letter: negative, or 0 for the first of the leading axes."""
         return 0 if letter == BATCH else self.letters.index(letter) - len(self.letters)
@@ -107,7 +114,8 @@ class Inputs:
     `rows` is the shape of the loss without reduction: the batch ("..."), anchors ("N", or "2N" for
     those of both views of N pairs, one view after the other), or "" for a loss of the whole batch
     that has no rows. `coupled` says that rows see each other (contrastive
-    losses). `exchange` names pairs of arguments whose exchange is worth trying.
+    losses). `exchange` names pairs of arguments whose exchange is worth trying. `paired` says that
+    an example is a pair: two views, or a chosen and a rejected answer.
     """
 
     def __init__(
@@ -116,11 +124,13 @@ class Inputs:
         rows: str = BATCH,
         coupled: bool = False,
         exchange: Sequence[tuple[str, str]] = (),
+        paired: bool = False,
     ) -> None:
         self.arguments = arguments
         self.rows = tuple(rows.split())
         self.coupled = coupled
         self.exchange = tuple(exchange)
+        self.paired = paired
         self.ignorable = any(a.kind.ignorable for a in arguments)
 
     def __getitem__(self, name: str) -> Argument:
@@ -156,6 +166,7 @@ class Inputs:
         return Inputs(
             *self.arguments, *more,
             rows=" ".join(self.rows), coupled=self.coupled, exchange=self.exchange,
+            paired=self.paired,
         )  # fmt: skip
 
     def renamed(self, **names: str) -> Inputs:
@@ -164,6 +175,7 @@ class Inputs:
         return Inputs(
             *arguments, rows=" ".join(self.rows), coupled=self.coupled,
             exchange=[(names.get(a, a), names.get(b, b)) for a, b in self.exchange],
+            paired=self.paired,
         )  # fmt: skip
 
     def check(self, tensors: Mapping[str, Any], ignore_index: int | None = None) -> Checked:

@@ -34,7 +34,8 @@ class Kind:
     whether the loss takes an `ignore_index` for it. A row that `shifts` may be moved by a number,
     one that is `directed` turned and stretched: what `symmetries` tries. What is `random` a loss
     draws itself where it is left out. `absent` is what an entry holds that is as good as not there,
-    `extremes` are values that a loss must survive, exact in every dtype.
+    `extremes` are values that a loss must survive, exact in every dtype. `code`
+    draws an example as a page writes it, with ``{shape}`` and the letters to be filled in.
 
     In a picture a number of this kind moves over `span`, whose `ends` are said in words; one that
     does not move is `rest`, repeated along the last axis.
@@ -57,6 +58,7 @@ class Kind:
     span: tuple[float, float] = (-6.0, 6.0)
     ends: tuple[str, str] = ("low", "high")
     rest: tuple[float, ...] = (0.0,)
+    code: str = "torch.randn({shape})"
 
     def check(self, tensor: Any, name: str) -> torch.Tensor:
         """Return `tensor` if it is a tensor of a dtype of this kind, else raise TypeError."""
@@ -158,6 +160,7 @@ def labels(letter: str, *, more: int = 0, ignorable: bool = False, noun: str = "
         classes=lambda sizes: sizes[letter] + more,
         ignorable=ignorable,
         rest=(1,) if more else (0, 1, 2),
+        code=f"torch.randint({{{letter}}}{f' + {more}' if more else ''}, ({{shape}},))",
     )
 
 
@@ -198,7 +201,7 @@ PREDICTIONS = Kind("predictions", _normal, learnt=True, extremes=FAR)
 EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True, extremes=LENGTHS)
 CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True, extremes=LENGTHS)
 DRAWS = Kind("standard normal draws", _normal, random=True, rest=(-1.0, 0.5))
-WEIGHTS = Kind("weights", _positive, rest=(1.0,))
+WEIGHTS = Kind("weights", _positive, rest=(1.0,), code="torch.rand({shape}) + 0.5")
 LOG_PROBABILITIES = Kind(
     "log-probabilities",
     _sequence_log_probabilities,
@@ -209,6 +212,7 @@ LOG_PROBABILITIES = Kind(
     span=(-20.0, 0.0),
     ends=("unlikely", "certain"),
     rest=(-10.0,),
+    code="-20 * torch.rand({shape})",
 )
 VARIANCES = Kind(
     "variances",
@@ -220,6 +224,7 @@ VARIANCES = Kind(
     span=(0.1, 4.1),
     ends=("small", "large"),
     rest=(1.0,),
+    code="torch.rand({shape}) + 0.5",
 )
 COUNTS = Kind(
     "counts, or anything in proportion to them",
@@ -229,6 +234,7 @@ COUNTS = Kind(
     range=lambda _: "be positive",
     absent=1.0,
     rest=(90.0, 9.0, 1.0),
+    code="torch.randint(1, 100, ({shape},))",
 )
 PROBABILITIES = Kind(
     "probabilities",
@@ -240,8 +246,15 @@ PROBABILITIES = Kind(
     span=(0.02, 0.98),
     ends=("surely not", "surely"),
     rest=(0.5,),
+    code="torch.rand({shape})",
 )
-DISTRIBUTIONS = Kind("class probabilities", _distribution, absent=0.0, rest=SHARES)
+DISTRIBUTIONS = Kind(
+    "class probabilities",
+    _distribution,
+    absent=0.0,
+    rest=SHARES,
+    code="torch.randn({shape}).softmax(-1)",
+)
 TRUTH = Kind(
     "truth values",
     _truth,
@@ -250,6 +263,7 @@ TRUTH = Kind(
     range=lambda _: "hold 0 and 1",
     absent=0.0,
     rest=(1, 0, 0, 0),
+    code="torch.rand({shape}) < 0.4",
 )
 MASK = Kind(
     "mask",
@@ -258,5 +272,6 @@ MASK = Kind(
     outside=lambda tensor, _: (tensor != 0) & (tensor != 1),
     range=lambda _: "hold 0 and 1",
     rest=(1, 0, 0, 0),
+    code="torch.rand({shape}) < 0.4",
 )
 RELEVANCE = replace(TRUTH, noun="relevance", draw=_relevant, rest=(1, 0, 1, 0))

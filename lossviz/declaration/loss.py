@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .facts import Fact, When
+from .facts import Fact, Trait, When
 from .form import SymbolicForm, TargetForm, parse
 from .inputs import Inputs
 from .module import make_module
@@ -36,11 +36,15 @@ class Gradient:
 class Loss:
     """The declaration of one loss; calling it calls its function.
 
-    `function` is the public torch function, `formula` what its author wrote: a function of checked
-    tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the `symmetries` that
-    it does not have, each perhaps with a condition, and "derivative" where its gradient is not that
-    of its value; `view` is how its picture departs from what the inputs ask for (`View` has the
-    entries). A `reading` is our own reading of a paper whose equations were not available to us.
+    `function` is the public torch function, `formula` what its author wrote: a function of
+    checked tensors, or of a `Row`. `inputs` are its arguments, `breaks` the names of the
+    `symmetries` that it does not have, each perhaps with a condition, and "derivative" where
+    its gradient is not that of its value; `view` is how its picture departs from what the
+    inputs ask for (`View` has the entries). A `reading` is our own reading of a paper whose
+    equations were not available to us. `also` are other names and topics that a reader may look
+    for, `in_torch` is an expression that gives the mean at the default parameters without this
+    package (``F`` is torch.nn.functional), `use` says when to take the loss, and `avoid` when
+    to take another.
     """
 
     key: str
@@ -63,6 +67,10 @@ class Loss:
     breaks: tuple[str, ...] = ()
     view: View = field(default_factory=View)
     reading: bool = False
+    also: tuple[str, ...] = ()
+    in_torch: str = ""
+    use: str = ""
+    avoid: str = ""
 
     def __post_init__(self) -> None:
         check_reading(self)
@@ -95,6 +103,23 @@ class Loss:
     def defaults(self) -> dict[str, float]:
         """Default value of every declared parameter, by name."""
         return {parameter.name: parameter.default for parameter in self.parameters}
+
+    @property
+    def traits(self) -> dict[Trait, str]:
+        """What its facts say it is, each with the parameters at which it is so ("" is always)."""
+        return {fact.trait: fact.when for fact in reversed(self.facts) if fact.trait}
+
+    @property
+    def call(self) -> str:
+        """A few lines that run: tensors of the shapes of its inputs, and the loss of them."""
+        names = [argument.name for argument in self.inputs.required]
+        drawn = [f"{argument.name} = {argument.code}" for argument in self.inputs.required]
+        given = ", ".join(names + [f"{p.name}={p.default:g}" for p in self.parameters])
+        called = f"loss = {self.key}({given})"
+        if len(called) > 80:
+            called = f"loss = {self.key}(\n    {given.replace(', ', f',{chr(10)}    ')},\n)"
+        imports = ["import torch", f"from lossviz.losses import {self.key}", ""]
+        return "\n".join([*imports, *drawn, called])
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -46,6 +46,10 @@ def declare(
     breaks: tuple[str, ...] = (),
     view: Mapping[str, Any] | None = None,
     reading: bool = False,
+    also: tuple[str, ...] = (),
+    in_torch: str = "",
+    use: str = "",
+    avoid: str = "",
 ) -> Callable[[Callable[..., Any]], Function]:
     """Make a public loss of the formula below it, and its declaration.
 
@@ -55,6 +59,8 @@ def declare(
     mask of the labels that count (None where nothing can be ignored). Its keyword-only parameters
     become those of the loss: numbers of `parameters` are checked, others are handed on. A formula
     over a row is run once here, to see what it reads: what it calls stands above it.
+
+    `also`, `in_torch`, `use` and `avoid` are words for the pages; `Loss` says what they hold.
 
     The first line of its docstring is "Title: summary."; lines "name : meaning" describe its other
     keywords, with what follows indented; the rest becomes the notes. The public
@@ -93,6 +99,10 @@ def declare(
             breaks=breaks,
             view=View(**(view or {})),
             reading=reading,
+            also=also,
+            in_torch=in_torch,
+            use=use,
+            avoid=avoid,
         )
         function = _public(loss, options)
         function.__doc__ = _docstring(loss, options, prose)

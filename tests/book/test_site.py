@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from docutils import nodes
+from docutils.utils import new_document
+from PIL import Image
 
 from .extensions import extension
 from .small_books import build, write
@@ -146,24 +152,100 @@ def test_docstring_sections_become_rubrics_and_parameters_definitions() -> None:
     assert lines[-2:] == [".. rubric:: Notes", ""]
 
 
-def test_every_declared_loss_has_a_passport_in_the_contents() -> None:
+def test_every_declared_loss_has_a_card_a_passport_and_a_place_in_the_api() -> None:
     from lossviz.losses import LOSSES
 
-    atlas = extension("lossviz_atlas")
-    assert all(f"#loss-{key}" in atlas.index() for key in LOSSES)
-    assert all(f"lossviz.losses.{key}\n" in atlas.api() for key in LOSSES)
+    atlas, passports = extension("lossviz_atlas"), extension("lossviz_passports")
+    cards, api = atlas.index(), "\n".join(atlas.api().values())
     for loss in LOSSES.values():
-        text = atlas.passport(loss)
+        assert f'href="atlas/{loss.key}.html"' in cards
+        assert f"lossviz.losses.{loss.key}\n" in api
+        text = passports.passport(loss)
         assert loss.latex in text
         assert loss.gradient in text
         assert ("## Gradient" in text) == bool(loss.gradient)
         assert all(source.key in text for source in loss.sources)
-        assert all(atlas._plain(fact.statement.rstrip(".")) in text for fact in loss.facts)
+        assert all(passports.statement(fact, loss) in text for fact in loss.facts)
         assert text.count("tested)") >= sum(fact.checked for fact in loss.facts)
-        assert all(parameter.at_high in text for parameter in loss.parameters)
-        assert all(f"| `{argument.name}`" in text for argument in loss.inputs.arguments)
-        assert (atlas.READING in text) == loss.reading
+        assert all(passports.words(p.at_high, loss) in text for p in loss.parameters)
+        assert all(f"\n`{argument.name}`" in text for argument in loss.inputs.arguments)
+        assert all(passports.words(name, loss) in text for name in loss.also)
+        assert (passports.READING in text) == loss.reading
         assert "lossviz-live" in text
+
+
+def losses() -> list[Any]:
+    from lossviz.losses import LOSSES
+
+    return list(LOSSES.values())
+
+
+@pytest.mark.parametrize("loss", losses(), ids=lambda loss: loss.key)
+def test_the_lines_of_a_passport_run_as_they_stand_and_torch_gives_the_same_number(
+    loss: Any,
+) -> None:
+    passports = extension("lossviz_passports")
+    call, *torch_alone = re.findall(r"```python\n(.*?)```", passports._call(loss), re.DOTALL)
+    lines = call.strip().splitlines()
+    assert all(len(line) <= 80 for line in lines), "too wide for a phone to read"
+    known: dict[str, Any] = {}
+    torch.manual_seed(0)
+    exec(call, known)
+    assert known["loss"].isfinite()
+    assert bool(torch_alone) == bool(loss.in_torch)
+    for code in torch_alone:
+        imports, _, expression = code.strip().partition("\n\n")
+        exec(imports, known)
+        torch.testing.assert_close(eval(f"({expression})", known), known["loss"])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tau = 1 is cross-entropy", r"$\tau = 1$ is cross-entropy"),
+        ("It is -softplus(-m), as a rule", r"It is $- \mathrm{softplus} (- m )$, as a rule"),
+        ("re-weighted by p^(tau - 1)", r"re-weighted by $p^{\tau - 1}$"),
+        ("for gamma in (0, ∞)", r"for $\gamma \in (0, \infty)$"),
+        ("lam to inf is a mean", r"$\lambda \to \infty$ is a mean"),
+        ("at most sqrt(K - 1)/rho", r"at most $\sqrt {K - 1} / \rho$"),
+        ("no margin (a leap): margin = 0", r"no margin (a leap): $c = 0$"),
+        ("torch's log-sum-exp of 1-Lipschitz ramps, 1/2 of all", None),
+        ("code `tau = 1` and $x = 1$ stay", None),
+    ],
+)
+def test_formulas_of_plain_text_are_set_and_words_are_not(text: str, shown: str | None) -> None:
+    typeset = extension("lossviz_mathematics").typeset
+    assert typeset(text, {"margin": "c"}) == (text if shown is None else shown)
+
+
+def test_finished_text_of_passports_has_no_mathematics_as_one_types_it() -> None:
+    passports = extension("lossviz_passports")
+    typed = re.compile(
+        r"\w ?(?:<=|>=|\^|\|\|) ?\w|\b(?:exp|sqrt|softplus|log)\(|\b(?:tau|eta|lam) "
+    )
+    for loss in losses():
+        texts = [fact.statement for fact in loss.facts] + [loss.notes, loss.stability, loss.summary]
+        texts += [t for p in loss.parameters for t in (p.meaning, p.at_low, p.at_high)]
+        for text in texts:
+            prose = re.sub(r"\$[^$]*\$|`[^`]*`", "", passports.words(text, loss))
+            assert not typed.search(prose), prose
+
+
+def test_cards_and_lists_say_what_the_facts_say_and_no_more() -> None:
+    from lossviz.declaration.facts import TRAITS
+
+    atlas = extension("lossviz_atlas")
+    lists = atlas.which_loss().split("\n\n")
+    assert len(lists) == len(TRAITS) + 1
+    for loss in losses():
+        stated = {fact.trait for fact in loss.facts} - {None}
+        (has,) = re.findall(r'data-has="([^"]*)"', atlas._card(loss))
+        assert {*has.split("|")} - {"", "pairs"} == stated & {*atlas.SHOWN}
+        listed = {
+            words.partition("\n")[0].lower() for words in lists if atlas.link(loss.key) in words
+        }
+        assert listed - {atlas.PAIRS} == {atlas.SHOWN.get(trait, trait) for trait in stated}
+        assert (atlas.PAIRS in listed) == loss.inputs.paired == ("pairs" in has)
 
 
 def test_a_picture_is_drawn_again_only_when_its_key_changes(
@@ -180,11 +262,26 @@ def test_a_picture_is_drawn_again_only_when_its_key_changes(
     draw.__module__ = pictures.picture.__module__
     monkeypatch.setattr(pictures, "FOLDER", tmp_path)
     monkeypatch.setattr(pictures, "picture", draw)
+    monkeypatch.setattr(pictures, "thumbnail", lambda figure, *, dark: figure.html().encode())
     drawn = [pictures.figure_html(LOSSES["focal"]) for _ in range(3)]
     assert drawn == ["drawn 1"] * 3
     monkeypatch.setattr(pictures, "HERE", SimpleNamespace(key=lambda *_, **__: "another"))
     assert pictures.figure_html(LOSSES["focal"]) == "drawn 2"
-    assert len([*tmp_path.rglob("*.html")]) == 1
+    assert {path.read_text() for path in tmp_path.rglob("*.*")} == {"drawn 2"}
+
+
+def test_a_thumbnail_is_the_main_part_of_the_figure_on_a_clear_ground() -> None:
+    from lossviz.losses import LOSSES
+    from lossviz.widgets import picture
+
+    pictures = extension("lossviz_pictures")
+    figure = picture(LOSSES["focal"])
+    light, dark = (pictures.thumbnail(figure, dark=dark) for dark in (False, True))
+    assert light != dark
+    image = Image.open(io.BytesIO(light))
+    assert image.mode == "RGBA"
+    assert image.width <= pictures.SIZE[0] and image.height <= pictures.SIZE[1]
+    assert len(light) < 12_000
 
 
 def test_a_picture_depends_on_what_draws_it_and_on_its_own_loss_alone() -> None:
@@ -198,30 +295,41 @@ def test_a_picture_depends_on_what_draws_it_and_on_its_own_loss_alone() -> None:
     assert "lossviz.widgets.loss.explore" not in modules
 
 
-def test_the_index_groups_losses_by_what_a_reader_has_and_then_by_family() -> None:
-    from lossviz.losses import LOSSES
-
-    atlas = extension("lossviz_atlas")
-    sections = [part for part in atlas.index().split("## ") if "#loss-" in part]
-    assert len(sections) == len({atlas.in_hand(loss) for loss in LOSSES.values()})
-    for section in sections:
-        given, *_ = section.partition("\n")
-        keys = [key for key in LOSSES if f"#loss-{key})" in section]
-        assert {atlas.in_hand(LOSSES[key]) for key in keys} == {given}
-        order = [line.split(" | ")[2] for line in section.splitlines()[4:] if line]
-        assert [f for k, f in enumerate(order) if f not in order[:k]] == [
-            f for k, f in enumerate(order) if k == 0 or order[k - 1] != f
-        ]
-
-
-def test_our_own_reading_has_its_banner_and_no_gradient_without_a_formula() -> None:
+def test_our_own_reading_has_its_banner_and_no_gradient_without_a_formula(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from dataclasses import replace
 
     from lossviz.losses import LOSSES
 
-    atlas = extension("lossviz_atlas")
+    passports = extension("lossviz_passports")
     loss = replace(LOSSES["focal"], form=None, derivative=None, reading=True)
-    atlas.figure_html = lambda _: ""
-    text = atlas.passport(loss)
-    assert atlas.READING in text
+    monkeypatch.setattr(passports, "figure_html", lambda _: "")
+    text = passports.passport(loss)
+    assert passports.READING in text
     assert "## Gradient" not in text
+
+
+def test_search_looks_in_prose_and_not_in_code() -> None:
+    search = extension("lossviz_search")
+    page = new_document("page")
+    cell = nodes.container("", nodes.Text("typed"), classes=["cell_input"])
+    page += [nodes.paragraph("", "said"), nodes.literal_block("", "quoted"), cell]
+    assert search.prose(page).astext() == "said"
+    assert "typed" in page.astext()
+
+
+def test_what_an_index_knows_of_unchanged_pages_outlives_a_build() -> None:
+    search = extension("lossviz_search")
+    names = ("titles", "filenames", "mapping", "title_mapping", "all_titles", "index_entries")
+    kept = {f"_search_index_{name}": {} for name in (*names, "objtypes", "objnames")}
+    env = SimpleNamespace(**kept, version=1)
+    frozen = {
+        "envversion": 1, "docnames": ["a", "b"], "filenames": ["a", "b"], "titles": ["A", "B"],
+        "alltitles": {}, "terms": {}, "titleterms": {},
+        "indexentries": {"gce": [[0, "index-0", True], [1, "", False]]},
+    }  # fmt: skip
+    index = search.ProseIndex(env, "en", {}, "")
+    index.load(io.StringIO(json.dumps(frozen)), json)
+    index.prune(["a"])
+    assert index._index_entries == {"a": [("gce", "index-0", "main")]}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import quote, unquote, urldefrag, urlsplit
 
+import axe_playwright_python
 import pytest
 
 from ..labels import faults
@@ -136,13 +137,88 @@ def test_first_page_leads_to_the_book(site: Path) -> None:
     assert "url=book/intro.html" in (site / "index.html").read_text()
 
 
-@pytest.mark.parametrize("word", ["entropy", "focal"])
-def test_search_finds_pages(site: Path, visit: Callable[..., Any], word: str) -> None:
-    with visit(site / "search.html", query=f"?q={word}") as seen:
-        results = seen.page.locator("#search-results li a")
-        results.first.wait_for()
-        assert any("/book/" in link for link in results.evaluate_all("all => all.map(a => a.href)"))
+FOUND_FIRST = {
+    "label smoothing": "atlas/cross_entropy.html",
+    "focal loss gamma": "atlas/focal.html",
+    "temperature": "glossary.html#term-temperature",
+    "calibration": "glossary.html#term-calibration",
+    "log-sum-exp": "glossary.html#term-log-sum-exp",
+    "label noise": "glossary.html#term-label-noise",
+    "hinge": "atlas/l2_svm.html",
+    "KL divergence": "glossary.html#term-KL-divergence",
+    "gce": "atlas/generalized_cross_entropy.html",
+    "NLL": "atlas/cross_entropy.html",
+    "InfoNCE": "atlas/nt_xent.html",
+    "class imbalance": "atlas/balanced_softmax_ce.html",
+    "perplexity": "glossary.html#term-perplexity",
+    "knowledge distillation": "glossary.html#term-knowledge-distillation",
+    "which loss should I use": "which-loss.html",
+}
+
+
+@pytest.mark.parametrize(("words", "page"), FOUND_FIRST.items())
+def test_search_finds_the_right_page_first(
+    site: Path, visit: Callable[..., Any], words: str, page: str
+) -> None:
+    with visit(site / "search.html", query=f"?q={quote(words)}") as seen:
+        first = seen.page.locator("#search-results li a").first
+        first.wait_for()
+        found = urlsplit(first.evaluate("link => link.href"))
+        assert f"{found.path}#{found.fragment}".partition("/book/")[2].startswith(page)
         assert seen.problems == []
+
+
+def test_filters_of_the_atlas_leave_the_losses_that_fit(
+    site: Path, visit: Callable[..., Any]
+) -> None:
+    with visit(site / "book" / "atlas.html", query="?has=robust", viewport=PHONE) as seen:
+        page, count = seen.page, seen.page.locator(".lossviz-filters output")
+        cards = page.locator(".lossviz-card[data-family]")
+        left = page.locator(".lossviz-card[data-family]:visible")
+        robust = left.evaluate_all("all => all.map(card => card.dataset.has)")
+        assert robust and all("robust" in has for has in robust)
+        assert count.text_content() == f"{len(robust)} of {cards.count()} losses"
+        page.get_by_label("bounded").press("Space")
+        assert 0 < left.count() < len(robust)
+        assert "has=bounded" in page.url
+        page.get_by_role("button", name="Show all").press("Enter")
+        page.wait_for_function("!location.search.includes('has')")
+        assert left.count() == cards.count() > 30
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert seen.problems == []
+
+
+def test_without_scripts_the_atlas_shows_all_its_cards_and_no_filter(
+    site: Path, visit: Callable[..., Any]
+) -> None:
+    with visit(site / "book" / "atlas.html", java_script_enabled=False) as seen:
+        assert seen.page.locator(".lossviz-card:visible").count() > 30
+        assert not seen.page.locator(".lossviz-filters").is_visible()
+
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+VIOLATIONS = """async () => {
+    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+    return violations
+        .filter((v) => ["serious", "critical"].includes(v.impact))
+        .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).slice(0, 3).join(" ")}`);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page(
+    site: Path, visit: Callable[..., Any], scheme: str
+) -> None:
+    found = {}
+    for path in [
+        *site.glob("book/**/*.html"),
+        *map(site.joinpath, ("genindex.html", "search.html")),
+    ]:
+        with visit(path, color_scheme=scheme) as seen:
+            seen.page.add_script_tag(path=AXE)
+            if violations := seen.page.evaluate(VIOLATIONS):
+                found[path.relative_to(site).as_posix()] = violations
+    assert found == {}
 
 
 def test_every_control_changes_its_figure(pages: dict[str, Facts]) -> None:

@@ -102,7 +102,8 @@ def test_the_slider_stays_in_the_range_and_reaches_the_default(parameter):
 @each_loss
 def test_every_text_that_a_page_shows_is_there(loss):
     assert all(text.strip() for text in (loss.title, loss.summary, loss.latex))
-    assert loss.summary.endswith(".")
+    assert all(text.endswith(".") for text in (loss.summary, loss.use, loss.avoid))
+    assert loss.also
     assert all(source.key for source in loss.sources)
     assert all(p.meaning and p.at_low and p.at_high and p.symbol for p in loss.parameters)
     assert {fact.status for fact in loss.facts} <= {"proved", "quoted", "measured"}

@@ -9,6 +9,7 @@ VIEWS = Inputs(
     rows="2N",
     coupled=True,
     exchange=(("z1", "z2"),),
+    paired=True,
 )
 CLASS_HEAD = Inputs(
     Argument("embeddings", EMBEDDINGS, "N D"),

@@ -105,6 +105,11 @@ def _turns_back(loss: Loss) -> None:
     "0. A zero embedding or class weight has cosine 0 with everything, and no gradient.",
     notes="Differs from CosFace in the place of the margin: there it is taken off the cosine.",
     related=("cross_entropy", "nt_xent"),
+    also=("additive angular margin", "face recognition", "metric learning"),
+    use="Embeddings are to be compared by their angle afterwards, with classes never "
+    "seen in training: faces, retrieval.",
+    avoid="The classes are fixed and probabilities are wanted, or labels are noisy: the "
+    "margin insists on all of them.",
 )
 def arcface(
     embeddings: torch.Tensor,

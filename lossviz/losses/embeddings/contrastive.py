@@ -90,6 +90,10 @@ def _hinge(z1: torch.Tensor, z2: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     notes="The gradient is at right angles to the embedding and falls with its length. SimCLR uses "
     "the temperatures 0.5 (CIFAR-10) and 0.1 (ImageNet).",
     related=("decoupled_softmax", "arcface", "cross_entropy"),
+    also=("InfoNCE", "SimCLR loss", "contrastive loss", "self-supervised learning"),
+    use="There are no labels, two views of each example can be made, and the batch is large.",
+    avoid="The batch is small, or it holds many examples that mean the same: they are "
+    "pushed apart.",
 )
 def nt_xent(z1: torch.Tensor, z2: torch.Tensor, *, temperature: float = 0.1) -> torch.Tensor:
     """NT-Xent: each view has to pick its partner out of all other views of the batch.

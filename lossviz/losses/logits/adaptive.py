@@ -124,6 +124,10 @@ def _at_least_ldr_kl(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
     "`lossviz.experiments.remembered` has that procedure, zero rows kept zero.",
     related=("ldr_kl", "cross_entropy"),
     breaks=("absent entry of K",),
+    also=("adaptive temperature", "distributionally robust loss"),
+    use="Only some examples are doubtful, and which ones is not known: each gets its "
+    "own temperature.",
+    avoid="One temperature for all does: LDR-KL is cheaper and easier to reason about.",
 )
 def aldr_kl(
     logits: torch.Tensor,

@@ -143,6 +143,8 @@ def _bounds_the_worst(z: torch.Tensor, m: torch.Tensor, y: torch.Tensor) -> tupl
             "adversarial comp-sum loss of the ramps min(max(0, 1 - u/rho), 1) of the differences "
             "u = z'_y - z'_j, because Phi^tau is 1-Lipschitz and a ramp is at most exp(-u/rho)",
             _bounds_the_ramps,
+            trait="adversarial",
+            when="nu >= sqrt(K - 1)/rho",
         ),
         Fact(
             "For tau >= 1 already nu >= 1/rho does, whatever K, and the bound then is even above "
@@ -182,6 +184,11 @@ def _bounds_the_worst(z: torch.Tensor, m: torch.Tensor, y: torch.Tensor) -> tupl
         "scale": "log",
         "labels": ("margin of the clean input", "margin of the attacked input"),
     },
+    also=("adversarial training", "ADV-COMP-SUM", "adversarial robustness"),
+    use="Inputs may be moved by an adversary inside a ball, and an attack of the model "
+    "is affordable at each step.",
+    avoid="Only label noise is feared: nothing here helps against it. The attack is "
+    "weak: the second term is then too small.",
 )
 def adv_comp_sum(
     logits: torch.Tensor,

@@ -121,6 +121,10 @@ VIEW = {
     related=("hl_gauss", "cross_entropy"),
     breaks=("order of K", "absent entry of K"),
     view=VIEW,
+    also=("categorical value function", "distributional reinforcement learning", "C51"),
+    use="A number is to be predicted whose scale varies or whose targets are noisy, as "
+    "values in reinforcement learning are.",
+    avoid="The range is not known: what lies outside it cannot be predicted.",
 )
 def two_hot(
     logits: torch.Tensor, y: torch.Tensor, *, v_min: float = -10.0, v_max: float = 10.0
@@ -202,6 +206,11 @@ def _drawn_inwards(loss: Loss) -> None:
     related=("two_hot", "cross_entropy"),
     breaks=("order of K", "absent entry of K"),
     view=VIEW | {"frames": (VIEW["frames"], "sigma_over_binwidth")},
+    also=("histogram loss", "regression by classification"),
+    use="As two-hot, where neighbouring values should share what is learnt: the usual "
+    "choice for value functions.",
+    avoid="The range is not known, or values crowd at its ends: the decoded mean is "
+    "drawn inwards there.",
 )
 def hl_gauss(
     logits: torch.Tensor,

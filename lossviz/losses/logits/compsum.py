@@ -53,8 +53,12 @@ def _around_one(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     source=MAO,
     facts=(
         Fact(
-            "tau = 1 is torch's cross-entropy", lambda z, y: (comp_sum(z, y), F.cross_entropy(z, y))
+            "tau = 1 is torch's cross-entropy, strictly proper",
+            lambda z, y: (comp_sum(z, y), F.cross_entropy(z, y)),
+            trait="proper",
+            when="tau = 1",
         ),
+        sum_over_labels("K - 1", tau=2.0, source=Source("ghosh2017robust", "symmetric losses")),
         Fact("Continuous through tau = 1 from both sides", _around_one, rtol=1e-6),
         Fact(
             "For a symmetric and complete hypothesis set the excess zero-one risk, gap included, "
@@ -75,6 +79,11 @@ def _around_one(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     "dtype.",
     related=("cross_entropy", "generalized_cross_entropy", "mae", "sum_exponential"),
     view={"starts": {"tau": 1.5}},
+    also=("tau loss", "Phi-tau loss"),
+    use="To move between cross-entropy and its relatives by one number: tau above 1 "
+    "where some labels are wrong, below 1 where hard examples should lead.",
+    avoid="Probabilities are wanted as they come: only tau = 1 is proper. Beyond tau = 1 "
+    "training can stall at examples that start out wrong.",
 )
 def comp_sum(row: Row, *, tau: float = 1.0) -> torch.Tensor:
     """Comp-sum loss: cross-entropy and its relatives on one dial, tau.
@@ -108,6 +117,11 @@ def comp_sum(row: Row, *, tau: float = 1.0) -> torch.Tensor:
     ),
     stability="Overflows to inf where exp of the lead does (88 nats in float32), by its nature.",
     related=("comp_sum",),
+    also=("exponential loss", "AdaBoost loss"),
+    use="Clean labels and a small model whose worst examples should lead, as in "
+    "boosting; for its theory.",
+    avoid="There is any label noise: one wrong label can outweigh a batch. Half "
+    "precision: it overflows early.",
 )
 def sum_exponential(row: Row) -> torch.Tensor:
     """Sum-exponential loss: every wrong class pays the exponential of its lead (tau = 0)."""
@@ -133,6 +147,10 @@ def sum_exponential(row: Row) -> torch.Tensor:
     ),
     stability="As comp_sum; correct beyond 17 nats in float32, where 1 - p rounds to 0.",
     related=("cross_entropy", "comp_sum"),
+    also=("log loss", "softmax loss", "multinomial logistic regression", "maximum entropy"),
+    in_torch="F.cross_entropy(logits, target)",
+    use="As cross-entropy, where labels are integers and nothing else is needed.",
+    avoid="There are soft targets, class weights or label smoothing: take cross-entropy.",
 )
 def logistic(row: Row) -> torch.Tensor:
     """Multinomial logistic loss: cross-entropy with integer labels (comp-sum at tau = 1)."""
@@ -177,6 +195,8 @@ Q = number(
         Fact(
             "Its sum over all K labels lies between (K - K^(1 - q))/q and (K - 1)/q, a range that "
             "shrinks to a point as q grows to 1.",
+            trait="robust",
+            when="q to 1",
             source=Source("zhang2018generalized", "lemma on the sum over classes"),
             holds=_range_of_the_sum,
         ),
@@ -184,6 +204,11 @@ Q = number(
     ),
     stability="As comp_sum; smooth through q = 0.",
     related=("comp_sum", "mae", "cross_entropy"),
+    also=("GCE", "L_q loss", "truncated GCE", "TGCE"),
+    use="A share of the labels is wrong in no systematic way, and the mean absolute "
+    "error learns too slowly.",
+    avoid="Labels are clean or probabilities are wanted: for q above 0 the softmax is "
+    "not calibrated, and many classes learn slowly.",
 )
 def generalized_cross_entropy(row: Row, *, q: float = 0.7) -> torch.Tensor:
     """Generalised cross-entropy: between cross-entropy (q = 0) and the mean absolute error (q = 1).
@@ -213,6 +238,7 @@ def generalized_cross_entropy(row: Row, *, q: float = 0.7) -> torch.Tensor:
         Fact(
             "If each label is wrong with a probability below 1 - 1/K, evenly over the other "
             "classes, a minimiser of the noisy risk minimises the clean risk as well.",
+            trait="robust",
             status="quoted",
             source=Source("ghosh2017robust", "theorem on uniform label noise"),
         ),
@@ -220,6 +246,11 @@ def generalized_cross_entropy(row: Row, *, q: float = 0.7) -> torch.Tensor:
     ),
     stability="1 - p is -expm1(log p): exact where p rounds to 1; its slope also where p is tiny.",
     related=("comp_sum", "generalized_cross_entropy"),
+    also=("MAE", "L1 loss of the softmax"),
+    in_torch="(1 - logits.softmax(-1).gather(-1, target.unsqueeze(-1))).mean()",
+    use="Much uniform label noise and few classes, or as the tolerant end of a comparison.",
+    avoid="There are many classes, or training starts from scratch: examples that start "
+    "out wrong have almost no gradient.",
 )
 def mae(row: Row) -> torch.Tensor:
     """Mean absolute error: one minus the target probability (comp-sum at tau = 2).

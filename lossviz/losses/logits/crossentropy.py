@@ -133,6 +133,8 @@ def _smoothed_minimiser(loss: Loss) -> None:
             "are optimal even for certain labels.",
             source=Source("szegedy2016rethinking", "label-smoothing regularisation"),
             holds=_smoothed_minimiser,
+            trait="not proper",
+            when="label_smoothing in (0, 1]",
         ),
     ),
     stability="The largest log-probability is -softplus(-m) of its margin m against the others, "
@@ -142,6 +144,20 @@ def _smoothed_minimiser(loss: Loss) -> None:
     related=("comp_sum", "logistic", "focal", "poly_1", "symmetric_cross_entropy"),
     breaks=("absent entry of K for label_smoothing in (0, 1]",),
     view={"starts": {"label_smoothing": 0.1}},
+    also=(
+        "log loss",
+        "negative log-likelihood",
+        "NLL",
+        "softmax loss",
+        "label smoothing",
+        "soft targets",
+    ),
+    in_torch="F.cross_entropy(logits, target, label_smoothing=0.0)",
+    use="The first choice for classification with one right label, for soft labels, "
+    "and wherever the softmax is to be read as probabilities.",
+    avoid="Many labels are wrong: it is unbounded, so a confidently wrong label pulls as "
+    "hard as any. Rare classes matter more than their share: weigh them, or shift the "
+    "logits.",
 )
 def cross_entropy(
     logits: torch.Tensor,

@@ -113,6 +113,10 @@ def _list_mle(
     notes="Stands alone: no cross-entropy is added, and no weight between two terms is to be "
     "tuned. Equal logits of the teacher rank by class number.",
     related=("cross_entropy",),
+    also=("knowledge distillation", "teacher and student", "ListMLE", "Plackett-Luce"),
+    use="There is a teacher, labels are known, and a single loss without a weight "
+    "between two terms is wanted.",
+    avoid="There are no labels, or the teacher's probabilities themselves are to be copied.",
 )
 def pld(
     student: torch.Tensor,

@@ -160,6 +160,10 @@ def _slope(o: torch.Tensor, t: torch.Tensor, z: torch.Tensor, **parameters: Any)
         "says": "The value would mean nothing. Of two examples the one of smaller margin gets the "
         "larger pull: hence the step on the diagonal.",
     },
+    also=("ensemble of losses", "random losses", "stochastic loss"),
+    use="Two classes, and a regulariser like dropout, but on the loss instead of the network.",
+    avoid="There are more than two classes, a loss value is to be watched, or "
+    "probabilities are wanted.",
 )
 def ensloss(
     output: torch.Tensor,

@@ -66,6 +66,18 @@ WITH_COUNTS = Inputs(
     "adjustment) is the rival to try first. A class without examples has no log count: leave it "
     "out, or give it a count of 1.",
     related=("cross_entropy",),
+    also=(
+        "class imbalance",
+        "long-tailed recognition",
+        "logit adjustment",
+        "class prior",
+        "Meta-Softmax",
+    ),
+    in_torch="F.cross_entropy(logits + class_counts.log(), target)",
+    use="Classes are rare in training but equally important, or equally frequent, when "
+    "the model is used.",
+    avoid="The classes will be as unbalanced in use as in training: plain cross-entropy "
+    "already has the right prior.",
 )
 def balanced_softmax_ce(
     logits: torch.Tensor, target: torch.Tensor, class_counts: torch.Tensor

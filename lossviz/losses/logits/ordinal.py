@@ -78,6 +78,11 @@ def _above(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     "makes them decrease (CORAL); conditional thresholds do too (CORN, another loss).",
     related=("cross_entropy", "logistic"),
     breaks=("shift of J", "order of J"),
+    also=("ordinal regression", "CORAL", "rank-consistent", "ordered classes"),
+    use="Classes have an order, such as grades or ages, and being off by one should "
+    "cost less than being off by three.",
+    avoid="Classes have no order, or the differences of the thresholds must be a "
+    "distribution over the classes.",
 )
 def ordinal_cross_entropy(
     logits: torch.Tensor, target: torch.Tensor, *, weight: torch.Tensor | None

@@ -66,6 +66,11 @@ EPSILON = number(
     ),
     stability="log(1 - p) is the log-sigmoid of minus the margin: no power of a rounded 1 - p.",
     related=("cross_entropy", "poly_1"),
+    also=("class imbalance", "hard example mining"),
+    use="Easy examples are so many that they drown the rest, as the background does in "
+    "dense detection.",
+    avoid="Probabilities are wanted as they come: it is not proper, and its softmax is "
+    "not sure enough. Labels are noisy: the examples that it stresses are the wrong ones.",
 )
 def focal(row: Row, *, gamma: float = 2.0) -> torch.Tensor:
     """Focal loss: cross-entropy that fades as an example becomes easy.
@@ -106,6 +111,11 @@ def _beyond_linear(nll: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
     ),
     stability="1 - p is -expm1(log p): exact where p rounds to 1; its slope also where p is tiny.",
     related=("cross_entropy", "mae", "symmetric_cross_entropy"),
+    also=("PolyLoss", "Poly1 cross-entropy"),
+    use="Cross-entropy works and one more number may be tuned: epsilon changes how "
+    "much easy examples count.",
+    avoid="Probabilities are wanted as they come, or there is no validation set to "
+    "choose epsilon on.",
 )
 def poly_1(row: Row, *, epsilon: float = 1.0) -> torch.Tensor:
     r"""Poly-1 loss: cross-entropy with the first term of its expansion in 1 - p changed.

@@ -201,13 +201,14 @@ def _hinge_ties_classes(loss: Loss) -> None:
             ),
             rtol=1e-6,
         ),
-        sum_over_labels("margin*(K - 1)", lam=1e12, margin=1.0),
+        sum_over_labels("margin*(K - 1)", when="lam to inf", lam=1e12, margin=1.0),
         convex(why="a log-sum-exp of linear functions, scaled"),
         minimiser(
             "lam*log(eta)",
             when="lam in (0, inf)",
-            statement="Without margin the expected loss is least at the scores `lam*log(eta)`: "
+            statement="Without margin the expected loss is least at the scores lam*log(eta): "
             "strictly proper for the prediction softmax(z / lam),",
+            proper=True,
         ),
         Fact(
             "Without margin, for every finite lam, that minimiser keeps the order of all classes, "
@@ -225,6 +226,10 @@ def _hinge_ties_classes(loss: Loss) -> None:
     "the scale of the scores. `lossviz.losses.normalise_scores` does it on request.",
     related=("cross_entropy", "aldr_kl"),
     breaks=("absent entry of K",),
+    also=("distributionally robust loss", "temperature", "label noise", "hinge"),
+    use="Some labels are wrong or several classes are close: a high temperature "
+    "tolerates the first, and every finite one keeps the order of the classes.",
+    avoid="Probabilities are read from the softmax without dividing by the temperature.",
 )  # fmt: skip
 def ldr_kl(
     logits: torch.Tensor, target: torch.Tensor, *, lam: float = 1.0, margin: float = 0.0

@@ -75,6 +75,10 @@ def _one_hot(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     ),
     stability="log(1 - p) is the log-sigmoid of minus the margin, exact where p rounds to 0 or 1.",
     related=("cross_entropy", "mae"),
+    also=("negative training", "repetition penalty"),
+    use="The label names what must not be predicted: repeated tokens, or complementary "
+    "labels. Beside a loss for what should be.",
+    avoid="The right label is known: push that one up instead.",
 )  # fmt: skip
 def unlikelihood(row: Row) -> torch.Tensor:
     """Unlikelihood: pushes the labelled class away.
@@ -146,6 +150,11 @@ def _expected_brier(z: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, to
     stability="(1 - p_y)^2 from the margin and the squares of the others: the textbook "
     "1 - 2 p_y + sum of p_k^2 cancels for sure rows.",
     related=("spherical_score", "cross_entropy", "mae"),
+    also=("quadratic score", "squared error of probabilities"),
+    in_torch="(logits.softmax(-1) - F.one_hot(target, 5)).square().sum(-1).mean()",
+    use="Calibrated probabilities are wanted and no single example may cost without "
+    "end; as a measure beside cross-entropy.",
+    avoid="Training starts from confident wrong predictions: their gradient is nearly zero.",
 )
 def brier(row: Row) -> torch.Tensor:
     """Brier score: squared distance between the softmax and the one-hot label.
@@ -198,6 +207,12 @@ def _spherical_gradient(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     stability="From the squared odds of the others against the target: nothing is subtracted "
     "from 1.",
     related=("brier", "cross_entropy"),
+    also=("spherical loss",),
+    in_torch="(1 - F.cosine_similarity(logits.softmax(-1), F.one_hot(target, 5).float(), "
+    "dim=-1)).mean()",
+    use="A bounded proper score is wanted that looks at the direction of the "
+    "probability vector alone.",
+    avoid="Training starts from confident wrong predictions: their gradient is nearly zero.",
 )
 def spherical_score(row: Row) -> torch.Tensor:
     """Spherical score: one minus the target probability over the length of the softmax vector.
@@ -269,6 +284,10 @@ def _divergence_from_uniform(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Te
     ),
     stability="The entropy is that of a log-softmax whose largest entry keeps its digits.",
     related=("cross_entropy", "renyi_2_bonus"),
+    also=("confidence penalty", "entropy regularisation", "maximum entropy"),
+    use="Predictions are too sure, or a policy should keep exploring.",
+    avoid="Probabilities are wanted as they come: it flattens them by design. A "
+    "temperature fitted afterwards calibrates without a second training.",
 )
 def entropy_bonus(row: Row, *, beta: float = 0.01) -> torch.Tensor:
     """Cross-entropy with an entropy bonus: rewards an undecided softmax.
@@ -336,6 +355,9 @@ def _at_least_entropy_bonus(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Ten
     ),
     stability="The sum of squares is a log-sum-exp of twice the log-softmax.",
     related=("cross_entropy", "entropy_bonus", "spherical_score"),
+    also=("collision entropy", "order-2 confidence penalty"),
+    use="As the entropy bonus, where the largest probability alone should be held back most.",
+    avoid="The entropy bonus does: that one is more widely understood.",
 )
 def renyi_2_bonus(row: Row, *, beta: float = 0.01) -> torch.Tensor:
     """Cross-entropy with a collision bonus: the entropy bonus with Renyi's entropy of order 2.

@@ -162,6 +162,10 @@ def _floor(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     "z = 0 and gradient 0 there, so do not start from a last layer of zeros.",
     related=("taylor_softmax", "spherical_softmax", "cross_entropy"),
     breaks=("absent entry of K",),
+    also=("Z-loss", "standardised score"),
+    use="There are very many classes and exact updates whose cost does not depend on "
+    "their number are wanted; ranking matters, probabilities do not.",
+    avoid="There are two classes, where the gradient is zero, or probabilities are wanted.",
 )
 def spherical_z_loss(
     logits: torch.Tensor, target: torch.Tensor, *, a: float = 1.0, b: float = 0.0
@@ -252,6 +256,7 @@ def _least_weight(o: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, torc
             statement="Strictly proper as a log-loss: the expected loss is least where the Taylor "
             "probabilities are the label probabilities eta, and every distribution with positive "
             "entries is some vector of Taylor probabilities",
+            proper=True,
         ),
         Fact(
             "Small scores: close to cross-entropy",
@@ -263,6 +268,10 @@ def _least_weight(o: torch.Tensor, _y: torch.Tensor) -> tuple[torch.Tensor, torc
     "overflows; -log p as log1p of the odds against the target.",
     related=("spherical_softmax", "spherical_z_loss", "cross_entropy"),
     breaks=("shift of K", "absent entry of K"),
+    also=("Taylor expansion of softmax", "softmax without exponentials"),
+    use="A softmax without exponentials is wanted that still gives proper probabilities.",
+    avoid="Scores leave the neighbourhood of zero: below -1 a lower score means a larger "
+    "probability.",
 )
 def taylor_softmax(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Taylor softmax loss: log-loss with exp replaced by its second-order expansion.
@@ -310,7 +319,8 @@ def _dead_point(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
             "sqrt(eta - eps)",
             when="eps in (0, 0.2)",
             statement="Proper as a log-loss: the expected loss is least where the probabilities "
-            "are the label probabilities eta, if all of these exceed `eps`",
+            "are the label probabilities eta, if all of these exceed eps",
+            proper=True,
         ),
     ),
     stability="Squares of scores scaled to at most 1; -log p as log1p of the odds against the "
@@ -318,6 +328,11 @@ def _dead_point(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     related=("taylor_softmax", "spherical_z_loss"),
     breaks=("shift of K", "absent entry of K"),
     view={"starts": {"eps": 0.1}},
+    also=("squared softmax",),
+    use="There are very many classes and exact updates of the last layer are wanted "
+    "that do not depend on their number.",
+    avoid="The sign of a score should matter, or training starts at zero scores, where "
+    "nothing moves.",
 )
 def spherical_softmax(
     logits: torch.Tensor, target: torch.Tensor, *, eps: float = EPS.default

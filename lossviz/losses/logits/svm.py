@@ -126,6 +126,13 @@ def _slopes(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     stability="Polynomial: nothing to overflow but the square itself.",
     related=("cross_entropy", "ldr_kl"),
     breaks=("shift of K",),
+    also=("squared hinge", "hinge", "support vector machine", "one-vs-rest SVM"),
+    in_torch="(0.5 * (1 - torch.where(F.one_hot(target, 5) == 1, output, "
+    "-output)).clamp_min(0).square()).sum(-1).mean()",
+    use="A margin is wanted after which an example no longer pulls, or several labels "
+    "may be refused at once.",
+    avoid="Probabilities over the classes are wanted, or labels are noisy: the cost "
+    "grows with the square of the violation.",
 )
 def l2_svm(
     output: torch.Tensor, target: torch.Tensor, *, weight: torch.Tensor | None, C: float = 0.5

@@ -89,6 +89,11 @@ def _reverse_by_hand(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
     ),
     stability="Both terms come from the margin.",
     related=("poly_1", "mae", "symmetric_ce"),
+    also=("SCE", "SL", "reverse cross-entropy"),
+    use="Some labels are wrong, and both fast learning and tolerance are wanted: its "
+    "reverse term is symmetric.",
+    avoid="Labels are clean, or probabilities are wanted as they come. Its three numbers "
+    "overlap: it is a scaled poly-1 loss.",
 )  # fmt: skip
 def symmetric_cross_entropy(
     row: Row, *, alpha: float = 0.1, beta: float = 1.0, log_zero: float = -4.0
@@ -153,6 +158,12 @@ def _gradient(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) -> 
         "exchange of student and teacher for alpha in [0, 0.5)",
         "exchange of student and teacher for alpha in (0.5, 1]",
     ),
+    also=("self-distillation", "test-time adaptation", "consistency loss", "mean teacher"),
+    in_torch="(0.5 * (-teacher.softmax(-1) * student.log_softmax(-1) - student.softmax(-1) "
+    "* teacher.log_softmax(-1))).sum(-1).mean()",
+    use="Two models, or two views of one, are to agree, and neither is the truth.",
+    avoid="One side is a fixed teacher that is to be copied: cross-entropy against its "
+    "probabilities is enough.",
 )
 def symmetric_ce(
     student: torch.Tensor, teacher: torch.Tensor, *, alpha: float = 0.5

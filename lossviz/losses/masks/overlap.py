@@ -64,12 +64,18 @@ def _dice_gradient(p: torch.Tensor, t: torch.Tensor, *, smooth: float) -> torch.
                 dice((~t).double(), t, smooth=0.0, reduction="none"),
                 torch.ones(len(p)).double(),
             ),
+            trait="bounded",
         ),
         monotone("smooth"),
     ),
     notes="Not a mean over pixels: per image (here) and pooled over the batch give two numbers. "
     "With smoothing an image without foreground is 0 for an empty prediction only.",
     related=("tversky_elementwise", "dsc_elementwise", "soft_cldice"),
+    also=("F1 loss", "Sorensen-Dice", "segmentation", "soft Dice", "class imbalance"),
+    use="Segmentation in which the object is small beside the background; often in a "
+    "sum with cross-entropy.",
+    avoid="Probabilities of pixels are wanted, or images without the object are many: "
+    "choose the smoothing with care.",
 )
 def dice(
     probabilities: torch.Tensor,
@@ -152,6 +158,9 @@ def _best_positive(loss: Loss) -> None:
     notes="The minimum at 1 / (1 + alpha) means that the number is not a probability any more: "
     "calibrate, or rank by it only. The authors' scripts use alpha = 0.01.",
     related=("dice", "tversky_elementwise", "focal"),
+    also=("DSC loss", "self-adjusting Dice", "class imbalance"),
+    use="Tagging of text in which nearly all tokens are negative and F1 is what counts.",
+    avoid="Probabilities are wanted: with alpha above 0 a positive example is best at less than 1.",
 )
 def dsc_elementwise(
     probability: torch.Tensor, target: torch.Tensor, *, alpha: float = 1.0, gamma: float = 1.0
@@ -201,6 +210,9 @@ FALSE_NEGATIVES = number(
         monotone("beta", "up"),
     ),
     related=("dice", "dsc_elementwise"),
+    also=("Tversky index", "Jaccard", "F-beta", "precision and recall", "class imbalance"),
+    use="Missing an element and inventing one should not cost the same.",
+    avoid="Both errors cost the same: it is Dice then. Probabilities are wanted.",
 )
 def tversky_elementwise(
     probability: torch.Tensor,

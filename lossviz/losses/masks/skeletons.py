@@ -95,6 +95,10 @@ def _of_skeletons(p: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch
     notes="Weigh it beside Dice or cross-entropy: alone it is least for an image that is all "
     "foreground. Gradients of minima and maxima reach one pixel of each neighbourhood.",
     related=("dice",),
+    also=("clDice", "topology", "vessel segmentation", "connectivity", "skeleton"),
+    use="Thin structures such as vessels or roads must stay connected; beside Dice or "
+    "cross-entropy.",
+    avoid="It would stand alone: a prediction that is all foreground costs nothing.",
 )
 def soft_cldice(
     probabilities: torch.Tensor,

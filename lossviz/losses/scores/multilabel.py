@@ -75,6 +75,15 @@ def _at_most_softmax(loss: Loss) -> None:
     "code, which is right only while scores stay small.",
     notes="Scores arrive as they are: the paper divides cosines by a temperature of 0.05 before.",
     related=("cross_entropy", "nt_xent"),
+    also=(
+        "multi-label retrieval",
+        "dual encoder",
+        "extreme classification",
+        "several positives",
+        "ranking",
+    ),
+    use="A query has several right candidates, and they should not compete with each other.",
+    avoid="There is one right candidate: it is cross-entropy then.",
 )
 def decoupled_softmax(scores: torch.Tensor, relevance: torch.Tensor) -> RowLosses:
     """Decoupled softmax: each relevant candidate competes with the irrelevant ones alone.

@@ -85,6 +85,11 @@ def _slope(log_probability: torch.Tensor, *, attempts: float) -> torch.Tensor:
     notes="Choose N no larger than about the number of candidate answers: with more, an untrained "
     "model has no gradient.",
     related=("cross_entropy",),
+    also=("pass@N", "pass@k training", "best of N"),
+    use="Several answers will be drawn and one right one is enough, and a model trained "
+    "longer by cross-entropy finds fewer of them.",
+    avoid="One answer is given, or N is far above the number of candidate answers: then an "
+    "untrained model has no gradient.",
 )
 def dco(log_probability: torch.Tensor, *, attempts: float = 8.0) -> torch.Tensor:
     """Direct coverage optimisation: minus the log-chance that one of N attempts is right.

@@ -148,6 +148,10 @@ def _inserted(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor,
     "code does not mask padding; here n-grams with an ignored token are left out, and none may "
     "stand on a place of the output that `places` denies.",
     related=("cross_entropy",),
+    also=("n-gram matching", "non-autoregressive translation", "noisy targets of sequences"),
+    use="Target sequences are noisy or may be shifted: the words matter more than their places.",
+    avoid="The order and place of each token is right: cross-entropy of the tokens is "
+    "sharper and cheaper.",
 )
 def eisl(
     logits: torch.Tensor,

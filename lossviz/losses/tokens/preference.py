@@ -27,6 +27,7 @@ ANSWER_PAIRS = Inputs(
     Argument("policy_rejected_logp", LOG_PROBABILITIES, "...", "Summed over the rejected answer"),
     Argument("ref_chosen_logp", OF_THE_REFERENCE, "...", "The same of the model at the start"),
     Argument("ref_rejected_logp", OF_THE_REFERENCE, "..."),
+    paired=True,
 )
 BETA = number(
     "beta", r"\beta", "(0, inf)", (0.05, 1.0, 0.05),
@@ -109,6 +110,13 @@ def _gradient(*logp: torch.Tensor, beta: float, label_smoothing: float) -> torch
     notes="Without smoothing no finite lead is enough. Rewards are read off as beta times "
     "(policy - reference).",
     related=("cross_entropy",),
+    also=("DPO", "preference learning", "alignment", "RLHF", "Bradley-Terry", "cDPO"),
+    in_torch="-F.logsigmoid(0.1 * ((policy_chosen_logp - policy_rejected_logp) - "
+    "(ref_chosen_logp - ref_rejected_logp))).mean()",
+    use="Pairs of answers are given of which one is preferred, and a language model is "
+    "to follow without a reward model.",
+    avoid="Only single answers are judged, or both answers of a pair must not become "
+    "less likely: watch the log-probabilities themselves.",
 )
 def dpo(
     policy_chosen_logp: torch.Tensor,

@@ -75,6 +75,17 @@ def _best_variance(
     related=("hl_gauss", "two_hot"),
     breaks=("derivative for eps in [1e-3, inf)",),
     view={"axes": {"mean": (-2.0, 2.0), "var": (0.1, 4.1)}},
+    also=(
+        "heteroscedastic regression",
+        "mean and variance",
+        "negative log-likelihood",
+        "NLL",
+        "regression",
+    ),
+    in_torch="F.gaussian_nll_loss(mean, y, var, eps=1e-6)",
+    use="A number is to be predicted together with how uncertain it is.",
+    avoid="Errors have heavy tails, or a mean that starts badly is explained away by "
+    "variance: begin with the squared error.",
 )
 def gaussian_nll(
     mean: torch.Tensor,
