@@ -55,6 +55,7 @@ class Law:
     related: tuple[str, ...] = ()
     logarithmic: bool = False
     reading: bool = False
+    also: tuple[str, ...] = ()  # other names that a reader may look for
 
     def __post_init__(self) -> None:
         check_reading(self)

@@ -57,6 +57,7 @@ class Measure(Generic[Sums]):
     facts: tuple[Fact, ...] = ()
     related: tuple[str, ...] = ()
     reading: bool = False
+    also: tuple[str, ...] = ()  # other names that a reader may look for
 
     def __post_init__(self) -> None:
         check_reading(self)

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
+from .parameter import Parameter
+
 
 class Entry(Protocol):
     """What has a key, a title and a family: a loss, a measure, a law."""
@@ -16,9 +18,17 @@ class Entry(Protocol):
     def title(self) -> str: ...
     @property
     def family(self) -> str: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+    @property
+    def also(self) -> tuple[str, ...]: ...
 
 
 Declared = TypeVar("Declared", bound=Entry)
+
+
+def _as_key(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 class Registry(Mapping[str, Declared]):
@@ -55,9 +65,13 @@ class Registry(Mapping[str, Declared]):
             raise TypeError(f"key must be a string, got {type(key).__name__}")
         if key in self:
             return self[key]
-        wanted = key.lower().replace("-", "_")
+        wanted = _as_key(key)
+        owners = [name for name, e in self.items() if wanted in (p.name for p in e.parameters)]
+        if owners:
+            raise ValueError(f"no {self._noun} {key!r}: it is a parameter of {owners}")
         titles = {entry.title.lower(): name for name, entry in self.items()}
-        near = [name for name in self if "".join(word[0] for word in name.split("_")) == wanted]
+        near = [name for name, e in self.items() if wanted in map(_as_key, e.also)]
+        near += [name for name in self if "".join(word[0] for word in name.split("_")) == wanted]
         near += difflib.get_close_matches(wanted, self, cutoff=0.4)
         near += [titles[t] for t in difflib.get_close_matches(key.lower(), titles, cutoff=0.6)]
         nearest = list(dict.fromkeys(near)) or list(self)

@@ -366,3 +366,17 @@ def test_a_module_called_as_a_function_is_told_apart():
 def test_a_key_given_as_a_family_is_answered_with_the_family():
     with refuses(ValueError, "did you mean 'comp-sum'"):
         losses.names("comp_sum")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("label_smoothing", "it is a parameter of ['cross_entropy'"),
+        ("gce", "did you mean one of ['generalized_cross_entropy'"),
+        ("log loss", "did you mean one of ['cross_entropy'"),
+        ("focl", "did you mean one of ['focal'"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_what_goes_by_that_name(key, said):
+    with refuses(ValueError, said):
+        losses.get(key)
