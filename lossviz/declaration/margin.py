@@ -95,6 +95,11 @@ class Top(NamedTuple):
     odds: torch.Tensor
     rest: torch.Tensor
 
+    def probabilities(self) -> torch.Tensor:
+        """The softmax (..., K), in the dtype of the odds."""
+        share = (1 / (1 + self.rest)).unsqueeze(-1).to(self.odds)
+        return (self.odds * share).scatter(-1, self.leader, share)
+
     def rest_of_squares(self) -> torch.Tensor:
         """Sum (...) of the squared odds, in the dtype of rows."""
         return self.odds.square().sum(-1).to(self.rest.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
@@ -22,6 +24,7 @@ from ...declaration import (
 )
 from ...declaration.kinds import LOGITS
 from ...declaration.margin import Top, from_the_top
+from ...declaration.numbers import possible
 from .compsum import mae
 from .crossentropy import cross_entropy
 from .relatives import poly_1
@@ -159,7 +162,30 @@ def symmetric_ce(
     return _both_ways(student, teacher, alpha=alpha)
 
 
-@exact_by_rows
+def _slopes_both_ways(
+    student: torch.Tensor, teacher: torch.Tensor, *, alpha: float
+) -> tuple[torch.Tensor, ...] | None:
+    excluded = student.amin(-1).isneginf() | teacher.amin(-1).isneginf()
+    if alpha in (0, 1) or possible(excluded):  # where 0 * inf has to be kept out
+        return None
+    tops = from_the_top(student), from_the_top(teacher)
+    p, q = (top.probabilities() for top in tops)
+    apart, slopes = p - q, []
+    rows = torch.zeros_like(tops[0].rest)
+    sides = (p, *tops, 1 - alpha), (q, *reversed(tops), -alpha)
+    for weights, own, other, forward in sides:
+        # what the other's surprisal under these weights is beyond its mean
+        mean = (weights * other.gaps).sum(-1)
+        reverse = (other.gaps - mean.unsqueeze(-1)).mul_(weights)
+        share = alpha if own is tops[0] else 1 - alpha
+        rows += share * (other.rest.log1p() - mean)
+        slope = (forward * apart).sub_(reverse, alpha=share).scatter_(-1, own.leader, 0.0)
+        # p - q of the leader cancels: the whole sums to 0
+        slopes.append(slope.scatter_(-1, own.leader, -slope.sum(-1, keepdim=True)))
+    return rows, *slopes
+
+
+@partial(exact_by_rows, slopes=_slopes_both_ways)
 def _both_ways(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) -> torch.Tensor:
     p, q = from_the_top(student), from_the_top(teacher)
     if alpha == 0:  # a term of weight 0 may be infinite, and must not count as 0 * inf
