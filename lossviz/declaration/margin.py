@@ -116,13 +116,13 @@ class Top(NamedTuple):
 
 def from_the_top(logits: torch.Tensor) -> Top:
     """The rows of logits (..., K) as their largest entry sees them."""
-    index = _largest(logits.detach())
+    index = largest(logits.detach())
     gaps = (logits - logits.gather(-1, index)).scatter(-1, index, 0.0)
     odds = gaps.exp().scatter(-1, index, 0.0)
     return Top(index, gaps, odds, odds.sum(-1).to(row_dtype(logits)))
 
 
-def _largest(logits: torch.Tensor, width: int = 64) -> torch.Tensor:
+def largest(logits: torch.Tensor, width: int = 64) -> torch.Tensor:
     """`logits.argmax(-1, keepdim=True)`, in pieces, because amax is ten times as fast."""
     count = logits.shape[-1]
     if count <= 2 * width or torch.compiler.is_compiling():

@@ -155,7 +155,7 @@ class _Leaves(Rows):
             damping = (1 + power) * F.logsigmoid(margin)
             ahead = others.largest - others.chosen + damping
             lowest = self.logits.amin(-1) - others.largest
-            if bool(((ahead > 0) & ((lowest < -80) | (ahead > 80))).any()):
+            if not bool(((ahead <= 0) | ((lowest >= -80) & (ahead <= 80))).all()):
                 return None
             own = own - slopes[power] * (damping - margin).exp()
             flat = flat + slopes[power] * ahead.exp()

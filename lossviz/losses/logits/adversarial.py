@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,14 +24,15 @@ from ...declaration import (
     Rows,
     Source,
     box_cox,
+    by_rows,
     convex,
     declare,
-    exact_by_rows,
     number,
     row_dtype,
 )
 from ...declaration.kinds import LOGITS
-from ...declaration.numbers import check_reduction, possible, reduce_rows
+from ...declaration.numbers import check_reduction, possible, reduce_rows, widen
+from ...declaration.rows import row_slopes
 from ..attacks import Norm, evaluating, pgd
 from .compsum import TAU, comp_sum
 from .crossentropy import cross_entropy
@@ -70,15 +72,27 @@ MAO = Source(
 
 def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Euclidean length of the change of all score differences (target minus other)."""
-    change = adversarial - clean
-    change = change.gather(-1, labels.unsqueeze(-1)) - change
-    # a class that both sides rule out (logit -inf) does not count
-    if possible(clean.detach().amin(-1).isneginf()):
-        change = change.masked_fill(clean.isneginf() & adversarial.isneginf(), 0.0)
+    change, index = adversarial - clean, labels.unsqueeze(-1)
+    out = clean.isneginf() & adversarial.isneginf()
+    ruled_out = possible(clean.isneginf() | adversarial.isneginf())
+    change = change.masked_fill(out, 0.0) if ruled_out else change
+    change = change.gather(-1, index) - change
+    # a class that both sides rule out (logit -inf) does not count, nor does the target itself
+    if ruled_out:
+        change = change.masked_fill(out.scatter(-1, index, True), 0.0)
+    endless = change.detach().isinf()
+    finite = change.masked_fill(endless, 0.0) if ruled_out else change
     # scaled by a constant, so that no square overflows; vector_norm has gradient 0 at 0
-    size = change.detach().abs().amax(-1, keepdim=True)
+    size = finite.detach().abs().amax(-1, keepdim=True)
     size = torch.where(size == 0, 1.0, size)
-    return size.squeeze(-1) * torch.linalg.vector_norm(change / size, dim=-1)
+    length = size.squeeze(-1) * torch.linalg.vector_norm(finite / size, dim=-1)
+    if not ruled_out:
+        return length
+    # ruled out on one side only: infinite, along the differences that are, each as much
+    along = endless * change.detach().sign()
+    along = along / along.square().sum(-1, keepdim=True).clamp_min(1.0).sqrt()
+    far = (along * torch.where(endless, change, 0.0)).sum(-1)
+    return torch.where(endless.any(-1), far, length)
 
 
 def _slope(
@@ -195,7 +209,33 @@ def adv_comp_sum(
     return _clean_and_shift(logits, adversarial, target, tau=tau, rho=rho, nu=nu)
 
 
-@exact_by_rows
+def _slopes(
+    logits: torch.Tensor,
+    adversarial: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    tau: float,
+    rho: float,
+    nu: float,
+) -> tuple[torch.Tensor, ...] | None:
+    clean, index, exact = widen(logits), target.unsqueeze(-1), row_dtype(logits)
+    scores = clean if rho == 1 else clean.to(exact) / rho
+    first = row_slopes(lambda row: row.box_cox(tau - 1.0), scores, target)
+    change = adversarial.to(exact) - clean
+    change = torch.sub(change.gather(-1, index), change, out=change).to(clean.dtype)
+    size = change.abs().amax(-1)
+    if first is None or not bool(size.isfinite().all()):
+        return None
+    size = torch.where(size == 0, 1.0, size).unsqueeze(-1)
+    length = torch.linalg.vector_norm(change.div_(size), dim=-1, keepdim=True)
+    of_moved = change.mul_(-nu / torch.where(length == 0, 1.0, length))
+    of_moved.scatter_(-1, index, -of_moved.sum(-1, keepdim=True))
+    rows, slope = first
+    shift = (size.to(rows) * length.to(rows)).squeeze(-1)
+    return rows + nu * shift, slope.div_(rho).sub_(of_moved), of_moved
+
+
+@partial(by_rows, slopes=_slopes)
 def _clean_and_shift(
     logits: torch.Tensor,
     adversarial: torch.Tensor,
@@ -205,6 +245,7 @@ def _clean_and_shift(
     rho: float,
     nu: float,
 ) -> torch.Tensor:
+    logits, adversarial = (x.to(row_dtype(x)) for x in (logits, adversarial))
     rows = Rows(logits / rho, target).box_cox(tau - 1.0)
     return rows + nu * _shift(logits, adversarial, target)
 
