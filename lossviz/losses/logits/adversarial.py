@@ -33,7 +33,7 @@ from ...declaration import (
 from ...declaration.kinds import LOGITS
 from ...declaration.numbers import check_reduction, possible, reduce_rows, widen
 from ...declaration.rows import row_slopes
-from ..attacks import Norm, evaluating, pgd
+from ..attacks import Each, Norm, evaluating, pgd
 from .compsum import TAU, comp_sum
 from .crossentropy import cross_entropy
 
@@ -222,17 +222,16 @@ def _slopes(
     scores = clean if rho == 1 else clean.to(exact) / rho
     first = row_slopes(lambda row: row.box_cox(tau - 1.0), scores, target)
     change = adversarial.to(exact) - clean
-    change = torch.sub(change.gather(-1, index), change, out=change).to(clean.dtype)
-    size = change.abs().amax(-1)
-    if first is None or not bool(size.isfinite().all()):
+    change = torch.sub(change.gather(-1, index), change, out=change)
+    length = torch.linalg.vector_norm(change, dim=-1, keepdim=True)
+    if first is None or not bool(((length > 1e-140) & length.isfinite()).all()):
         return None
-    size = torch.where(size == 0, 1.0, size).unsqueeze(-1)
-    length = torch.linalg.vector_norm(change.div_(size), dim=-1, keepdim=True)
-    of_moved = change.mul_(-nu / torch.where(length == 0, 1.0, length))
-    of_moved.scatter_(-1, index, -of_moved.sum(-1, keepdim=True))
+    pull = nu / length
+    own = pull * change.sum(-1, keepdim=True)
+    of_moved = change.to(clean.dtype).mul_(-pull.to(clean))
+    of_moved.scatter_(-1, index, own.to(clean))
     rows, slope = first
-    shift = (size.to(rows) * length.to(rows)).squeeze(-1)
-    return rows + nu * shift, slope.div_(rho).sub_(of_moved), of_moved
+    return rows + nu * length.squeeze(-1), slope.div_(rho).sub_(of_moved), of_moved
 
 
 @partial(by_rows, slopes=_slopes)
@@ -255,7 +254,7 @@ def adv_comp_sum_at(
     x: torch.Tensor,
     target: torch.Tensor,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     tau: float = 1.0,
     rho: float = 1.0,
@@ -265,7 +264,7 @@ def adv_comp_sum_at(
 ) -> torch.Tensor:
     """`adv_comp_sum` of a model at inputs (N, ...): the worst shift in the ball is found by `pgd`.
 
-    gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2". Further
+    gamma : radius of the ball, as in `pgd`; norm : "linf" (default) or "l2". Further
     keywords (steps, step_size, restarts, bounds, generator) go to `lossviz.losses.attacks.pgd`,
     which leaves the model's state alone; the two forward passes of the loss itself run in the
     model's present mode. Raises as `adv_comp_sum` and `pgd` do.
@@ -292,7 +291,7 @@ def train_adv_comp_sum(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     tau: float = 1.0,
     rho: float = 1.0,
@@ -319,7 +318,7 @@ def trades_at(
     x: torch.Tensor,
     target: torch.Tensor,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     beta: float = 6.0,
     reduction: str = "mean",
@@ -335,7 +334,7 @@ def trades_at(
     ----------
     model : callable from inputs (N, ...) to logits (N, K).
     x, target : floating inputs (N, ...) and integer labels (N,) in [0, K), -100 to leave a row out.
-    gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2".
+    gamma : radius of the ball, as in `pgd`; norm : "linf" (default) or "l2".
     beta : number in [0, inf), default 6. At 0, as at gamma = 0, it is cross-entropy.
     reduction : "mean" over kept rows (default), "sum" or "none".
     attack : steps, step_size, restarts, bounds and generator for `lossviz.losses.attacks.pgd`,
@@ -380,7 +379,7 @@ def train_trades(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     beta: float = 6.0,
     **attack: Any,
