@@ -2,7 +2,8 @@
 
 A loss written plainly makes a dozen tensors of the size of the logits, and autograd keeps most of
 them. Here a few rows are taken at a time, so that what is made of them stays in the processor's
-cache; their gradient is made at once, and is all that is kept for the backward pass.
+cache; their gradient is made at once, and is all that is kept for the backward pass. It is
+autograd's of the block, or that of a function which writes it out in fewer passes.
 """
 
 from __future__ import annotations

@@ -145,8 +145,10 @@ def _steepest(slope: torch.Tensor, norm: Norm) -> torch.Tensor:
 
 
 def _project(move: torch.Tensor, radius: Each, norm: Norm) -> torch.Tensor:
-    if norm == "linf" or isinstance(radius, torch.Tensor):
-        return torch.clamp(move, -radius, radius)
+    if isinstance(radius, torch.Tensor):
+        return torch.minimum(torch.maximum(move, -radius), radius)
+    if norm == "linf":
+        return move.clamp(-radius, radius)
     length = _length(move)
     return torch.where(length > radius, move * (radius / length.clamp_min(radius)), move)
 

@@ -138,7 +138,8 @@ def aldr_kl(
 
     The maximum is found to rounding for each example (`adapted_temperature`). The authors' code
     instead keeps one temperature per training example and moves it once a step, from the previous
-    one (`lossviz.experiments.remembered`).
+    one (`lossviz.experiments.remembered`). A target that is ruled out (-inf) costs inf, with the
+    gradient of one far below.
     """
     return _at_best(logits, target, lam0=lam0, alpha=alpha, margin=margin)
 

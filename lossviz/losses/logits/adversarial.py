@@ -31,7 +31,7 @@ from ...declaration import (
     row_dtype,
 )
 from ...declaration.kinds import LOGITS
-from ...declaration.numbers import check_reduction, possible, reduce_rows, widen
+from ...declaration.numbers import check_reduction, reduce_rows, widen
 from ...declaration.rows import row_slopes
 from ..attacks import Each, Norm, evaluating, pgd
 from .compsum import TAU, comp_sum
@@ -72,26 +72,21 @@ MAO = Source(
 
 def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Euclidean length of the change of all score differences (target minus other)."""
-    change, index = adversarial - clean, labels.unsqueeze(-1)
-    out = clean.isneginf() & adversarial.isneginf()
-    ruled_out = possible(clean.isneginf() | adversarial.isneginf())
-    change = change.masked_fill(out, 0.0) if ruled_out else change
-    change = change.gather(-1, index) - change
+    index, out = labels.unsqueeze(-1), clean.isneginf() & adversarial.isneginf()
+    change = (adversarial - clean).masked_fill(out, 0.0)
     # a class that both sides rule out (logit -inf) does not count, nor does the target itself
-    if ruled_out:
-        change = change.masked_fill(out.scatter(-1, index, True), 0.0)
-    endless = change.detach().isinf()
-    finite = change.masked_fill(endless, 0.0) if ruled_out else change
+    change = change.gather(-1, index) - change
+    change = change.masked_fill(out.scatter(-1, index, True), 0.0)
     # scaled by a constant, so that no square overflows; vector_norm has gradient 0 at 0
+    endless = change.isinf()
+    finite = change.masked_fill(endless, 0.0)
     size = finite.detach().abs().amax(-1, keepdim=True)
     size = torch.where(size == 0, 1.0, size)
     length = size.squeeze(-1) * torch.linalg.vector_norm(finite / size, dim=-1)
-    if not ruled_out:
-        return length
     # ruled out on one side only: infinite, along the differences that are, each as much
     along = endless * change.detach().sign()
     along = along / along.square().sum(-1, keepdim=True).clamp_min(1.0).sqrt()
-    far = (along * torch.where(endless, change, 0.0)).sum(-1)
+    far = (along * change.masked_fill(~endless, 0.0)).sum(-1)
     return torch.where(endless.any(-1), far, length)
 
 
@@ -203,8 +198,9 @@ def adv_comp_sum(
     """Smooth adversarial comp-sum loss: that of the clean input, plus how far scores can be moved.
 
     The definition takes the second term at the worst z' of the ball around the input:
-    `adv_comp_sum_at` finds it. In nats (tau = 1), computed in float64. Gradients flow to both
-    logits; at equal ones the second term is 0, with gradient 0.
+    `adv_comp_sum_at` finds it. In nats (tau = 1). Gradients flow to both logits; at equal ones the
+    second term is 0, with gradient 0. A class that both rule out (-inf) does not count; one that
+    one side alone rules out makes the second term inf, with the gradient of one far below.
     """
     return _clean_and_shift(logits, adversarial, target, tau=tau, rho=rho, nu=nu)
 
@@ -229,9 +225,9 @@ def _slopes(
     pull = nu / length
     own = pull * change.sum(-1, keepdim=True)
     of_moved = change.to(clean.dtype).mul_(-pull.to(clean))
-    of_moved.scatter_(-1, index, own.to(clean))
     rows, slope = first
-    return rows + nu * length.squeeze(-1), slope.div_(rho).sub_(of_moved), of_moved
+    slope = slope.div_(rho).sub_(of_moved).scatter_add_(-1, index, -own.to(slope))
+    return rows + nu * length.squeeze(-1), slope, of_moved.scatter_(-1, index, own.to(clean))
 
 
 @partial(by_rows, slopes=_slopes)

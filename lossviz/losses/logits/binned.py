@@ -147,8 +147,8 @@ def two_hot(
 ) -> torch.Tensor:
     """Two-hot loss: a number as a distribution over its two nearest locations, by cross-entropy.
 
-    K >= 2 locations v_i from v_min to v_max, both included, stand a step of Delta apart. In nats,
-    computed in float64. Values out of range are refused on the CPU and clipped elsewhere.
+    K >= 2 locations v_i from v_min to v_max, both included, stand a step of Delta apart. In nats.
+    Values out of range are refused on the CPU and clipped elsewhere.
     """
     place = among_locations(y, v_min, v_max, logits.shape[-1])
     return _soft_cross_entropy(logits, place, shares=two_hot_shares, reach=0)

@@ -262,7 +262,8 @@ def ldr_kl(
     """LDR-KL loss: cross-entropy with a temperature, from the hinge loss to a linear one.
 
     Negative for clear winners. The scores are taken as they are; the authors' code normalises them
-    first, see `normalise_scores`.
+    first, see `normalise_scores`. A target that is ruled out (-inf) costs inf, with the gradient of
+    one far below.
     """
     return _smoothed_hinge(logits, target, lam=lam, margin=margin)
 
