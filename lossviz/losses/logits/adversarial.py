@@ -206,14 +206,9 @@ def adv_comp_sum(
 
 
 def _slopes(
-    logits: torch.Tensor,
-    adversarial: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    tau: float,
-    rho: float,
-    nu: float,
+    logits: torch.Tensor, adversarial: torch.Tensor, target: torch.Tensor, **options: float
 ) -> tuple[torch.Tensor, ...] | None:
+    tau, rho, nu = (options[name] for name in ("tau", "rho", "nu"))
     clean, index, exact = widen(logits), target.unsqueeze(-1), row_dtype(logits)
     scores = clean if rho == 1 else clean.to(exact) / rho
     first = row_slopes(lambda row: row.box_cox(tau - 1.0), scores, target)
@@ -232,17 +227,11 @@ def _slopes(
 
 @partial(by_rows, slopes=_slopes)
 def _clean_and_shift(
-    logits: torch.Tensor,
-    adversarial: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    tau: float,
-    rho: float,
-    nu: float,
+    logits: torch.Tensor, adversarial: torch.Tensor, target: torch.Tensor, **options: float
 ) -> torch.Tensor:
     logits, adversarial = (x.to(row_dtype(x)) for x in (logits, adversarial))
-    rows = Rows(logits / rho, target).box_cox(tau - 1.0)
-    return rows + nu * _shift(logits, adversarial, target)
+    rows = Rows(logits / options["rho"], target).box_cox(options["tau"] - 1.0)
+    return rows + options["nu"] * _shift(logits, adversarial, target)
 
 
 def adv_comp_sum_at(
