@@ -2,13 +2,15 @@
 
 A loss written plainly makes a dozen tensors of the size of the logits, and autograd keeps most of
 them. Here a few rows are taken at a time, so that what is made of them stays in the processor's
-cache; their gradient is made at once, and is all that is kept for the backward pass.
+cache; their gradient is made at once, and is all that is kept for the backward pass. It is
+autograd's of the block, or that of a function which writes it out in fewer passes.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,18 +21,23 @@ from .numbers import possible, row_dtype
 
 Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., torch.Tensor]
+Slopes = Callable[..., "Tensors | None"]
 
 # Few enough for a cache, where that is what counts; elsewhere a launch is what costs.
 ENTRIES = {"cpu": 2**18}
 ENTRIES_ELSEWHERE = 2**24
 
 
-def by_rows(function: Function) -> Function:
+def by_rows(function: Function, *, slopes: Slopes | None = None) -> Function:
     """The same function of tensors (..., *) with common leading axes, which returns one (...).
 
     The first tensor is (..., K) and says which axes lead; keywords are handed on. Gradients are
     those of `function`, and so are derivatives of every order and mode. torch.compile gets
     `function` itself, whose passes it fuses.
+
+    `slopes` writes the first gradient by hand: from tensors (R, *), without autograd, to the rows
+    and the gradient of each in the first tensors, as many as it knows; or to None where it knows
+    none. Autograd serves what is left over.
     """
 
     @functools.wraps(function)
@@ -44,33 +51,39 @@ def by_rows(function: Function) -> Function:
         # what was made in inference mode cannot be kept for a backward pass
         outside = not torch.is_inference_mode_enabled()
         kept = (x.clone() if outside and x.is_inference() else x for x in tensors)
-        return _ByRows.apply(of_tensors, wanted, *kept)[0]
+        by_hand = functools.partial(slopes, **options) if slopes else None
+        return _ByRows.apply(of_tensors, by_hand, wanted, *kept)[0]
 
     return rows
 
 
-def exact_by_rows(function: Function) -> Function:
+def exact_by_rows(function: Function, *, slopes: Slopes | None = None) -> Function:
     """`by_rows` of a function that gets floating tensors in the dtype of rows: float64.
 
     For gradients whose terms cancel entry by entry. Only a few rows at a time are held like this.
     """
+    return by_rows(_widened(function), slopes=slopes and _widened(slopes))
 
+
+def _widened(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def exact(*tensors: torch.Tensor, **options: Any) -> torch.Tensor:
+    def exact(*tensors: torch.Tensor, **options: Any) -> Any:
         widened = (x.to(row_dtype(x)) if x.is_floating_point() else x for x in tensors)
         return function(*widened, **options)
 
-    return by_rows(exact)
+    return exact
 
 
 class _ByRows(torch.autograd.Function):
     @staticmethod
-    def forward(function: Function, wanted: Sequence[bool], *tensors: torch.Tensor) -> Tensors:
+    def forward(
+        function: Function, by_hand: Slopes | None, wanted: Sequence[bool], *tensors: torch.Tensor
+    ) -> Tensors:
         lead = tensors[0].shape[:-1]
         places = [i for i, one in enumerate(wanted) if one]
         slopes = [torch.empty(tensors[i].shape).to(tensors[i]) for i in places]
         parts = [
-            _with_slopes(function, block[: len(tensors)], places, block[len(tensors) :])
+            _with_slopes(function, by_hand, block[: len(tensors)], places, block[len(tensors) :])
             for block in _blocks((*tensors, *slopes))
         ]
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -78,7 +91,7 @@ class _ByRows(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
-        ctx.function, _, *tensors = inputs
+        ctx.function, _, _, *tensors = inputs
         _, *slopes = output
         ctx.count, ctx.kept = len(tensors), len(slopes)
         ctx.mark_non_differentiable(*slopes)
@@ -89,7 +102,7 @@ class _ByRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         tensors, slopes = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        wanted = ctx.needs_input_grad[2:]
+        wanted = ctx.needs_input_grad[3:]
         found: list[torch.Tensor | None] = [None] * ctx.count
         gradient = gradients[0]
         if gradient is not None:
@@ -102,10 +115,11 @@ class _ByRows(torch.autograd.Function):
                 products = [_times(gradient, slope) for slope in slopes]
             for i, product in zip(places, products, strict=True):
                 found[i] = product
-        return None, None, *found
+        return None, None, None, *found
 
     @staticmethod
-    def jvp(ctx: Any, _function: None, _wanted: None, *tangents: Any) -> tuple[Any, ...]:
+    def jvp(ctx: Any, *inputs: Any) -> tuple[Any, ...]:
+        _, _, _, *tangents = inputs
         tensors = ctx.saved_tensors
         places = [i for i, tangent in enumerate(tangents) if tangent is not None]
         like = ctx.function(*tensors)
@@ -118,13 +132,13 @@ class _ByRows(torch.autograd.Function):
         return rows, *[None] * ctx.kept
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, function: Any, wanted: Any, *tensors: Any) -> Any:
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
         # Rows do not see each other, so a batch is one more leading axis.
         batches = (
             x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-            for x, dim in zip(tensors, in_dims[2:], strict=True)
+            for x, dim in zip(inputs[3:], in_dims[3:], strict=True)
         )
-        found = _ByRows.apply(function, wanted, *batches)
+        found = _ByRows.apply(*inputs[:3], *batches)
         return found, (0,) * len(found)
 
 
@@ -141,14 +155,29 @@ def _blocks(tensors: Tensors) -> Iterator[Tensors]:
         yield from zip(*(x.split(size) for x in flat), strict=True)
 
 
+@contextmanager
+def privately() -> Iterator[None]:
+    """A graph that ends with the block; the user's hooks are kept out of it."""
+    with torch.enable_grad(), saved_tensors_hooks(lambda x: x, lambda x: x):
+        yield
+
+
 def _with_slopes(
-    function: Function, tensors: Tensors, places: list[int], into: Tensors
+    function: Function,
+    by_hand: Slopes | None,
+    tensors: Tensors,
+    places: list[int],
+    into: Tensors,
 ) -> torch.Tensor:
     """The rows; their gradients at these places are written `into` tensors of their shapes."""
     if not places:
         return function(*tensors)
-    # these hooks keep those of the user out: nothing of this outlives the block
-    with torch.enable_grad(), saved_tensors_hooks(lambda x: x, lambda x: x):
+    known = by_hand(*tensors) if by_hand else None
+    if known is not None and len(known) > 1 + places[-1]:
+        for one, i in zip(into, places, strict=True):
+            one.copy_(known[1 + i])
+        return known[0]
+    with privately():
         leaves = [x.detach() for x in tensors]
         moved = [leaves[i].requires_grad_() for i in places]
         rows = function(*leaves)

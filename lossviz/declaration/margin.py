@@ -31,18 +31,53 @@ def target_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     tensor (...), float64 where the device has it (a row holds one number, so this costs nothing).
     With one class the margin is as large as the dtype allows, so that the probability is 1.
     """
-    exact = row_dtype(logits)
     if logits.shape[-1] == 0:  # a batch without anchors, each of which would be a class
-        return logits.sum(-1).to(exact)
-    logits = widen(logits)
-    index = labels.unsqueeze(-1)
-    # The smallest finite number, not -inf: a row whose other classes are all -inf (or that has no
-    # other class) then still has a finite maximum, and no difference is inf - inf.
-    others = logits.scatter(-1, index, torch.finfo(logits.dtype).min)
-    largest = others.detach().amax(-1, keepdim=True)
-    total = (others - largest).exp().sum(-1).to(exact)
-    chosen, largest = (x.squeeze(-1).to(exact) for x in (logits.gather(-1, index), largest))
-    return chosen - largest - total.log()
+        return logits.sum(-1).to(row_dtype(logits))
+    return Others(logits, labels).margin()
+
+
+class Others:
+    """The classes (..., K) other than the target (...), relative to the largest of them.
+
+    `gaps` are the differences, `weights` their exponentials and `total` (...) the sum of these;
+    the target's own weight is 0. `chosen` and `largest` (...) are the target's logit and theirs.
+    What has the shape of the rows is in their dtype.
+    """
+
+    def __init__(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        exact, logits, index = row_dtype(logits), widen(logits), labels.unsqueeze(-1)
+        # The smallest finite number, not -inf: a row whose other classes are all -inf (or that has
+        # no other class) then still has a finite maximum, and no difference is inf - inf.
+        others = logits.scatter(-1, index, torch.finfo(logits.dtype).min)
+        largest = others.detach().amax(-1, keepdim=True)
+        self.gaps = others - largest
+        self.weights = self.gaps.exp()
+        self.total = self.weights.sum(-1).to(exact)
+        self.chosen = logits.gather(-1, index).squeeze(-1).to(exact)
+        self.largest = largest.squeeze(-1).to(exact)
+        self._top: Top | None = None
+
+    @property
+    def top(self) -> Top:
+        """The same as their leader sees them."""
+        if self._top is None:
+            self._top = from_the_top(self.gaps)
+        return self._top
+
+    def margin(self) -> torch.Tensor:
+        """What the target's logit is ahead of the log-sum-exp of the others."""
+        return self.chosen - self.largest - self.total.log()
+
+    def entropy(self) -> torch.Tensor:
+        """Entropy of the softmax over the others, in nats."""
+        # a class ruled out, and the target: 0 * -inf is 0
+        gaps = torch.where(self.weights == 0, 0.0, self.gaps)
+        mean = (self.weights * gaps).sum(-1).to(self.total.dtype) / self.total
+        return self.total.log() - mean
+
+    def log_sum_square(self) -> torch.Tensor:
+        """log of the sum of the squares of the softmax over the others."""
+        return self.top.rest_of_squares().log1p() - 2 * self.top.rest.log1p()
 
 
 class Top(NamedTuple):
@@ -60,6 +95,15 @@ class Top(NamedTuple):
     odds: torch.Tensor
     rest: torch.Tensor
 
+    def probabilities(self) -> torch.Tensor:
+        """The softmax (..., K), in the dtype of the odds."""
+        share = (1 / (1 + self.rest)).unsqueeze(-1).to(self.odds)
+        return (self.odds * share).scatter(-1, self.leader, share)
+
+    def rest_of_squares(self) -> torch.Tensor:
+        """Sum (...) of the squared odds, in the dtype of rows."""
+        return self.odds.square().sum(-1).to(self.rest.dtype)
+
     def mean_gap(self, weights: torch.Tensor) -> torch.Tensor:
         """Sum (...) of the gaps by these weights (..., K), in the dtype of rows."""
         gaps = self.gaps
@@ -72,13 +116,13 @@ class Top(NamedTuple):
 
 def from_the_top(logits: torch.Tensor) -> Top:
     """The rows of logits (..., K) as their largest entry sees them."""
-    index = _largest(logits.detach())
+    index = largest(logits.detach())
     gaps = (logits - logits.gather(-1, index)).scatter(-1, index, 0.0)
     odds = gaps.exp().scatter(-1, index, 0.0)
     return Top(index, gaps, odds, odds.sum(-1).to(row_dtype(logits)))
 
 
-def _largest(logits: torch.Tensor, width: int = 64) -> torch.Tensor:
+def largest(logits: torch.Tensor, width: int = 64) -> torch.Tensor:
     """`logits.argmax(-1, keepdim=True)`, in pieces, because amax is ten times as fast."""
     count = logits.shape[-1]
     if count <= 2 * width or torch.compiler.is_compiling():
@@ -96,16 +140,3 @@ def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
     """
     top = from_the_top(widen(logits))
     return top.gaps - top.rest.log1p().unsqueeze(-1).to(top.gaps.dtype)
-
-
-def exp_of_difference(values: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """exp(values - offset) of values (..., K) and exact offsets (..., 1), to the last digits.
-
-    The rounding of the exponent, which exp would magnify, is recovered and multiplied in.
-    """
-    values = values.clamp_min(torch.finfo(values.dtype).min / 2)  # -inf - -inf must not arise
-    near = offset.to(values.dtype)
-    apart = values - near
-    back = apart - values
-    lost = (values - (apart - back)) - (near + back) + (near.to(offset.dtype) - offset).to(near)
-    return apart.exp() * (1 + lost)

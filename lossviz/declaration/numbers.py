@@ -77,6 +77,19 @@ def _with_examples(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+def rounding_of_a_sum(dtype: torch.dtype, count: int) -> float:
+    """How far a sum of `count` numbers that make 1 may be off where each is rounded to `dtype`."""
+    return float(count**0.5 * torch.finfo(dtype).eps)
+
+
+def at_least(values: torch.Tensor, bound: float) -> torch.Tensor:
+    """`values.clamp_min(bound)` for a bound that may change from call to call.
+
+    In a tensor: inductor may keep a number from its first call.
+    """
+    return torch.maximum(values, torch.zeros((), dtype=values.dtype, device=values.device) + bound)
+
+
 def widen(tensor: torch.Tensor) -> torch.Tensor:
     """Half precision as float32, any other dtype as it is.
 

@@ -6,6 +6,7 @@ statistics of a large head (`lossviz.kernels.RowStatistics`, which has the same 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,9 +14,9 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 
-from .by_rows import by_rows, exact_by_rows
-from .margin import Top, exp_of_difference, from_the_top, target_margin
-from .numbers import possible, row_dtype, widen
+from .by_rows import by_rows, privately
+from .margin import Others, Top, from_the_top, target_margin
+from .numbers import row_dtype, widen
 
 
 class Row(Protocol):
@@ -50,85 +51,160 @@ class Row(Protocol):
 
 
 class Rows:
-    """The rows of a batch of logits (..., K) with labels (...); every statistic is exact in tails.
+    """The rows of a batch of logits (..., K) with labels (...); statistics of p are exact in tails.
 
     Statistics are float64 where the device has it; what has an entry per class has the dtype of the
-    logits. `whole` says that statistics of all classes are read: they share one exponential, and
-    what is asked of the target is then had from it as well.
+    logits. All of them follow from three: the margin of the target over the other classes, and
+    entropy and sum of squares of the softmax over these.
     """
 
-    def __init__(self, logits: torch.Tensor, labels: torch.Tensor, *, whole: bool = False) -> None:
+    def __init__(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         self.logits = logits
         self.labels = labels
+        self._others: Others | None = None
         self._margin: torch.Tensor | None = None
-        self._top = from_the_top(logits) if whole else None
 
     @property
     def nll(self) -> torch.Tensor:
-        if self._top is None:
-            return -F.logsigmoid(self.log_odds)
-        return self._top.rest.log1p() - self._of_target(self._top.gaps)
+        return -F.logsigmoid(self.log_odds)
 
     @property
     def log_odds(self) -> torch.Tensor:
         # functools.cached_property takes a lock in Python 3.11, which torch.compile does not trace
         if self._margin is None:
-            self._margin = self._log_odds(self._top)
+            self._margin = self._of_others(Others.margin)
         return self._margin
 
     @property
     def entropy(self) -> torch.Tensor:
-        return _entropy(self._leading)
+        margin = self._bounded
+        own, others = margin.sigmoid() * softplus(-margin), softplus(margin)
+        return own + (-margin).sigmoid() * (others + self._of_others(Others.entropy))
 
     @property
     def log_sum_square(self) -> torch.Tensor:
-        top = self._leading
-        return top.odds.square().sum(-1).to(top.rest.dtype).log1p() - 2 * top.rest.log1p()
+        margin = self._bounded
+        return torch.logaddexp(-2 * softplus(-margin), self.log_sum_square_others)
 
     @property
     def log_sum_square_others(self) -> torch.Tensor:
-        top = self._leading
-        # the smallest finite number, not -inf: with one class there is no other
-        least = torch.finfo(top.gaps.dtype).min
-        gaps = top.gaps.scatter(-1, self.labels.unsqueeze(-1), least)
-        largest = gaps.detach().amax(-1, keepdim=True)
-        squares = (2 * (gaps - largest)).exp().sum(-1).to(top.rest.dtype)
-        return squares.log() + 2 * (largest.squeeze(-1).to(top.rest.dtype) - top.rest.log1p())
+        return self._of_others(Others.log_sum_square) - 2 * softplus(self.log_odds)
 
     @property
     def log_sum_square_odds(self) -> torch.Tensor:
-        return -target_margin(2 * self.logits, self.labels)
-
-    @property
-    def _leading(self) -> Top:
-        return from_the_top(self.logits) if self._top is None else self._top
-
-    def _log_odds(self, top: Top | None) -> torch.Tensor:
-        if top is None:
-            return target_margin(self.logits, self.labels)
-        beaten = self.labels != top.leader.squeeze(-1)
-        others = beaten.to(top.rest.dtype) + top.rest - self._of_target(top.odds)
-        return self._of_target(top.gaps) - others.log()
-
-    def _of_target(self, entries: torch.Tensor) -> torch.Tensor:
-        return entries.gather(-1, self.labels.unsqueeze(-1)).squeeze(-1).to(row_dtype(entries))
+        return self._of_others(Others.log_sum_square) - 2 * self.log_odds
 
     def box_cox(self, power: float) -> torch.Tensor:
-        if power >= 0:
-            return box_cox(self.nll, power)
-        if torch.compiler.is_compiling():  # a custom backward is not traced through torch.func
-            return _steep_plainly(self.logits, self.labels, power)
-        return _Steep.apply(self.logits, self.labels, power)[0]
+        return box_cox(self.nll, power) if power >= 0 else self._steep(power)
+
+    @property
+    def _bounded(self) -> torch.Tensor:
+        """The margin where p underflows already: a target ruled out must not make 0 * inf."""
+        return self.log_odds.clamp_min(-1e3)
+
+    def _of_others(self, statistic: Callable[[Others], torch.Tensor]) -> torch.Tensor:
+        if self._others is None:
+            self._others = Others(self.logits, self.labels)
+        return statistic(self._others)
+
+    def _steep(self, power: float) -> torch.Tensor:
+        return _steep(self.logits, self.labels, power)
 
 
-def on_logits(formula: Callable[..., torch.Tensor], **defaults: Any) -> Callable[..., torch.Tensor]:
+STATISTICS = {Others.margin, Others.entropy, Others.log_sum_square}
+
+
+class _Leaves(Rows):
+    """Rows whose statistics are the leaves of a graph of rows; it notes how these move the logits.
+
+    So autograd differentiates what has one number per row, and the chain to the logits is written
+    out: one exponential serves value and gradient.
+    """
+
+    def __init__(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        super().__init__(logits, labels)
+        self.others = self._others = Others(logits, labels)
+        self.leaves: dict[Any, torch.Tensor] = {}
+
+    def _of_others(self, statistic: Callable[[Others], torch.Tensor]) -> torch.Tensor:
+        return self._leaf(statistic, lambda: statistic(self.others))
+
+    def _steep(self, power: float) -> torch.Tensor:
+        return self._leaf(power, lambda: box_cox(-F.logsigmoid(self.others.margin()), power))
+
+    def _leaf(self, key: Any, value: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if key not in self.leaves:
+            with torch.no_grad():
+                self.leaves[key] = value()
+            self.leaves[key].requires_grad_()
+        return self.leaves[key]
+
+    def slope(self, rows: torch.Tensor) -> torch.Tensor | None:
+        """Gradient (..., K) of these rows, or None where a factor of it may overflow."""
+        others, index = self.others, self.labels.unsqueeze(-1)
+        gaps, weights, total = others.gaps, others.weights, others.total
+        found = torch.autograd.grad(rows.sum(), list(self.leaves.values()), materialize_grads=True)
+        slopes = dict(zip(self.leaves, found, strict=True))
+        # what the target's own entry is, and what multiplies the weights of the others
+        own = flat = torch.zeros_like(total)
+        if Others.margin in slopes:
+            own = slopes[Others.margin]
+            flat = -own / total
+        for power in slopes.keys() - STATISTICS:  # in one exponent, as its factors may overflow
+            margin = others.margin()
+            damping = (1 + power) * F.logsigmoid(margin)
+            ahead = others.largest - others.chosen + damping
+            lowest = self.logits.amin(-1) - others.largest
+            if not bool(((ahead <= 0) | ((lowest >= -80) & (ahead <= 80))).all()):
+                return None
+            own = own - slopes[power] * (damping - margin).exp()
+            flat = flat + slopes[power] * ahead.exp()
+        factor = _column(flat, weights)
+        if Others.log_sum_square in slopes:
+            top, slope = others.top, 2 * slopes[Others.log_sum_square]
+            rest, squares = top.rest, top.rest_of_squares()
+            # what cancels at the leader of the others is had from all the rest
+            lead = flat + slope * (rest / (1 + rest) - squares / (1 + squares))
+            factor = factor - _column(slope / (1 + rest), weights)
+            factor = factor + _column(slope / (1 + squares), weights) * weights
+        if Others.entropy in slopes:
+            bend = -slopes[Others.entropy] / total
+            mean = self.leaves[Others.entropy].detach() - total.log()
+            bent = gaps.clamp_min(-1e4).add_(_column(mean, weights))  # 0 * -inf is 0
+            factor = bent.mul_(_column(bend, weights)).add_(factor)
+        slope = weights.mul_(factor)
+        if Others.log_sum_square in slopes:
+            slope.scatter_(-1, top.leader, _column(lead, slope))
+        return slope.scatter_(-1, index, _column(own, slope))
+
+
+def _column(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return values.unsqueeze(-1).to(like)
+
+
+def row_slopes(
+    formula: Callable[..., torch.Tensor],
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    **parameters: Any,
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The formula over a row and its gradient (..., K) in the logits; None as `_Leaves.slope`."""
+    if logits.shape[-1] == 0:
+        return None
+    row = _Leaves(logits, labels)
+    with privately():
+        rows = formula(row, **parameters)
+        slope = row.slope(rows)
+    return None if slope is None else (rows.detach(), slope)
+
+
+def on_logits(formula: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """The formula over a row as a function of logits (..., K), labels (...) and its parameters."""
-    read = reading(formula, **defaults)
 
     def rows(logits: torch.Tensor, labels: torch.Tensor, **parameters: Any) -> torch.Tensor:
-        return formula(Rows(logits, labels, whole=read.together), **parameters)
+        return formula(Rows(logits, labels), **parameters)
 
-    return exact_by_rows(rows) if read.cancelling else by_rows(rows)
+    return by_rows(rows, slopes=functools.partial(row_slopes, formula))
 
 
 @dataclass(frozen=True)
@@ -140,16 +216,6 @@ class Reading:
 
     statistics: frozenset[str]
     power: float | None
-
-    @property
-    def together(self) -> bool:
-        """Whether statistics are read that share what is made of a whole row."""
-        return not self.statistics <= {"nll", "log_odds", "log_sum_square_odds"}
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether a statistic nearly cancels -log p where the softmax is undecided."""
-        return "entropy" in self.statistics
 
 
 def reading(formula: Callable[..., torch.Tensor], **parameters: Any) -> Reading:
@@ -208,69 +274,18 @@ def box_cox(nll: torch.Tensor, power: float) -> torch.Tensor:
     return torch.where(exponent.abs() < 1e-17, nll, curve)  # the limit, before the product rounds
 
 
-class _Steep(torch.autograd.Function):
+def _steep(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
     """`box_cox` of a negative power, where a factor of the gradient may overflow, not the gradient.
 
-    d loss / d z_j = exp(z_j - z_y - (1 + power) nll) is formed in one exact exponent; the
-    chain rule would multiply an infinite slope in the margin by a probability that underflowed.
+    Where the value is infinite the gradient is that of exponentials which are formed in one
+    exponent each. A class ruled out by -inf gets none, whatever the target's own.
     """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        logits: torch.Tensor, labels: torch.Tensor, power: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        margin = target_margin(logits, labels)
-        return box_cox(-F.logsigmoid(margin), power), margin
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        logits, labels, ctx.power = inputs
-        margin = output[1]
-        ctx.mark_non_differentiable(margin)
-        ctx.save_for_backward(logits, labels, margin)
-        ctx.save_for_forward(logits, labels)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        logits, labels, margin = ctx.saved_tensors
-        upstream = gradients[0].unsqueeze(-1)
-        if torch.is_grad_enabled():  # a second derivative is wanted: rebuild what it runs through
-            margin = target_margin(logits, labels)
-        slope = _steep_slope(logits, labels, margin, ctx.power)
-        # An ignored row arrives with gradient 0 and must leave with 0, whatever its own slope.
-        return torch.where(upstream == 0, 0.0, upstream.to(slope.dtype) * slope), None, None
-
-    @staticmethod
-    def jvp(
-        ctx: Any, tangent: torch.Tensor, _labels: None, _power: None
-    ) -> tuple[torch.Tensor, None]:
-        logits, labels = ctx.saved_tensors[:2]
-        slope = _steep_slope(logits, labels, target_margin(logits, labels), ctx.power)
-        return (slope * tangent).sum(-1).to(row_dtype(logits)), None
-
-
-def _steep_plainly(logits: torch.Tensor, labels: torch.Tensor, power: float) -> torch.Tensor:
-    """The same in plain operations; its second derivatives are right where it is finite."""
     logits, index = logits.to(row_dtype(logits)), labels.unsqueeze(-1)
     nll = -F.logsigmoid(target_margin(logits, labels))
     infinite = box_cox(nll.detach(), power).isinf()
     damping = ((1 + power) * nll.detach()).masked_fill(nll.isinf(), 0.0)
     lead = logits - (logits.gather(-1, index) + damping.unsqueeze(-1))
-    slopes = lead.scatter(-1, index, -torch.inf).exp().sum(-1)
+    out = logits.isneginf().scatter(-1, index, True)
+    slopes = torch.where(out, -torch.inf, lead).exp().sum(-1)
     finite = box_cox(torch.where(infinite, 0.0, nll), power)
     return torch.where(infinite, torch.inf + slopes, finite)
-
-
-def _steep_slope(
-    logits: torch.Tensor, labels: torch.Tensor, margin: torch.Tensor, power: float
-) -> torch.Tensor:
-    index = labels.unsqueeze(-1)
-    margin = margin.unsqueeze(-1)
-    # a target ruled out by -inf: the slopes are infinite however they are damped
-    damping = ((1 + power) * F.logsigmoid(margin)).masked_fill(margin.isneginf(), 0.0)
-    slope = exp_of_difference(logits, logits.gather(-1, index).to(margin.dtype) - damping)
-    if possible(margin.isneginf()):
-        slope = torch.where(margin.isneginf() & ~logits.isneginf(), torch.inf, slope)
-    return slope.scatter(-1, index, -(damping - margin).exp().to(slope.dtype))

@@ -129,7 +129,7 @@ def _public(loss: Loss, options: Mapping[str, inspect.Parameter]) -> Function:
     required = tuple(a.name for a in inputs.arguments if not a.optional)
     numbers = {p.name: p for p in loss.parameters}
     others = {name: p.default for name, p in options.items() if name not in tensors}
-    of_rows = on_logits(formula, **loss.defaults) if loss.of_a_row else None
+    of_rows = on_logits(formula) if loss.of_a_row else None
     wants_kept = "kept" in inspect.signature(formula).parameters
     key = loss.key
 

@@ -18,6 +18,7 @@ from ..declaration.numbers import row_dtype
 
 Gain = Callable[[torch.Tensor], torch.Tensor]
 Norm = Literal["linf", "l2"]
+Each = float | torch.Tensor  # one for all, or a tensor that broadcasts to the inputs
 
 
 def pgd(
@@ -25,13 +26,13 @@ def pgd(
     x: torch.Tensor,
     gain: Gain,
     *,
-    radius: float,
+    radius: Each,
     norm: Norm = "linf",
     steps: int = 10,
     step_size: float | None = None,
     restarts: int = 1,
     random_start: bool = True,
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[Each, Each] | None = None,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Projected gradient ascent on `gain(model(x'))` over the ball of a radius around each input.
@@ -44,14 +45,16 @@ def pgd(
     x : floating tensor (N, ...), one input per row.
     gain : from outputs to one number per row (N,), to be made large: a loss with reduction "none"
         and the true labels, for instance.
-    radius : number >= 0 in the units of x.
+    radius : number >= 0 in the units of x; for "linf" also a tensor that broadcasts to x, as
+        (C, 1, 1) for images whose channels were divided by their standard deviations.
     norm : "linf" (largest change of an entry, default) or "l2" (Euclidean length of the change).
     steps : int >= 1, default 10.
     step_size : number > 0 in the units of x; default 2.5 radius / steps, so that the far side of
         the ball is in reach.
     restarts : int >= 1, default 1; from the second on always from random starts.
     random_start : whether the first try starts at a random place of the ball (default) or at x.
-    bounds : (lowest, highest) value of an input's entry, or None (default).
+    bounds : (lowest, highest) value of an input's entry, numbers or tensors that broadcast to x, or
+        None (default).
     generator : source of the random starts; default torch's global one.
 
     Returns
@@ -70,20 +73,21 @@ def pgd(
     Step and projection as in Madry et al. (2018): the sign of the gradient for "linf", the
     gradient at unit length for "l2". Rows do not influence each other unless the model mixes them.
     """
-    radius = _check_number(radius, "radius", 0.0)
     _check_choices(norm, steps, restarts)
-    step = 2.5 * radius / steps if step_size is None else _check_step(step_size)
-    _check_inputs(x, bounds)
+    _check_inputs(x)
     x = x.detach()
+    radius, limits = _check_radius(radius, x, norm), _check_bounds(bounds, x)
+    step = 2.5 * radius / steps if step_size is None else _check_step(step_size)
+    moves = bool((torch.as_tensor(radius) > 0).any())
     with evaluating(model):
         best, height = x.clone(), _value_and_slope(model, gain, x)[0]
-        for attempt in range(restarts if radius > 0 else 0):
+        for attempt in range(restarts if moves else 0):
             move = torch.zeros_like(x)
             if random_start or attempt > 0:
                 move = _random_in_ball(x, radius, norm, generator)
             for _ in range(steps + 1):
                 here = _within(x, move, radius, norm)
-                here = here if bounds is None else here.clamp(*bounds)
+                here = here if limits is None else here.clamp(*limits)
                 value, slope = _value_and_slope(model, gain, here)
                 better = value > height
                 best = torch.where(_as_column(better, x), here, best)
@@ -140,14 +144,16 @@ def _steepest(slope: torch.Tensor, norm: Norm) -> torch.Tensor:
     return slope / torch.where(length == 0, 1.0, length)
 
 
-def _project(move: torch.Tensor, radius: float, norm: Norm) -> torch.Tensor:
+def _project(move: torch.Tensor, radius: Each, norm: Norm) -> torch.Tensor:
+    if isinstance(radius, torch.Tensor):
+        return torch.minimum(torch.maximum(move, -radius), radius)
     if norm == "linf":
         return move.clamp(-radius, radius)
     length = _length(move)
     return torch.where(length > radius, move * (radius / length.clamp_min(radius)), move)
 
 
-def _within(x: torch.Tensor, move: torch.Tensor, radius: float, norm: Norm) -> torch.Tensor:
+def _within(x: torch.Tensor, move: torch.Tensor, radius: Each, norm: Norm) -> torch.Tensor:
     """x + move; where rounding took it out of the ball, a few last digits nearer to x."""
     here, exact = x + move, row_dtype(x)
     apart = here.to(exact) - x.to(exact)
@@ -158,7 +164,7 @@ def _within(x: torch.Tensor, move: torch.Tensor, radius: float, norm: Norm) -> t
 
 
 def _random_in_ball(
-    x: torch.Tensor, radius: float, norm: Norm, generator: torch.Generator | None
+    x: torch.Tensor, radius: Each, norm: Norm, generator: torch.Generator | None
 ) -> torch.Tensor:
     """Uniform in the ball: independent entries, or a direction times a suitably drawn length."""
     options: dict[str, Any] = {"generator": generator, "dtype": x.dtype, "device": x.device}
@@ -203,18 +209,49 @@ def _check_choices(norm: Any, steps: Any, restarts: Any) -> None:
             raise ValueError(f"{name} must be at least 1, got {count}")
 
 
-def _check_inputs(x: Any, bounds: tuple[float, float] | None) -> None:
+def _check_inputs(x: Any) -> None:
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         raise TypeError(f"x must be a floating tensor, got {type(x).__name__}")
     if x.ndim < 2:
         raise ValueError(f"x must have shape (N, ...), one input per row, got {tuple(x.shape)}")
+
+
+def _check_radius(radius: Any, x: torch.Tensor, norm: Norm) -> Each:
+    if not isinstance(radius, torch.Tensor):
+        return _check_number(radius, "radius", 0.0)
+    if norm == "l2":
+        raise ValueError(
+            f"radius must be a number for norm 'l2', got a tensor {tuple(radius.shape)}"
+        )
+    radius = _like(radius, x, "radius")
+    if not bool(((radius >= 0) & radius.isfinite()).all()):
+        raise ValueError(f"radius must lie in [0, ∞), got {radius.min().item()!r} at the least")
+    return radius
+
+
+def _check_bounds(bounds: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     if bounds is None:
-        return
-    low, high = bounds
-    if not low < high:
+        return None
+    low, high = (_like(bound, x, "bounds") for bound in bounds)
+    if not bool((low < high).all()):
         raise ValueError(f"bounds must be (lowest, highest), got {bounds!r}")
-    if x.numel() and not (low <= float(x.min()) and float(x.max()) <= high):
+    if not bool(((low <= x) & (x <= high)).all()):
         raise ValueError(
             f"x must lie within bounds {bounds!r}, got values from {float(x.min()):g} "
             f"to {float(x.max()):g}"
         )
+    return low, high
+
+
+def _like(values: Any, x: torch.Tensor, name: str) -> torch.Tensor:
+    """Values in the dtype of x, so that an end which x was rounded to is that end."""
+    tensor = torch.as_tensor(values, dtype=x.dtype, device=x.device).detach()
+    try:
+        fits = torch.broadcast_shapes(tensor.shape, x.shape) == x.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} must broadcast to x of shape {tuple(x.shape)}, got {tuple(tensor.shape)}"
+        )
+    return tensor

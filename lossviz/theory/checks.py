@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..declaration.arrays import Array, as_tensor
+from ..declaration.numbers import rounding_of_a_sum
 
 
 def check_range(name: str, value: Array, low: float, high: float, interval: str) -> torch.Tensor:
@@ -39,7 +40,8 @@ def check_classes(n: Any) -> int:
 def check_distribution(name: str, value: Array) -> torch.Tensor:
     """Distributions along the last axis: at least one entry each, none negative, summing to one.
 
-    A sum may be off by 1e-6, so that softmax outputs in float32 pass; it is then divided out.
+    A sum may be off by 1e-6, or by the rounding of a sum in the dtype of a tensor, so that softmax
+    outputs in any dtype pass; it is then divided out.
     """
     p = as_tensor(name, value)
     if p.ndim == 0 or p.shape[-1] == 0:
@@ -48,7 +50,10 @@ def check_distribution(name: str, value: Array) -> torch.Tensor:
     if wrong.any():
         raise ValueError(f"{name} must not be negative, got {p[wrong][0].item()!r}")
     total = p.sum(-1, keepdim=True)
-    wrong = (total - 1).abs() > 1e-6
+    rounding = 0.0
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        rounding = min(0.1, rounding_of_a_sum(value.dtype, p.shape[-1]))
+    wrong = (total - 1).abs() > max(1e-6, rounding)
     if wrong.any():
         raise ValueError(f"{name} must sum to one, got a sum of {total[wrong][0].item()!r}")
     return p / total

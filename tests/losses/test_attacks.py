@@ -238,3 +238,68 @@ def test_no_place_is_beyond_the_radius_even_by_rounding(norm, dtype):
 def test_a_gain_that_does_not_depend_on_the_input_is_refused(model, gain):
     with pytest.raises(ValueError, match=r"gain\(model\(x\)\) must depend on x"):
         pgd(model, torch.rand(5, 4), gain, radius=0.1)
+
+
+def test_radius_and_bounds_of_each_channel():
+    """Normalised images: what was 8/255 and [0, 1] before is another number in each channel."""
+    mean, std = (
+        torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1),
+        torch.tensor([0.2, 0.3, 0.1]).view(3, 1, 1),
+    )
+    images = torch.rand(5, 3, 4, 4, generator=seeded()).round(decimals=1)
+    x, bounds = (images - mean) / std, ((0 - mean) / std, (1 - mean) / std)
+    weights = torch.randn(x[0].shape, generator=seeded(1))
+    found = pgd(
+        lambda x: (x * weights).flatten(1).sum(1),
+        x,
+        lambda value: value,
+        radius=(8 / 255) / std,
+        bounds=bounds,
+    )
+    wanted = (images + 8 / 255 * weights.sign()).clamp(0, 1)
+    torch.testing.assert_close(found * std + mean, wanted)
+    assert ((found >= bounds[0]) & (found <= bounds[1])).all()
+    assert ((found - x).abs().double() <= ((8 / 255) / std).double()).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@both_norms
+def test_from_a_corner_of_the_bounds_only_the_way_inwards_is_left(norm, dtype):
+    """0.1 and 0.9 are not numbers of every dtype: their rounded values are the ends."""
+    ends = torch.tensor([0.1, 0.9], dtype=torch.float64).to(dtype)
+    x = ends[torch.randint(2, (6, 8), generator=seeded())]
+    for sign in (-1, 1):
+        found = pgd(
+            lambda x, sign=sign: sign * x.double().sum(1),
+            x,
+            lambda value: value,
+            radius=0.05,
+            norm=norm,
+            bounds=(0.1, 0.9),
+        )
+        stays = x == ends[(sign + 1) // 2]
+        torch.testing.assert_close(
+            found[stays], x[stays], rtol=4 * torch.finfo(dtype).eps, atol=0.0
+        )
+        assert (found != x)[~stays].all()
+        assert ((found >= ends[0]) & (found <= ends[1])).all()
+
+
+def test_a_radius_of_zero_in_one_place_leaves_it_alone():
+    x, target = batch()
+    radius = torch.tensor([0.0, 1, 1, 1, 1, 1])
+    found = pgd(network(), x, losing(target), radius=radius, generator=seeded())
+    assert torch.equal(found[:, 0], x[:, 0])
+    assert (found[:, 1:] != x[:, 1:]).any()
+
+
+def test_radius_and_bounds_that_do_not_fit_the_inputs_are_refused():
+    x, target = batch()
+    for options, words in [
+        ({"radius": torch.ones(5)}, r"radius must broadcast to x of shape \(8, 6\), got \(5,\)"),
+        ({"radius": torch.ones(6), "norm": "l2"}, "radius must be a number for norm 'l2'"),
+        ({"radius": -torch.ones(6)}, r"radius must lie in \[0, ∞\)"),
+        ({"radius": 1.0, "bounds": (torch.zeros(5), 1.0)}, "bounds must broadcast to x"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            pgd(network(), x, losing(target), **options)

@@ -14,7 +14,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lossviz.declaration.inputs import BATCH
 from lossviz.losses import LOSSES, cross_entropy
 
-from .examples import ALL, arguments, cast, gradients, learnt, make, parametrize, with_gradients
+from .examples import (
+    ALL,
+    arguments,
+    cast,
+    corners,
+    gradients,
+    learnt,
+    make,
+    parametrize,
+    with_gradients,
+)
+from .test_masked_rows import MASKED
 
 # Forward mode in torch calls what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -98,6 +109,51 @@ def test_float64_is_held_of_a_few_rows_at_a_time(loss, monkeypatch):
     with Widest() as widest:
         gradients(loss, inputs)
     assert widest.entries <= 4000
+
+
+@parametrize(OF_CLASS_LOGITS, corners)
+def test_a_gradient_that_is_written_out_is_that_of_the_formula(loss, parameters):
+    """torch.func differentiates the formula itself."""
+    for scale in (0.1, 3.0, 30.0):
+        inputs = make(loss, 7, scale=scale, **{"K": 6, "J": 6})
+        if loss in MASKED:  # a class of the second row is ruled out
+            inputs[0][1, (labels_of(loss, inputs)[1] + 1) % 6] = -torch.inf
+        found = gradients(loss, inputs, **parameters)
+
+        def total(*inputs):
+            return loss(*inputs, **parameters, reduction="sum")
+
+        wanted = torch.func.grad(total, argnums=tuple(learnt(loss)))(*inputs)
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-13)
+
+
+def labels_of(loss, inputs):
+    return next(x for x, a in zip(inputs, arguments(loss), strict=True) if a.kind.counts)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@each_loss_of_class_logits
+def test_inputs_are_left_as_they_were(loss, dtype):
+    inputs = with_gradients(loss, cast(make(loss, 5), dtype))
+    before = [x.detach().clone() for x in inputs]
+    gradients(loss, inputs)
+    assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True))
+
+
+def test_what_has_no_gradient_written_out_is_left_to_autograd():
+    """Counts and class weights that are learnt, steep rows whose factors would overflow."""
+    logits, target = make(LOSSES["cross_entropy"], 5)
+    counts = torch.arange(1.0, 6.0).double().requires_grad_()
+    balanced = LOSSES["balanced_softmax_ce"]
+    (found,) = torch.autograd.grad(balanced(logits, target, counts), counts)
+    wanted = torch.func.grad(lambda counts: balanced(logits, target, counts))(counts.detach())
+    torch.testing.assert_close(found, wanted)
+    leaf = torch.tensor([[-50.0, 50.0, -100.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(LOSSES["comp_sum"](leaf, torch.tensor([0]), tau=0.5), leaf)
+    exact = torch.tensor([[-50.0, 50.0, -100.0]]).double().exp()
+    wanted = (exact / exact.sum()).sub(torch.tensor([1.0, 0, 0])) * (100 / 2 * torch.ones(())).exp()
+    torch.testing.assert_close(slope.double(), wanted.double(), rtol=1e-6, atol=1e-44)
 
 
 @each_loss_of_class_logits

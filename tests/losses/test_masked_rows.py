@@ -115,6 +115,43 @@ def test_a_target_that_is_ruled_out_costs_inf_with_a_slope_that_is_no_nan():
         assert slope.tolist() == [[-INFINITY, INFINITY, INFINITY]]
 
 
+@pytest.mark.parametrize("parameters", [{}, {"margin": 0.3}])
+@pytest.mark.parametrize("key", ["ldr_kl", "aldr_kl"])
+def test_a_robust_loss_of_a_target_that_is_ruled_out_is_that_of_one_far_below(key, parameters):
+    loss, target = LOSSES[key], torch.tensor([0, 1])
+    logits = torch.tensor([[-INFINITY, 0.0, 1.0, 0.5], [0.0, 2.0, 1.0, 0.5]], dtype=torch.float64)
+    (slope,) = gradients(loss, (logits, target), **parameters)
+    rows = loss(logits, target, reduction="none", **parameters)
+    assert rows.isinf().tolist() == [True, False]
+    near = logits.clamp_min(-1e9)
+    assert rows[1] == loss(near, target, reduction="none", **parameters)[1]
+    torch.testing.assert_close(slope, gradients(loss, (near, target), **parameters)[0])
+    by_func = torch.func.grad(lambda x: loss(x, target, reduction="sum", **parameters))(logits)
+    torch.testing.assert_close(slope, by_func)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_class_that_one_side_alone_rules_out_is_an_endless_shift(label, place):
+    """The value is inf, and the gradient that of a class far below on that side."""
+    loss, target = LOSSES["adv_comp_sum"], torch.tensor([label])
+    clean = torch.tensor([[1.0, 0.0, 0.5, 2.0]], dtype=torch.float64)
+    sides = [clean, clean + 0.1 * clean.flip(-1)]
+    sides[place] = sides[place].index_fill(-1, torch.tensor([1]), -INFINITY)
+    near = [side.clamp_min(-1e9) for side in sides]
+    assert loss(*sides, target) == INFINITY
+    found = gradients(loss, (*sides, target))
+    for slope, wanted in zip(found, gradients(loss, (*near, target)), strict=True):
+        torch.testing.assert_close(slope, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 0.999])
+def test_where_target_and_another_class_are_ruled_out_the_other_gets_no_gradient(tau):
+    logits = torch.tensor([[-INFINITY, -INFINITY, 0.0, 1.0]], dtype=torch.float64)
+    (slope,) = gradients(LOSSES["comp_sum"], (logits, torch.tensor([0])), tau=tau)
+    assert slope.tolist() == [[-INFINITY, 0.0, INFINITY, INFINITY]]
+
+
 LABELLED = [loss for loss in ALL if any(a.kind.classes for a in arguments(loss))]
 
 

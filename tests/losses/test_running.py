@@ -305,6 +305,25 @@ def test_machine_code_follows_a_range_that_changes():
         assert found.item() == pytest.approx(0.5742726)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize(
+    ("key", "name", "values"),
+    [
+        ("eisl", "log_prob_floor", (-20.0, -2.0, -1.0, -3.0)),
+        ("ensloss", "clip", (-1.0, -0.3, -0.5, -2.0)),
+        ("gaussian_nll", "eps", (1e-6, 1.0, 2.0, 0.5)),
+    ],
+)
+def test_machine_code_follows_a_bound_that_changes(key, name, values):
+    torch._dynamo.reset()
+    loss, inputs = LOSSES[key], make(LOSSES[key])
+    compiled_once = torch.compile(loss.function)
+    found = [compiled_once(*inputs, **{name: value}) for value in values]
+    wanted = [loss(*inputs, **{name: value}) for value in values]
+    torch.testing.assert_close(found, wanted)
+    assert len({value.item() for value in wanted}) > 2
+
+
 BY_NAME = [
     (loss, argument)
     for loss in ALL

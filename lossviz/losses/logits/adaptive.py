@@ -12,6 +12,7 @@ what the authors' code does in its place.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +32,12 @@ from ...declaration.numbers import possible
 from .robust import (
     MARGIN,
     ZHU,
+    hinge_of_the_others,
     ldr_kl,
     score_differences,
     smooth_maximum,
+    weights_less_one_hot,
+    without_target,
     worst_weights,
 )
 
@@ -141,7 +145,8 @@ def aldr_kl(
 
     The maximum is found to rounding for each example (`adapted_temperature`). The authors' code
     instead keeps one temperature per training example and moves it once a step, from the previous
-    one (`lossviz.experiments.remembered`).
+    one (`lossviz.experiments.remembered`). A target that is ruled out (-inf) costs inf, with the
+    gradient of one far below.
     """
     return _at_best(logits, target, lam0=lam0, alpha=alpha, margin=margin)
 
@@ -180,34 +185,66 @@ HALVINGS = 6
 NEWTON = 4
 
 
-@exact_by_rows
+def _slopes(
+    logits: torch.Tensor, target: torch.Tensor, **options: float
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """At the best temperature the gradient is that at a fixed one."""
+    index, num_classes = target.unsqueeze(-1), logits.shape[-1]
+    if num_classes == 1 or possible(logits.gather(-1, index).isneginf()):
+        return None
+    delta = score_differences(logits, target, options["margin"])
+    lam = _best(_gaps(delta), options["lam0"], options["alpha"])
+    rows = smooth_maximum(_finite(delta), lam)
+    rows = rows - price(lam, options["lam0"], options["alpha"], num_classes)
+    return rows, weights_less_one_hot(delta, index, lam.unsqueeze(-1))
+
+
+@partial(exact_by_rows, slopes=_slopes)
 def _at_best(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
-    delta = _finite(score_differences(logits, target, options["margin"]))
+    lam0, alpha, margin = options["lam0"], options["alpha"], options["margin"]
+    present, absent = without_target(logits, target)
+    delta = _finite(score_differences(present, target, margin))
     num_classes = logits.shape[-1]
     if num_classes == 1:  # nothing to weigh, and log K = 0
-        return delta.squeeze(-1)
-    lam0, alpha = options["lam0"], options["alpha"]
-    lam = _adapt(delta, lam0, alpha)
-    return smooth_maximum(delta, lam) - price(lam, lam0, alpha, num_classes)
+        return torch.where(absent, torch.inf, delta.squeeze(-1))
+    lam = _adapt(logits, target, **options)
+    # an infinite loss has no slope in lam that could be 0
+    lam = torch.where(absent, lam.detach(), lam) if possible(absent) else lam
+    rows = smooth_maximum(delta, lam)
+    if possible(absent):
+        rows = torch.where(absent, hinge_of_the_others(logits, target, lam, margin), rows)
+    return rows - price(lam, lam0, alpha, num_classes)
 
 
-@exact_by_rows
-def _temperature(logits: torch.Tensor, target: torch.Tensor, **options: float) -> torch.Tensor:
+def _adapt(
+    logits: torch.Tensor, target: torch.Tensor, *, lam0: float, alpha: float, margin: float
+) -> torch.Tensor:
+    """The temperature (...); derivatives see how it follows the logits."""
     if logits.shape[-1] == 1:
-        return torch.full_like(logits.squeeze(-1), options["lam0"])
-    delta = _finite(score_differences(logits, target, options["margin"]))
-    return _adapt(delta, options["lam0"], options["alpha"])
+        return torch.full_like(logits.squeeze(-1), lam0)
+    index = target.unsqueeze(-1)
+    gaps = _gaps((logits + margin).scatter(-1, index, logits.gather(-1, index)))
+    lam = _best(gaps.detach(), lam0, alpha)
+    # one more step moves nothing, but has a derivative
+    slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
+    return lam - slope / bend.detach()
 
 
-def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
+_temperature = exact_by_rows(_adapt)
+
+
+def _gaps(scores: torch.Tensor) -> torch.Tensor:
+    """Scores (..., K) less the largest; one ruled out weighs 0, and 0 * inf must not arise."""
+    gaps = scores - scores.detach().amax(-1, keepdim=True)
+    return gaps.clamp_min(-1e15) if possible(gaps.detach().amin(-1) < -1e15) else gaps
+
+
+def _best(gaps: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
     """The maximiser over lam: a scan, because there may be two maxima, then Newton in its cell.
 
     psi is convex in lam, so that minus a parabola need not be concave; many classes behind one
     leader (a sudden freezing) do make two maxima.
     """
-    gaps = delta - delta.detach().amax(-1, keepdim=True)
-    if possible(gaps.detach().amin(-1) < -1e15):
-        gaps = gaps.clamp_min(-1e15)  # a class ruled out weighs 0, and 0 * inf must not arise
     with torch.no_grad():
         # the last step is exact, and doubles the digits of those before it
         coarse = gaps.float()
@@ -220,9 +257,7 @@ def _adapt(delta: torch.Tensor, lam0: float, alpha: float) -> torch.Tensor:
             lam = torch.where(inside, newton, (left + right) / 2)
         slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
         lam = lam - slope / bend
-    # One more step moves nothing, but by it derivatives see how lam follows the logits.
-    slope, bend = _slope_and_bend(gaps, lam, lam0, alpha)
-    return lam - slope / bend.detach()
+    return lam
 
 
 def _scan(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,15 +24,16 @@ from ...declaration import (
     Rows,
     Source,
     box_cox,
+    by_rows,
     convex,
     declare,
-    exact_by_rows,
     number,
     row_dtype,
 )
 from ...declaration.kinds import LOGITS
-from ...declaration.numbers import check_reduction, possible, reduce_rows
-from ..attacks import Norm, evaluating, pgd
+from ...declaration.numbers import check_reduction, reduce_rows, widen
+from ...declaration.rows import row_slopes
+from ..attacks import Each, Norm, evaluating, pgd
 from .compsum import TAU, comp_sum
 from .crossentropy import cross_entropy
 
@@ -76,15 +78,22 @@ MAO = Source(
 
 def _shift(clean: torch.Tensor, adversarial: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Euclidean length of the change of all score differences (target minus other)."""
-    change = adversarial - clean
-    change = change.gather(-1, labels.unsqueeze(-1)) - change
-    # a class that both sides rule out (logit -inf) does not count
-    if possible(clean.detach().amin(-1).isneginf()):
-        change = change.masked_fill(clean.isneginf() & adversarial.isneginf(), 0.0)
+    index, out = labels.unsqueeze(-1), clean.isneginf() & adversarial.isneginf()
+    change = (adversarial - clean).masked_fill(out, 0.0)
+    # a class that both sides rule out (logit -inf) does not count, nor does the target itself
+    change = change.gather(-1, index) - change
+    change = change.masked_fill(out.scatter(-1, index, True), 0.0)
     # scaled by a constant, so that no square overflows; vector_norm has gradient 0 at 0
-    size = change.detach().abs().amax(-1, keepdim=True)
+    endless = change.isinf()
+    finite = change.masked_fill(endless, 0.0)
+    size = finite.detach().abs().amax(-1, keepdim=True)
     size = torch.where(size == 0, 1.0, size)
-    return size.squeeze(-1) * torch.linalg.vector_norm(change / size, dim=-1)
+    length = size.squeeze(-1) * torch.linalg.vector_norm(finite / size, dim=-1)
+    # ruled out on one side only: infinite, along the differences that are, each as much
+    along = endless * change.detach().sign()
+    along = along / along.square().sum(-1, keepdim=True).clamp_min(1.0).sqrt()
+    far = (along * change.masked_fill(~endless, 0.0)).sum(-1)
+    return torch.where(endless.any(-1), far, length)
 
 
 def _slope(
@@ -202,24 +211,40 @@ def adv_comp_sum(
     """Smooth adversarial comp-sum loss: that of the clean input, plus how far scores can be moved.
 
     The definition takes the second term at the worst z' of the ball around the input:
-    `adv_comp_sum_at` finds it. In nats (tau = 1), computed in float64. Gradients flow to both
-    logits; at equal ones the second term is 0, with gradient 0.
+    `adv_comp_sum_at` finds it. In nats (tau = 1). Gradients flow to both logits; at equal ones the
+    second term is 0, with gradient 0. A class that both rule out (-inf) does not count; one that
+    one side alone rules out makes the second term inf, with the gradient of one far below.
     """
     return _clean_and_shift(logits, adversarial, target, tau=tau, rho=rho, nu=nu)
 
 
-@exact_by_rows
+def _slopes(
+    logits: torch.Tensor, adversarial: torch.Tensor, target: torch.Tensor, **options: float
+) -> tuple[torch.Tensor, ...] | None:
+    tau, rho, nu = (options[name] for name in ("tau", "rho", "nu"))
+    clean, index, exact = widen(logits), target.unsqueeze(-1), row_dtype(logits)
+    scores = clean if rho == 1 else clean.to(exact) / rho
+    first = row_slopes(lambda row: row.box_cox(tau - 1.0), scores, target)
+    change = adversarial.to(exact) - clean
+    change = torch.sub(change.gather(-1, index), change, out=change)
+    length = torch.linalg.vector_norm(change, dim=-1, keepdim=True)
+    if first is None or not bool(((length > 1e-140) & length.isfinite()).all()):
+        return None
+    pull = nu / length
+    own = pull * change.sum(-1, keepdim=True)
+    of_moved = change.to(clean.dtype).mul_(-pull.to(clean))
+    rows, slope = first
+    slope = slope.div_(rho).sub_(of_moved).scatter_add_(-1, index, -own.to(slope))
+    return rows + nu * length.squeeze(-1), slope, of_moved.scatter_(-1, index, own.to(clean))
+
+
+@partial(by_rows, slopes=_slopes)
 def _clean_and_shift(
-    logits: torch.Tensor,
-    adversarial: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    tau: float,
-    rho: float,
-    nu: float,
+    logits: torch.Tensor, adversarial: torch.Tensor, target: torch.Tensor, **options: float
 ) -> torch.Tensor:
-    rows = Rows(logits / rho, target).box_cox(tau - 1.0)
-    return rows + nu * _shift(logits, adversarial, target)
+    logits, adversarial = (x.to(row_dtype(x)) for x in (logits, adversarial))
+    rows = Rows(logits / options["rho"], target).box_cox(options["tau"] - 1.0)
+    return rows + options["nu"] * _shift(logits, adversarial, target)
 
 
 def adv_comp_sum_at(
@@ -227,7 +252,7 @@ def adv_comp_sum_at(
     x: torch.Tensor,
     target: torch.Tensor,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     tau: float = 1.0,
     rho: float = 1.0,
@@ -237,7 +262,7 @@ def adv_comp_sum_at(
 ) -> torch.Tensor:
     """`adv_comp_sum` of a model at inputs (N, ...): the worst shift in the ball is found by `pgd`.
 
-    gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2". Further
+    gamma : radius of the ball, as in `pgd`; norm : "linf" (default) or "l2". Further
     keywords (steps, step_size, restarts, bounds, generator) go to `lossviz.losses.attacks.pgd`,
     which leaves the model's state alone; the two forward passes of the loss itself run in the
     model's present mode. Raises as `adv_comp_sum` and `pgd` do.
@@ -264,7 +289,7 @@ def train_adv_comp_sum(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     tau: float = 1.0,
     rho: float = 1.0,
@@ -291,7 +316,7 @@ def trades_at(
     x: torch.Tensor,
     target: torch.Tensor,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     beta: float = 6.0,
     reduction: str = "mean",
@@ -307,7 +332,7 @@ def trades_at(
     ----------
     model : callable from inputs (N, ...) to logits (N, K).
     x, target : floating inputs (N, ...) and integer labels (N,) in [0, K), -100 to leave a row out.
-    gamma : radius of the ball, >= 0, in the units of x; norm : "linf" (default) or "l2".
+    gamma : radius of the ball, as in `pgd`; norm : "linf" (default) or "l2".
     beta : number in [0, inf), default 6. At 0, as at gamma = 0, it is cross-entropy.
     reduction : "mean" over kept rows (default), "sum" or "none".
     attack : steps, step_size, restarts, bounds and generator for `lossviz.losses.attacks.pgd`,
@@ -352,7 +377,7 @@ def train_trades(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
-    gamma: float,
+    gamma: Each,
     norm: Norm = "linf",
     beta: float = 6.0,
     **attack: Any,

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from ...declaration import Fact, Gradient, Loss, Source, convex, declare, exact_by_rows, number
-from ...declaration.margin import from_the_top
+from ...declaration.margin import Top, from_the_top
 from .bins import (
     BIN_LOGITS,
     RELATIVE_SIGMA,
@@ -35,26 +35,46 @@ from .bins import (
 FAREBROTHER = Source("farebrother2024stop", "regression as classification")
 
 
-@exact_by_rows
-def _soft_cross_entropy(
-    logits: torch.Tensor,
-    place: torch.Tensor,
-    *,
-    shares: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    reach: float,
-) -> torch.Tensor:
-    """Cross-entropy with shares that vanish `reach` bins beyond the two that are at the place."""
+Shares = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _parts(
+    logits: torch.Tensor, place: torch.Tensor, shares: Shares, reach: float
+) -> tuple[Top, torch.Tensor, torch.Tensor]:
+    """The rows, the numbers of the bins that have a share, and the shares (..., W)."""
     top = from_the_top(logits)
     count = logits.shape[-1]
-    gaps = top.gaps
-    bins = torch.arange(count, device=logits.device)
+    bins = torch.arange(count, device=logits.device).expand(logits.shape)
     # torch.compile fuses the whole row into one pass
     if 2 * reach + 4 < count and not torch.compiler.is_compiling():
         width = 2 * math.ceil(reach) + 2
         first = (place.floor() - math.ceil(reach)).clamp(0, count - width).nan_to_num().long()
-        bins = first.unsqueeze(-1) + bins[:width]
-        gaps = gaps.gather(-1, bins)
-    share = shares(place, bins).to(logits.dtype)
+        bins = first.unsqueeze(-1) + bins[..., :width]
+    return top, bins, shares(place, bins).to(logits.dtype)
+
+
+def _soft_slopes(
+    logits: torch.Tensor, place: torch.Tensor, *, shares: Shares, reach: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    top, bins, share = _parts(logits, place, shares, reach)
+    slope = top.odds / (1 + top.rest).unsqueeze(-1)
+    slope.scatter_add_(-1, bins, -share)
+    # p - t of the leader cancels: it is what the others lack
+    elsewhere = torch.where(bins == top.leader, 0.0, share).sum(-1)
+    lead = elsewhere - top.rest / (1 + top.rest)
+    return _mean_surprisal(top, bins, share), slope.scatter_(-1, top.leader, lead.unsqueeze(-1))
+
+
+@partial(exact_by_rows, slopes=_soft_slopes)
+def _soft_cross_entropy(
+    logits: torch.Tensor, place: torch.Tensor, *, shares: Shares, reach: float
+) -> torch.Tensor:
+    """Cross-entropy with shares that vanish `reach` bins beyond the two that are at the place."""
+    return _mean_surprisal(*_parts(logits, place, shares, reach))
+
+
+def _mean_surprisal(top: Top, bins: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    gaps = top.gaps if bins.shape == top.gaps.shape else top.gaps.gather(-1, bins)
     # a bin without mass costs nothing, even one that the logits exclude
     mean = (share * torch.where(share == 0, 0.0, gaps)).sum(-1).to(top.rest.dtype)
     return top.rest.log1p() - mean
@@ -131,8 +151,8 @@ def two_hot(
 ) -> torch.Tensor:
     """Two-hot loss: a number as a distribution over its two nearest locations, by cross-entropy.
 
-    K >= 2 locations v_i from v_min to v_max, both included, stand a step of Delta apart. In nats,
-    computed in float64. Values out of range are refused on the CPU and clipped elsewhere.
+    K >= 2 locations v_i from v_min to v_max, both included, stand a step of Delta apart. In nats.
+    Values out of range are refused on the CPU and clipped elsewhere.
     """
     place = among_locations(y, v_min, v_max, logits.shape[-1])
     return _soft_cross_entropy(logits, place, shares=two_hot_shares, reach=0)

@@ -9,7 +9,7 @@ import torch
 
 from ...declaration import CLASS_LOGITS, Argument, Inputs, number, row_dtype
 from ...declaration.kinds import VALUES
-from ...declaration.numbers import DTYPES, first_where, seen
+from ...declaration.numbers import DTYPES, first_where, rounding_of_a_sum, seen
 
 Y = Argument("y", VALUES, "...", "In [v_min, v_max]; gets no gradient")
 BIN_LOGITS = Inputs(CLASS_LOGITS["logits"], Y)
@@ -224,8 +224,7 @@ def _check_distribution(weights: Any, name: str) -> None:
     if seen(weights < 0):
         raise ValueError(f"{name} must not be negative, got {first_where(weights < 0, weights)!r}")
     total = weights.to(row_dtype(weights)).sum(-1)
-    # each of the entries may be off by half a unit in the last place of its dtype
-    rounding = min(0.1, weights.shape[-1] ** 0.5 * torch.finfo(weights.dtype).eps)
+    rounding = min(0.1, rounding_of_a_sum(weights.dtype, weights.shape[-1]))
     off = ~((total - 1).abs() <= max(1e-4, rounding))
     if seen(off):
         raise ValueError(

@@ -89,7 +89,9 @@ def comp_sum(row: Row, *, tau: float = 1.0) -> torch.Tensor:
     """Comp-sum loss: cross-entropy and its relatives on one dial, tau.
 
     For tau < 1 the loss grows like exp((1 - tau) * -margin) and is inf exactly where that exceeds
-    the dtype; gradients likewise, never NaN for finite logits. Strictly proper for tau = 1 only.
+    the dtype; gradients likewise, never NaN for finite logits. Where the target is ruled out (-inf)
+    the gradient is infinite for tau < 1, and 0 for other classes that are. Strictly proper for
+    tau = 1 only.
     """
     return row.box_cox(tau - 1.0)
 

@@ -27,7 +27,8 @@ from ...declaration import (
     unbounded,
 )
 from ...declaration.kinds import DISTRIBUTIONS, WEIGHTS, labels
-from ...declaration.margin import Top, from_the_top, target_margin
+from ...declaration.margin import Top, from_the_top
+from ...declaration.rows import on_logits
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -194,9 +195,7 @@ def cross_entropy(
     return RowLosses(rows if weight is None else rows * of_target, denominator)
 
 
-@by_rows
-def _surprisal(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return -F.logsigmoid(target_margin(logits, target))
+_surprisal = on_logits(lambda row: row.nll)
 
 
 @by_rows

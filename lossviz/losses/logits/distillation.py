@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -11,10 +14,11 @@ from ...declaration import (
     Gradient,
     Inputs,
     Source,
+    by_rows,
     convex,
     declare,
-    exact_by_rows,
     number,
+    row_dtype,
     softplus,
     unbounded,
 )
@@ -133,10 +137,46 @@ def pld(
     return _by_ranks(student, teacher.detach(), target, temperature=temperature)
 
 
-@exact_by_rows
+def _ranks_at_once(teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """`_ranking` of float32 rows on the CPU, where numpy sorts integers ten times as fast.
+
+    A key holds the logit, falling, and below it the class, so that no two are equal.
+    """
+    bits = (-teacher).view(torch.int32)
+    falling = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()  # integers in the same order
+    keys = (falling << 32) + torch.arange(teacher.shape[-1])
+    keys.scatter_(-1, target.unsqueeze(-1), -(2**62) * 2 + target.unsqueeze(-1))
+    return torch.from_numpy(np.sort(keys.numpy(), -1)) & 0xFFFFFFFF
+
+
+def _slopes(
+    student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor, *, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """With sums of exponentials from the last rank up; None where these may vanish."""
+    exact = row_dtype(student)
+    scores = student.to(exact)
+    scores = scores - scores.amax(-1, keepdim=True)
+    if not bool((scores.amin(-1) > -600).all() & teacher.isfinite().all()):
+        return None
+    plain = teacher.device.type == "cpu" and teacher.dtype != torch.float64
+    rank = _ranks_at_once if plain else _ranking
+    ranking = rank(teacher.float() + 0.0 if plain else teacher, target)
+    weights = (teacher.to(exact) / temperature).softmax(-1).gather(-1, ranking)
+    odds = scores.exp_().gather(-1, ranking)
+    sums = odds.flip(-1).cumsum(-1).flip(-1)  # over a rank and all later ones
+    later = F.pad(sums[..., 1:], (0, 1))
+    rows = (weights * (later / odds).log1p_()).sum(-1)
+    chosen = weights / sums
+    before = chosen.cumsum(-1).sub_(chosen)
+    slope = before.mul_(odds).sub_(chosen.mul_(later))
+    return rows, torch.empty_like(slope).scatter_(-1, ranking, slope)
+
+
+@partial(by_rows, slopes=_slopes)
 def _by_ranks(
     student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor, *, temperature: float
 ) -> torch.Tensor:
+    student, teacher = (x.to(row_dtype(x)) for x in (student, teacher))
     ranking = _ranking(teacher, target)
     weights = (teacher / temperature).softmax(-1).gather(-1, ranking)[..., :-1]
     ranked = student.gather(-1, ranking)

@@ -13,6 +13,7 @@ import torch
 
 from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number, row_dtype
 from ...declaration.kinds import DRAWS, SCORES, TRUTH, VALUES
+from ...declaration.numbers import at_least
 
 DRAWN = Argument(
     "z_normal",
@@ -88,11 +89,13 @@ def _derivatives(
     if lam != 0:
         # log(0) = -inf is meant: a base of 0 is magnitude 0 for lam > 0 and infinite for lam < 0
         drawn = torch.log1p((lam * drawn).clamp_min(-1.0)) / lam
-    derivatives = (-drawn.exp()).sort().values.clamp_min(clip)
+    derivatives = (-drawn.exp()).sort().values
     ranks = margins.argsort(stable=True).argsort(stable=True)
     # NaN has no rank, so that no derivative of the batch is known
     unknown = (margins.isnan() | z_normal.isnan()).any()
-    return torch.where(unknown, torch.nan, derivatives[ranks] / margins.clamp_min(1.0) - eps)
+    return torch.where(
+        unknown, torch.nan, at_least(derivatives, clip)[ranks] / margins.clamp_min(1.0) - eps
+    )
 
 
 def draw_lam(generator: torch.Generator | None = None) -> float:

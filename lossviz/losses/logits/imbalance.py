@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -11,14 +14,14 @@ from ...declaration import (
     Fact,
     Gradient,
     Inputs,
+    Rows,
     Source,
     convex,
     declare,
     exact_by_rows,
-    softplus,
 )
 from ...declaration.kinds import COUNTS
-from ...declaration.margin import target_margin
+from ...declaration.rows import row_slopes
 from .crossentropy import cross_entropy
 
 WITH_COUNTS = Inputs(
@@ -86,6 +89,10 @@ def balanced_softmax_ce(
     return _balanced(logits, target, class_counts.log().expand(logits.shape))
 
 
-@exact_by_rows
+def _slopes(logits: torch.Tensor, target: torch.Tensor, shift: torch.Tensor) -> Any:
+    return row_slopes(lambda row: row.nll, logits + shift, target)
+
+
+@partial(exact_by_rows, slopes=_slopes)
 def _balanced(logits: torch.Tensor, target: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    return softplus(-target_margin(logits + shift, target))
+    return Rows(logits + shift, target).nll

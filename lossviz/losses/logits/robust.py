@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +33,8 @@ from ...declaration import (
     sum_over_labels,
     unbounded,
 )
+from ...declaration.margin import target_margin
+from ...declaration.numbers import possible, widen
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -80,6 +83,37 @@ def smooth_maximum(delta: torch.Tensor, lam: float | torch.Tensor) -> torch.Tens
         shortfall > -0.5, torch.log1p(shortfall), below.exp().mean(-1).to(exact).log()
     )
     return largest.squeeze(-1).to(exact) + lam * log_mean
+
+
+def weights_less_one_hot(
+    delta: torch.Tensor, index: torch.Tensor, lam: float | torch.Tensor
+) -> torch.Tensor:
+    """p - e_y (..., K), with p the softmax of delta / lam and y at `index` (..., 1)."""
+    gaps = delta - delta.amax(-1, keepdim=True)
+    odds = gaps.div_(lam).exp_()
+    own = odds.gather(-1, index)
+    others = odds.scatter_(-1, index, 0.0).sum(-1, keepdim=True).to(row_dtype(delta))
+    share = 1 / (others + own)
+    return odds.mul_(share.to(odds)).scatter_(-1, index, -(others * share).to(odds))
+
+
+def without_target(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits with 0 for a target that is ruled out (-inf), and the rows (...) where it is."""
+    index = labels.unsqueeze(-1)
+    own = logits.gather(-1, index)
+    out = own.isneginf()
+    if possible(out):
+        logits = logits.scatter(-1, index, torch.where(out, 0.0, own))
+    return logits, out.squeeze(-1)
+
+
+def hinge_of_the_others(
+    logits: torch.Tensor, labels: torch.Tensor, lam: float | torch.Tensor, margin: float
+) -> torch.Tensor:
+    """The smoothed hinge less a weight of the target, which has none where it is ruled out."""
+    scale = lam.unsqueeze(-1) if isinstance(lam, torch.Tensor) else lam
+    lead = target_margin(logits / scale, labels)
+    return margin - lam * (lead + math.log(logits.shape[-1]))
 
 
 def worst_weights(
@@ -237,13 +271,28 @@ def ldr_kl(
     """LDR-KL loss: cross-entropy with a temperature, from the hinge loss to a linear one.
 
     Negative for clear winners. The scores are taken as they are; the authors' code normalises them
-    first, see `normalise_scores`.
+    first, see `normalise_scores`. A target that is ruled out (-inf) costs inf, with the gradient of
+    one far below.
     """
     return _smoothed_hinge(logits, target, lam=lam, margin=margin)
 
 
-@by_rows
+def _hinge_slopes(
+    logits: torch.Tensor, target: torch.Tensor, *, lam: float, margin: float
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    logits, index = widen(logits), target.unsqueeze(-1)
+    if possible(logits.gather(-1, index).isneginf()):
+        return None
+    delta = score_differences(logits, target, margin)
+    return smooth_maximum(delta, lam), weights_less_one_hot(delta, index, lam)
+
+
+@partial(by_rows, slopes=_hinge_slopes)
 def _smoothed_hinge(
     logits: torch.Tensor, target: torch.Tensor, *, lam: float, margin: float
 ) -> torch.Tensor:
-    return smooth_maximum(score_differences(logits, target, margin), lam)
+    present, absent = without_target(logits, target)
+    rows = smooth_maximum(score_differences(present, target, margin), lam)
+    if not possible(absent):
+        return rows
+    return torch.where(absent, hinge_of_the_others(logits, target, lam, margin), rows)

@@ -13,6 +13,7 @@ the exact gradient step can be had at a cost that does not grow with the number 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -179,15 +180,36 @@ def spherical_z_loss(
     return _bend(logits, target, a=a, b=b)
 
 
-@exact_by_rows
-def _bend(logits: torch.Tensor, target: torch.Tensor, *, a: float, b: float) -> torch.Tensor:
-    # Equal scores must centre to exact zeros, and no square may overflow or vanish: shift and scale
-    # by constants that the loss does not see.
+def _centred(logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Scores less their mean in a unit (..., 1) of their own, that unit, and their variance (...).
+
+    Equal scores must centre to exact zeros, and no square may overflow or vanish: shifted and
+    scaled by constants that the loss does not see.
+    """
     scores = logits - logits.detach().amax(-1, keepdim=True)
     width = scores.detach().abs().amax(-1, keepdim=True)
-    scores = scores / torch.where(width == 0, 1.0, width)
+    unit = torch.where(width == 0, 1.0, width)
+    scores = scores / unit
     centred = scores - scores.mean(-1, keepdim=True)
-    variance = centred.square().mean(-1)
+    return centred, unit, centred.square().mean(-1)
+
+
+def _bend_slopes(
+    logits: torch.Tensor, target: torch.Tensor, *, a: float, b: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    (centred, unit, variance), index = _centred(logits), target.unsqueeze(-1)
+    flat = (variance == 0).unsqueeze(-1)
+    spread = torch.where(flat, 1.0, variance.unsqueeze(-1)).sqrt()
+    z = centred.gather(-1, index) / spread
+    pull = torch.where(flat, 0.0, -(a * (b - z)).sigmoid() / (spread * unit))
+    even = pull / logits.shape[-1]
+    slope = centred.mul_(-even * z / spread).sub_(even).scatter_add_(-1, index, pull)
+    return (softplus(a * (b - z)) / a).squeeze(-1), slope
+
+
+@partial(exact_by_rows, slopes=_bend_slopes)
+def _bend(logits: torch.Tensor, target: torch.Tensor, *, a: float, b: float) -> torch.Tensor:
+    centred, _, variance = _centred(logits)
     flat = variance == 0
     chosen = centred.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     z = torch.where(flat, 0.0, chosen / torch.where(flat, 1.0, variance).sqrt())

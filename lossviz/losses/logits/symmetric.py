@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
@@ -13,15 +15,17 @@ from ...declaration import (
     Row,
     Source,
     box_cox,
+    by_rows,
     declare,
-    exact_by_rows,
     not_proper,
     number,
+    row_dtype,
     sum_over_labels,
     unbounded,
 )
 from ...declaration.kinds import LOGITS
-from ...declaration.margin import Top, from_the_top
+from ...declaration.margin import Top, from_the_top, largest
+from ...declaration.numbers import possible, widen
 from .compsum import mae
 from .crossentropy import cross_entropy
 from .relatives import poly_1
@@ -176,9 +180,52 @@ def symmetric_ce(
     return _both_ways(student, teacher, alpha=alpha)
 
 
-@exact_by_rows
+def _slopes_both_ways(
+    student: torch.Tensor, teacher: torch.Tensor, *, alpha: float
+) -> tuple[torch.Tensor, ...] | None:
+    excluded = student.amin(-1).isneginf() | teacher.amin(-1).isneginf()
+    if alpha in (0, 1) or possible(excluded):  # where 0 * inf has to be kept out
+        return None
+    p, q = _Softmax(widen(student)), _Softmax(widen(teacher))
+    of_teacher, of_student = q.surprisal(p), p.surprisal(q)
+    rows = (1 - alpha) * of_student + alpha * of_teacher
+    slopes = p.slope(q, alpha), q.slope(p, 1 - alpha)
+    return rows, *slopes
+
+
+class _Softmax:
+    """One of the two distributions; its gaps are used up by the gradient of the other."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self.leader = largest(logits)
+        self.gaps = logits - logits.gather(-1, self.leader)
+        odds = self.gaps.exp().scatter_(-1, self.leader, 0.0)
+        self.rest = odds.sum(-1, keepdim=True).to(row_dtype(logits))
+        self.lead = 1 / (1 + self.rest)
+        self.others = odds.mul_(self.lead.to(odds))  # 0 at the leader
+
+    def surprisal(self, weights: _Softmax) -> torch.Tensor:
+        """Cross-entropy (R,) of this softmax under the other."""
+        mean = (weights.others * self.gaps).sum(-1, keepdim=True).to(self.rest)
+        self.mean = mean + weights.lead * self.gaps.gather(-1, weights.leader)
+        return (self.rest.log1p() - self.mean).squeeze(-1)
+
+    def slope(self, other: _Softmax, share: float) -> torch.Tensor:
+        """The gradient of both terms in these logits; `share` is the weight of the reverse one."""
+        near = other.mean.to(other.gaps)
+        flat = (1 - share) + share * (other.mean - near)
+        # in two steps: what the mean loses by rounding is added where it is small
+        slope = (other.gaps - near).mul_(-share).add_(flat.to(near)).mul_(self.others)
+        slope.sub_(other.others, alpha=1 - share)
+        at_lead = slope.gather(-1, other.leader) - ((1 - share) * other.lead).to(slope)
+        slope.scatter_(-1, other.leader, at_lead).scatter_(-1, self.leader, 0.0)
+        # p - q of the leader cancels: the whole sums to 0
+        return slope.scatter_(-1, self.leader, -slope.sum(-1, keepdim=True))
+
+
+@partial(by_rows, slopes=_slopes_both_ways)
 def _both_ways(student: torch.Tensor, teacher: torch.Tensor, *, alpha: float) -> torch.Tensor:
-    p, q = from_the_top(student), from_the_top(teacher)
+    p, q = (from_the_top(logits.to(row_dtype(logits))) for logits in (student, teacher))
     if alpha == 0:  # a term of weight 0 may be infinite, and must not count as 0 * inf
         return _surprisal(q, p)
     if alpha == 1:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number, row_dtype
 from ...declaration.kinds import LOGITS, TRUTH, labels
 from ...declaration.margin import log_probabilities
+from ...declaration.numbers import at_least
 
 ALIGNED_TOKENS = Inputs(
     Argument("logits", LOGITS, "B T V", "Of T places of the output"),
@@ -176,7 +177,7 @@ def eisl(
     shares = _shares(ngrams, weights, outputs, targets)
     index = tokens.unsqueeze(-2).expand(*tokens.shape[:-1], outputs, targets)
     exact = log_probabilities(logits.to(row_dtype(logits)))
-    scores = exact.gather(-1, index).clamp_min(log_prob_floor)
+    scores = at_least(exact.gather(-1, index), log_prob_floor)
     stands = torch.ones_like(logits[..., 0], dtype=torch.bool) if places is None else places
     total = weight = torch.zeros_like(scores[..., 0, 0])
     for n, means in enumerate(_diagonal_means(scores, max(shares)), 1):

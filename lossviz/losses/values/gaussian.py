@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare, number
 from ...declaration.kinds import PREDICTIONS, VALUES, VARIANCES
+from ...declaration.numbers import at_least
 
 MEAN_AND_VARIANCE = Inputs(
     Argument("mean", PREDICTIONS, "..."),
@@ -101,6 +102,6 @@ def gaussian_nll(
 
     May be negative. In nats.
     """
-    v = var + (var.clamp_min(eps) - var).detach()
+    v = var + (at_least(var, eps) - var).detach()
     rows = (v.log() + (y - mean).square() / v) / 2
     return rows + math.log(2 * math.pi) / 2 if full else rows
