@@ -23,7 +23,7 @@ FLOORS = (
     ("experiments",),
     ("widgets",),
 )
-ROOMS_OF_WIDGETS = (("runtime",), ("live",), ("vega",), ("loss",), ("chapters",))
+ROOMS_OF_WIDGETS = (("runtime",), ("live",), ("vega",), ("loss",), ("chapters", "playground"))
 
 Imports = Mapping[str, set[str]]
 
