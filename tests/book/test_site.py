@@ -210,7 +210,7 @@ def test_a_picture_depends_on_what_draws_it_and_on_its_own_loss_alone() -> None:
     modules = set(pictures.HERE.modules(names, without=pictures.LISTS))
     assert {*names, "lossviz.declaration.rows", "lossviz.widgets.vega.frame"} <= modules
     assert LOSSES["gaussian_nll"].formula.__module__ not in modules
-    assert "lossviz.widgets.loss.explore" not in modules
+    assert "lossviz.widgets.explorer.explore" not in modules
 
 
 def test_the_index_groups_losses_by_what_a_reader_has_and_then_by_family() -> None:

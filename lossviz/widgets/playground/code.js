@@ -34,7 +34,7 @@ function overMargins(losses) {
     : `    "${key}": lambda z, y: ${[`${key}(z, y`, ...TAKES(values), 'reduction="none"'].join(", ")}),`));
   return [
     "losses = {", ...calls, "}",
-    `margin = torch.linspace(${-DATA.margin}, ${DATA.margin}, ${LINE}, dtype=torch.float64)`,
+    `margin = torch.linspace(${-DATA.margin}, ${DATA.margin}, ${DATA.points}, dtype=torch.float64)`,
     `examples = torch.tensor([${PROBABILITIES.join(", ")}], dtype=torch.float64).logit()`,
     "margin = torch.cat([margin, examples]).requires_grad_()",
     "# three classes: the other two share what the label leaves, and the logits sum to zero",

@@ -18,6 +18,7 @@ from ...losses import LOSSES, Loss
 from ..loss.axes import plane
 from ..loss.flow import RIGHT, SIDE, TIMES
 from ..loss.picture import drawing
+from ..loss.plane import EXAMPLES
 from ..loss.sampled import sampled
 from ..loss.subject import Subject, framed, settings, symbol_of
 from ..loss.views import EXTENT
@@ -53,7 +54,8 @@ def subjects() -> Iterator[Loss]:
 
 def _script(loss: Loss) -> str:
     body = functions(Subject(loss)) if loss.form else _json(samples.samples(loss))
-    return f"(({{{MATHEMATICS}}}) => {{ window.lossvizPlayground.losses.{loss.key} = {body}; }})(Math);\n"
+    into = f"window.lossvizPlayground.losses.{loss.key}"
+    return f"(({{{MATHEMATICS}}}) => {{ {into} = {body}; }})(Math);\n"
 
 
 def _json(value: Any) -> str:
@@ -68,7 +70,7 @@ def _catalogue() -> dict[str, Any]:
         "pictures": pictures(),
         "dashes": DASHES,
         "first": FIRST,
-        "examples": samples.EXAMPLES,
+        "examples": EXAMPLES,
         "spans": SPANS,
         "margin": samples.MARGIN,
         "points": samples.POINTS,

@@ -1,9 +1,9 @@
 // What is drawn of a loss: from its functions where it has a form, else from sampled frames. Both
 // kinds offer `curve`, `examples`, `plane` (values from the top left) and `slopes` at a place.
 
-const LINE = 161, TOLERANCE = 1e-5, LONGEST = 1 / 40, MOST_STEPS = 4000;
-const MARGINS = Array.from({ length: LINE },
-  (_, k) => DATA.margin * ((2 * k) / (LINE - 1) - 1));
+const TOLERANCE = 1e-5, LONGEST = 1 / 40, MOST_STEPS = 4000;
+const MARGINS = Array.from({ length: DATA.points },
+  (_, k) => DATA.margin * ((2 * k) / (DATA.points - 1) - 1));
 const PROBABILITIES = Object.values(DATA.examples);
 
 const logistic = (margin) => 1 / (1 + Math.exp(-margin));

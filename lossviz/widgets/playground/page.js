@@ -55,7 +55,9 @@ function select(id, label, options, value, set) {
 class Playground {
   constructor() {
     this.state = initial();
-    this.controls = part("controls");
+    this.slots = Array.from({ length: MOST }, (_, k) => this.slot(k));
+    this.controls = part("controls", ...this.slots.map(({ node, parameters }) =>
+      part("loss", node, parameters)), this.common());
     this.notice = element("p", { class: "playground-notice", role: "status" });
     this.curves = part("curves");
     this.planes = part("planes");
@@ -101,12 +103,12 @@ class Playground {
       ? `Not all of this link could be used: ${[...dropped.slice(0, 5), ...more].join("; ")}.` : "";
     this.state = state;
     this.build();
-    return this.changed(fragment === "" || fragment.includes("="));
+    return this.changed({}, fragment === "" || fragment.includes("="));
   }
 
   /** Draw the state, after what is being drawn; of several that wait only the last is drawn. */
-  changed(address = true) {
-    const wanted = this.state = { ...this.state };
+  changed(change = {}, address = true) {
+    const wanted = this.state = { ...this.state, ...change };
     HOST.dataset.playground = "busy";
     if (address) history.replaceState(null, "", written(wanted));
     this.queue = this.queue.then(() => (wanted === this.state ? this.draw(wanted) : undefined))
@@ -117,66 +119,76 @@ class Playground {
     return this.queue;
   }
 
-  build() {
-    const { state } = this, sets = [];
-    const chooser = (k) => {
-      const families = new Map();
-      for (const [key, { title, family }] of Object.entries(DATA.catalogue)) {
-        const option = element("option", { value: key }, title);
-        option.disabled = state.losses.includes(key) && state.losses[k] !== key;
-        families.set(family, [...(families.get(family) ?? []), option]);
-      }
-      const options = [...families].map(([label, all]) => element("optgroup", { label }, ...all));
-      if (k) options.unshift(element("option", { value: NONE }, NONE));
-      return select(`playground-loss-${k}`, [swatch(k), `Loss ${k + 1}`], options, state.losses[k] ?? NONE,
-        (key) => this.choose(k, key));
-    };
-    for (let k = 0; k < MOST; k += 1) {
-      const set = element("div", { role: "group", class: "playground-loss" }, chooser(k));
-      const key = state.losses[k];
-      for (const parameter of key ? DATA.catalogue[key].parameters : []) {
-        const ends = { ...parameter, low: parameter.at_low, high: parameter.at_high };
-        const value = valuesOf(state, key)[parameter.name];
-        set.append(range(`playground-${key}-${parameter.name}`, parameter.label, ends, value,
-          (number) => {
-            this.state.settings = { ...this.state.settings,
-              [key]: { ...this.state.settings[key], [parameter.name]: number } };
-            this.changed();
-          }).node);
-      }
-      set.setAttribute("aria-label", `Loss ${k + 1}`);
-      sets.push(set);
+  /** A group of controls for one loss; the list stays the same element while one types in it. */
+  slot(k) {
+    const families = new Map();
+    for (const [key, { title, family }] of Object.entries(DATA.catalogue)) {
+      const option = element("option", { value: key }, title);
+      families.set(family, [...(families.get(family) ?? []), option]);
     }
+    const options = [...families].map(([label, all]) => element("optgroup", { label }, ...all));
+    if (k) options.unshift(element("option", { value: NONE }, NONE));
+    const node = select(`playground-loss-${k}`, [swatch(k), `Loss ${k + 1}`], options, NONE,
+      (key) => this.choose(k, key));
+    return { node, list: node.querySelector("select"), parameters: element("div") };
+  }
+
+  /** Bring the controls to the state. */
+  build() {
+    const { state } = this;
+    for (const [k, { list, parameters }] of this.slots.entries()) {
+      const key = state.losses[k];
+      if (list.value !== (key ?? NONE)) list.value = key ?? NONE;
+      for (const option of list.querySelectorAll("optgroup option")) {
+        option.disabled = state.losses.includes(option.value) && option.value !== key;
+      }
+      parameters.replaceChildren(...(key ? this.ranges(key) : []));
+    }
+    this.against.value = state.against;
+    this.noise.show(state.noise);
+    this.starts.forEach(({ show }, i) => show(state.start[i]));
+  }
+
+  ranges(key) {
+    return DATA.catalogue[key].parameters.map((parameter) => {
+      const ends = { ...parameter, low: parameter.at_low, high: parameter.at_high };
+      const value = valuesOf(this.state, key)[parameter.name];
+      const set = (number) => this.changed({ settings: { ...this.state.settings,
+        [key]: { ...this.state.settings[key], [parameter.name]: number } } });
+      return range(`playground-${key}-${parameter.name}`, parameter.label, ends, value, set).node;
+    });
+  }
+
+  /** The controls that belong to no loss. */
+  common() {
     const span = { start: -DATA.extent, stop: DATA.extent, step: 0.1 };
     this.starts = ["towards class 1", "class 2 against class 3"].map((label, k) =>
-      range(`playground-start-${k}`, `start of the path, ${label}`, span, state.start[k],
+      range(`playground-start-${k}`, `start of the path, ${label}`, span, DATA.start[k],
         (number) => this.move(this.state.start.map((x, i) => (i === k ? number : x)))));
-    const noise = { start: 0, stop: DATA.noise, step: 0.02, low: "the label is always class 1",
-      high: "in two of five examples only" };
-    this.controls.replaceChildren(...sets, part("loss",
-      select("playground-against", ["horizontal axis"], AGAINST.map((value) =>
-        element("option", { value }, value)), state.against,
-      (against) => { this.state.against = against; this.changed(); }),
-      range("playground-noise", "label noise in the landscapes", noise, state.noise,
-        (number) => { this.state.noise = number; this.changed(); }).node,
-      ...this.starts.map(({ node }) => node)));
+    this.noise = range("playground-noise", "label noise in the landscapes",
+      { start: 0, stop: DATA.noise, step: 0.02, low: "the label is always class 1",
+        high: "in two of five examples only" }, 0, (noise) => this.changed({ noise }));
+    const axes = select("playground-against", ["horizontal axis"],
+      AGAINST.map((value) => element("option", { value }, value)), AGAINST[0],
+      (against) => this.changed({ against }));
+    this.against = axes.querySelector("select");
+    return part("common", axes, this.noise.node, ...this.starts.map(({ node }) => node));
   }
 
   choose(k, key) {
     const losses = [...this.state.losses];
     if (key === NONE) losses.splice(k, 1);
     else losses[Math.min(k, losses.length)] = key;
-    this.state.losses = losses;
+    this.state = { ...this.state, losses };
     this.notice.textContent = "";
     this.build();
-    document.getElementById(`playground-loss-${Math.min(k, losses.length)}`)?.focus();
     this.changed();
   }
 
-  move(start) {
-    this.state.start = start.map((x) => Math.round(x * 100) / 100);
-    this.starts.forEach(({ show }, k) => show(this.state.start[k]));
-    this.changed();
+  move(place) {
+    const start = place.map((x) => Math.round(x * 100) / 100);
+    this.starts.forEach(({ show }, k) => show(start[k]));
+    this.changed({ start });
   }
 
   async draw(state) {

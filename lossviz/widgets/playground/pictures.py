@@ -73,7 +73,10 @@ def curves(fields: Mapping[str, str]) -> LiveFigure:
         readout="said",
         data=[
             {"name": name}
-            for name in ("examples", *(f"{kind}{k}" for kind in ("curve", "dots") for k in range(3)))
+            for name in (
+                "examples",
+                *(f"{kind}{k}" for kind in ("curve", "dots") for k in range(3)),
+            )
         ],
         marks=[
             plot(
@@ -139,6 +142,7 @@ def plane(side: int) -> LiveFigure:
         mark("line", "path", x=x, y=y, stroke="path", strokeWidth=2.5),
         mark("symbol", "times", x=x, y=y, stroke="path", fill="surface", size=46),
     ]
+    number = formula("value", "numbers[datum.index]")
     drag = f"(drag[0] - {LEFT}) / side", f"1 - (drag[1] - {TOP}) / side"
     place = [f"spans[{k}][0] + (spans[{k}][1] - spans[{k}][0]) * clamp({drag[k]}, 0, 1)"
              for k in range(2)]  # fmt: skip
@@ -169,7 +173,7 @@ def plane(side: int) -> LiveFigure:
         data=[
             {"name": "path"},
             {"name": "times"},
-            *contour_data("plane", (side, side), "side", [formula("value", "numbers[datum.index]")]),
+            *contour_data("plane", (side, side), "side", [number]),
         ],
         scales=[level_scale((LEVELS[0], LEVELS[-1]), type="log")],
         marks=[
@@ -222,5 +226,3 @@ def key() -> LiveFigure:
         alt=f"Colours from light to dark: {', '.join(map(str, LEVELS))} above the lowest value.",
         caption="",
     )
-
-

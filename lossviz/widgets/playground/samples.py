@@ -7,8 +7,6 @@ path follows, which is interpolated between them, to five.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,17 +14,14 @@ import torch
 from ...losses import Loss
 from ..live import Slider
 from ..loss.axes import Plane, plane
-from ..loss.flow import RIGHT
+from ..loss.plane import EXAMPLES, at_margins
 from ..loss.subject import framed, frames
 
-POINTS = 81  # along a curve
+POINTS = 161  # along a curve
 SIDE = 25  # of the plane
 MOST = 7  # frames
 DIGITS, COARSE = 11, 5
 MARGIN = 8.0
-EXAMPLES = {"easy": 0.95, "hard": 0.4, "mislabelled": 0.02}  # the label's probability
-
-Place = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 def by_margin(drawn: Plane) -> bool:
@@ -52,9 +47,10 @@ def samples(loss: Loss) -> dict[str, Any]:
     """The frames of a loss: each the ``value`` and ``pull`` of its curve and ``plane`` values.
 
     The curve runs over the margin from -8 to 8 where the plane is that of class logits, with the
-    EXAMPLES at its end, else over the first axis at the place where the point of the picture starts. ``slopes`` are the
-    derivatives along both axes of the plane, whose rows run from the lowest up. Where the picture
-    of the loss is that of a pull, the plane holds it, and there are neither values nor slopes.
+    EXAMPLES at its end, else over the first axis at the place where the point of the picture
+    starts. ``slopes`` are the derivatives along both axes of the plane, whose rows run from the
+    lowest up. Where the picture of the loss is that of a pull, the plane holds it, and there are
+    neither values nor slopes.
     """
     drawn = plane(loss)
     parameter, over = framed(loss), stops(loss)
@@ -73,8 +69,8 @@ def curve_places(drawn: Plane) -> torch.Tensor:
 def on_the_plane(drawn: Plane, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Coordinates of the curve's places."""
     if by_margin(drawn):
-        # the other two logits are equal, so their log-sum-exp is log 2 above either
-        return (places + math.log(2)) / (1.5 * RIGHT), torch.zeros_like(places)
+        u, v = at_margins(places).unbind(-1)
+        return u, v
     return places, torch.full_like(places, cut_height(drawn))
 
 
