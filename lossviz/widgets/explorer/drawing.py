@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..vega.palette import CYCLE, LIGHT, matplotlib_style
 from .evaluation import MARGIN, Evaluation
 
 LEVELS = 14
+APART = 1.8  # units of the plane between dots whose times can both be written
 STYLES = ("-", "--", ":")  # for whoever does not see colours apart
 # Without the darkest colour of the ramp, on which lines and arrows would not be seen.
 COLOURS = LinearSegmentedColormap.from_list("landscape", LIGHT.ramp[:-1])
@@ -64,9 +66,9 @@ def several(target: int, compared: Sequence[Evaluation]) -> str:
         "of the target."
     )
     with _look():
-        figure = Figure(figsize=(9.6, 6.6))
+        figure = Figure(figsize=(9.6, 7.2))
         for k, what in enumerate(("loss", "pull (minus the slope)", "weight beside cross-entropy")):
-            ax = figure.add_axes((0.06 + 0.33 * k, 0.62, 0.26, 0.32))
+            ax = figure.add_axes((0.06 + 0.33 * k, 0.57, 0.26, 0.3))
             for seen, colour, style in zip(compared, CYCLE, STYLES, strict=False):
                 margins, values, pull = seen.curve
                 rows = (values, pull, pull / torch.sigmoid(-margins))
@@ -75,14 +77,16 @@ def several(target: int, compared: Sequence[Evaluation]) -> str:
                 ax.axvline(np.log(p / (1 - p)), color=LIGHT.muted, linestyle=":", linewidth=1)
             ax.set(xlabel="margin of the target (nats)", ylabel=what, xlim=(-MARGIN, MARGIN))
             ax.grid(True)
-        figure.legend(*ax.get_legend_handles_labels(), loc="upper left", ncols=len(compared))
+        figure.legend(*ax.get_legend_handles_labels(), loc="upper left")
         levels = _levels(np.concatenate([_finite(seen.landscape) for seen in compared]))
         width = 0.95 / len(compared)
         for k, seen in enumerate(compared):
-            box = (0.06 + width * k, 0.08, width - 0.05, 0.4)
+            box = (0.06 + width * k, 0.07, width - 0.05, 0.38)
             ax = figure.add_axes(box, aspect="equal")
             _logit_plane(ax, seen, levels)
-            ax.set_title(seen.name, fontsize=9)
+            ax.set_title(seen.title, fontsize=10)
+            if k:
+                ax.set_ylabel("")
         return _html(
             figure,
             alt,
@@ -184,12 +188,14 @@ def _path(ax: Axes, points: torch.Tensor, times: torch.Tensor, labels: bool = Tr
     """The path, a ring at its start and dots at the times that live figures mark."""
     ax.plot(*points.T, color=LIGHT.path, linewidth=2.5)
     ax.plot(*points[0], "o", color=LIGHT.path, markersize=9, fillstyle="none", markeredgewidth=2)
+    last = math.inf, math.inf
     for time in TIMES:
         if time <= times[-1]:
             x, y = (float(np.interp(time, times, along)) for along in points.T)
             ax.plot(x, y, "o", color=LIGHT.path, markersize=6)
-            if labels:
+            if labels and math.dist((x, y), last) > APART:
                 ax.annotate(f"t = {time}", (x, y), (0, 7), textcoords="offset points", ha="center")
+                last = x, y
 
 
 def _to_simplex(points: torch.Tensor) -> torch.Tensor:

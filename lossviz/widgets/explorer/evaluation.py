@@ -34,7 +34,8 @@ class Evaluation:
     sentences about what a reader would not see, and `slow` says whether a call takes long.
     """
 
-    name: str
+    title: str
+    settings: str
     landscape: Landscape
     path: FlowPath
     curve: torch.Tensor
@@ -42,13 +43,19 @@ class Evaluation:
     notes: tuple[str, ...]
     slow: bool
 
+    @property
+    def name(self) -> str:
+        """The title with the values of the parameters."""
+        return f"{self.title} ({self.settings})" if self.settings else self.title
+
 
 def evaluate(
-    name: str,
+    title: str,
     function: LossFunction,
     target: int,
     start: tuple[float, float],
     *,
+    settings: str = "",
     curve: bool = False,
     clock: Callable[[], float] = perf_counter,
 ) -> Evaluation:
@@ -81,7 +88,7 @@ def evaluate(
         margins = torch.linspace(-MARGIN, MARGIN, 17 if slow else POINTS)
         rows = torch.stack([margins, *_along(loss, margins)])
         examples = torch.stack(_along(loss, torch.tensor([*EXAMPLES.values()]).logit()))
-    return Evaluation(name, landscape, path, rows, examples, tuple(notes), slow)
+    return Evaluation(title, settings, landscape, path, rows, examples, tuple(notes), slow)
 
 
 def _probe(loss: PlaneLoss, clock: Callable[[], float]) -> tuple[bool, float]:

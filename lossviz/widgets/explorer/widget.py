@@ -34,16 +34,17 @@ Controls = dict[str, widgets.ValueWidget]
 class Explorer(widgets.VBox):
     """The widget that `explore` returns.
 
-    `controls` maps parameter names of the first function to their ipywidgets, `compared` holds
-    every function with its controls. `picture` is an HTML widget (an ipywidgets.Image has no text
-    alternative), `status` says what is being computed.
+    `function` is the first one, `controls` maps names of its parameters to their ipywidgets, and
+    `compared` holds every function with its controls. `picture` is an HTML widget (an
+    ipywidgets.Image has no text alternative), `status` says what is being computed.
     """
 
     def __init__(
         self, compared: Sequence[tuple[Explored, Controls]], start: tuple[float, float]
     ) -> None:
         self.compared = tuple(compared)
-        self.controls = self.compared[0][1]
+        first, self.controls = self.compared[0]
+        self.function = first.function
         if len(self.compared) > 1:
             for explored, controls in self.compared:
                 for control in controls.values():
@@ -102,13 +103,12 @@ class Explorer(widgets.VBox):
         self, explored: Explored, controls: Controls, target: int, start: tuple[float, float]
     ) -> Evaluation:
         parameters = {name: control.value for name, control in controls.items()}
-        settings = ", ".join(f"{name} = {value}" for name, value in parameters.items())
-        name = f"{explored.title} ({settings})" if settings else explored.title
         return evaluate(
-            name,
+            explored.title,
             lambda z, y: explored.function(z, y, **parameters),
             target,
             start,
+            settings=", ".join(f"{name} = {value}" for name, value in parameters.items()),
             curve=len(self.compared) > 1,
         )
 
