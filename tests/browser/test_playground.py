@@ -9,14 +9,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HEAVIEST = "#losses=aldr_kl,eisl,symmetric_ce"
-READY = "document.getElementById('lossviz-playground').dataset.playground === 'ready'"
 
 
 def test_the_page_opens_with_a_link_and_loads_little_beside_the_runtime(
     site: Path, visit: Callable[..., Any]
 ) -> None:
     with visit(site / "book" / "playground.html", query=HEAVIEST) as seen:
-        seen.page.wait_for_function(READY)
         assert seen.problems == []
         assert seen.page.evaluate("location.hash") == HEAVIEST
         assert seen.page.locator("[data-lossviz=ready]").count() > 3
@@ -33,7 +31,6 @@ def test_without_scripts_the_page_says_what_it_is(site: Path, visit: Callable[..
 
 def test_on_paper_the_pictures_are_there(site: Path, visit: Callable[..., Any]) -> None:
     with visit(site / "book" / "playground.html") as seen:
-        seen.page.wait_for_function(READY)
         seen.page.emulate_media(media="print")
         stages = seen.page.locator("#lossviz-playground .lossviz-stage")
         assert all(stage.is_visible() for stage in stages.all())

@@ -35,7 +35,7 @@ LEAST, MOST = -6.0, 6.0
 PAGE = """<!doctype html><html lang="en" data-content_root="./" data-theme="light">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="_static/playground/page.css"><body style="margin: 8px">
-<div id="lossviz-playground" data-root="_static/"></div>
+<div id="lossviz-playground" class="lossviz-live" data-root="_static/"></div>
 <script src="_static/lossviz-page.js"></script>
 <script src="_static/playground/page.js" defer></script></body></html>"""
 READ = """async (fragment) => {
@@ -89,7 +89,7 @@ def page(browser, scripts, tmp_path_factory):
 
 def ready(page):
     page.wait_for_function(
-        "document.getElementById('lossviz-playground').dataset.playground === 'ready'"
+        "document.getElementById('lossviz-playground').dataset.lossviz === 'ready'"
     )
 
 

@@ -61,13 +61,13 @@ def _control(
         annotated = [a for a in getattr(annotation, "__metadata__", ()) if isinstance(a, tuple)]
         around = (min(0, 2 * default), max(0, 2 * default)) if default else (-1, 1)
         bounds = annotated[0] if annotated else around
-    low, high, *step = _bounds(name, bounds)
+    low, high, *steps = _bounds(name, bounds)
     value = min(max(default, low), high)
-    if isinstance(default, int) and all(isinstance(bound, int) for bound in (low, high, *step)):
+    if isinstance(default, int) and all(isinstance(bound, int) for bound in (low, high, *steps)):
         return widgets.IntSlider(
-            value=value, min=low, max=high, step=step[0] if step else 1, **label
+            value=value, min=low, max=high, step=steps[0] if steps else 1, **label
         )
-    low, step = _grid(float(low), float(high), value, step[0] if step else None)
+    low, step = _grid(float(low), float(high), value, steps[0] if steps else None)
     shown = f".{max(0, -math.floor(math.log10(step) + 1e-9))}f"
     return widgets.FloatSlider(
         value=value, min=low, max=high, step=step, readout_format=shown, **label

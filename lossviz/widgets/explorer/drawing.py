@@ -170,7 +170,7 @@ def _level_sets(ax: Axes, points: torch.Tensor, values: torch.Tensor, levels: np
     lines = ax.contour(x, y, heights, levels=levels[1:-1], colors=LIGHT.ink, linewidths=0.4)
     ax.clabel(lines, levels=levels[1:-1:3], fmt="%.2g", fontsize=8)
     if heights.mask.any():
-        hatched = {"levels": [0.5, 1.5], "colors": "none", "hatches": ["////"]}
+        hatched: dict[str, Any] = {"levels": [0.5, 1.5], "colors": "none", "hatches": ["////"]}
         ax.contourf(x, y, ~np.isfinite(numbers) * 1.0, **hatched)
 
 

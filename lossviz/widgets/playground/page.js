@@ -109,12 +109,12 @@ class Playground {
   /** Draw the state, after what is being drawn; of several that wait only the last is drawn. */
   changed(change = {}, address = true) {
     const wanted = this.state = { ...this.state, ...change };
-    HOST.dataset.playground = "busy";
+    HOST.dataset.lossviz = "busy";
     if (address) history.replaceState(null, "", written(wanted));
     this.queue = this.queue.then(() => (wanted === this.state ? this.draw(wanted) : undefined))
       .catch((error) => {
         this.notice.textContent = `The playground could not be drawn (${error.message}).`;
-        HOST.dataset.playground = "failed";
+        HOST.dataset.lossviz = "failed";
       });
     return this.queue;
   }
@@ -205,7 +205,7 @@ class Playground {
     ]);
     this.table.replaceChildren(...tables(found.filter(({ entry }) => entry.fields === "margin")));
     this.code.textContent = python(state);
-    if (state === this.state) HOST.dataset.playground = "ready";
+    if (state === this.state) HOST.dataset.lossviz = "ready";
   }
 
   /** Make the pictures anew where other losses are to be drawn than before. */

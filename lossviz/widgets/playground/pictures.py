@@ -93,7 +93,7 @@ def curves(fields: Mapping[str, str]) -> LiveFigure:
             )
             for k, (field, title) in enumerate(fields.items())
         ],
-        alt="",
+        alt=f"Curves: {'; '.join(fields.values())}.",
         caption="",
     )
 
@@ -182,7 +182,7 @@ def plane(side: int) -> LiveFigure:
                 above=[_times(x, y)],
             )
         ],
-        alt="",
+        alt="The contours of a loss and the path downhill.",
         caption="",
         handles=(HANDLE,),
         renderer="canvas",
