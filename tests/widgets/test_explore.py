@@ -480,7 +480,7 @@ def test_an_interrupted_function_leaves_the_explorer_usable():
 
 def test_a_first_picture_that_does_not_come_says_how_to_stop_it(monkeypatch, capsys):
     printed = threading.Event()
-    monkeypatch.setattr(widget, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(widget, "SILENT", 0.0)
     monkeypatch.setattr(builtins, "print", lambda text: (said.append(text), printed.set()))
     said = []
 

@@ -287,6 +287,7 @@ DEFAULT = f"#losses={','.join(FIRST)}"
 @pytest.mark.parametrize(
     ("link", "says", "left"),
     [
+        ("#nonsense", "nonsense = nothing is not known here", DEFAULT),
         ("#losses=banana", "names banana, which is not among the losses", DEFAULT),
         ("#losses=banana,mae", "names banana", "#losses=mae"),
         ("#losses=", "has none that can be shown", DEFAULT),
@@ -318,10 +319,15 @@ def test_a_bad_link_opens_with_what_can_be_used_and_says_what_was_dropped(link, 
 
 
 def test_a_place_on_the_page_is_not_taken_for_a_link(page):
-    page.evaluate("location.hash = '#how-to-read-it'")
-    page.wait_for_function("location.hash === '#how-to-read-it'")
-    ready(page)
-    assert page.locator(".playground-notice").text_content() == ""
+    opened(page, "#losses=brier")
+    page.evaluate(
+        """() => new Promise((done) => {
+            addEventListener("hashchange", () => setTimeout(done), { once: true });
+            location.hash = "#lossviz-playground";
+        })"""
+    )
+    assert page.locator("#playground-loss-0").input_value() == "brier"
+    assert opened(page, "#lossviz-playground") == ("#lossviz-playground", "")
 
 
 def test_an_address_that_is_typed_is_shown(page):

@@ -26,6 +26,7 @@ RETURNS = (
     "the cell again."
 )
 WORTH_SAYING = 2.0  # seconds that a redraw may take before its length is told
+SILENT = 10.0  # seconds of the first one without a word
 OURS = (Path(__file__).parent, Path(plane.__file__))
 
 Controls = dict[str, widgets.ValueWidget]
@@ -68,7 +69,7 @@ class Explorer(widgets.VBox):
         super().__init__([*handles, self.status, self.picture, _Keyboard()])
         self.add_class("lossviz-explorer")
         # nothing is on the screen yet that could say how to stop a function that does not return
-        told = threading.Timer(WORTH_SAYING, print, [f"Still computing; {HOW_TO_STOP}."])
+        told = threading.Timer(SILENT, print, [f"Still computing; {HOW_TO_STOP}."])
         told.daemon = True
         told.start()
         try:

@@ -73,10 +73,13 @@ function setting(name, text, state, drop) {
   state.settings[key] = { ...state.settings[key], [parameter.name]: checked(parameter, text, drop) };
 }
 
+/** Whether a fragment leads to a heading of the page, and says nothing about losses. */
+function isPlace(fragment) { return document.getElementById(fragment.slice(1)) !== null; }
+
 /** The state that a fragment asks for, as far as it can be had, and what of it was dropped. */
 function read(fragment) {
   const state = initial(), dropped = [];
-  if (!fragment.includes("=")) return { state, dropped };  // a place on the page
+  if (!fragment || isPlace(fragment)) return { state, dropped };
   // the losses first: whose parameters can be set depends on them
   const entries = [...new URLSearchParams(fragment.replace(/^#/, ""))];
   for (const [name, text] of entries.sort(([a], [b]) => (b === "losses") - (a === "losses"))) {

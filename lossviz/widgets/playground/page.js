@@ -2,7 +2,7 @@
 
 const HOST = document.getElementById("lossviz-playground");
 const ROOT = HOST.dataset.root;  // the folder _static as the page reaches it
-const NONE = "none";
+const NONE = "none", PAUSE = 250;  // milliseconds of rest after which the address follows
 
 const scripts = new Map();
 function load(path) {
@@ -62,7 +62,7 @@ class Playground {
     this.curves = part("curves");
     this.planes = part("planes");
     this.table = part("table");
-    this.code = element("pre", { tabindex: 0, "aria-label": "Python" });
+    this.code = element("pre", { tabindex: 0, role: "region", "aria-label": "Python" });
     this.drawn = { shape: "", curves: [], planes: [] };
     this.queue = Promise.resolve();
     const panel = element("details", { class: "playground-panel", open: "" },
@@ -73,7 +73,7 @@ class Playground {
     ].flatMap(([title, node]) => [element("h2", {}, title), node]),
     element("h2", {}, "The same in Python"), this.buttons(), this.code);
     window.addEventListener("hashchange", () => {
-      if (location.hash !== written(this.state)) this.open(location.hash);
+      if (!isPlace(location.hash) && location.hash !== written(this.state)) this.open(location.hash);
     });
   }
 
@@ -92,7 +92,8 @@ class Playground {
     const reset = element("button", { type: "button" }, "Start again");
     reset.addEventListener("click", () => this.open(""));
     return part("buttons", copy("Copy as code", () => this.code.textContent, this.code),
-      copy("Copy the link", () => location.href), reset, told);
+      copy("Copy the link",
+        () => location.href.split("#")[0] + written(this.state)), reset, told);
   }
 
   /** Take the state of a fragment and say what of it could not be had. */
@@ -103,14 +104,20 @@ class Playground {
       ? `Not all of this link could be used: ${[...dropped.slice(0, 5), ...more].join("; ")}.` : "";
     this.state = state;
     this.build();
-    return this.changed({}, fragment === "" || fragment.includes("="));
+    const drawn = this.changed();
+    clearTimeout(this.pause);
+    if (!isPlace(fragment)) this.address();
+    return drawn;
   }
 
+  address() { history.replaceState(null, "", written(this.state)); }
+
   /** Draw the state, after what is being drawn; of several that wait only the last is drawn. */
-  changed(change = {}, address = true) {
+  changed(change = {}) {
     const wanted = this.state = { ...this.state, ...change };
     HOST.dataset.lossviz = "busy";
-    if (address) history.replaceState(null, "", written(wanted));
+    clearTimeout(this.pause);  // browsers refuse an address that changes with every pixel
+    this.pause = setTimeout(() => this.address(), PAUSE);
     this.queue = this.queue.then(() => (wanted === this.state ? this.draw(wanted) : undefined))
       .catch((error) => {
         this.notice.textContent = `The playground could not be drawn (${error.message}).`;
