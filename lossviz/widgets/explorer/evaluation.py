@@ -20,8 +20,8 @@ from ..loss.plane import (
 )
 
 SIDE, COARSE, COARSEST = 49, 25, 9  # points along a side of the plane
-SLOW = 0.03  # seconds of a call beyond which the path is interpolated
-PATIENCE = 4.0  # seconds that a slow landscape may take
+SLOW = 0.03  # seconds of a call beyond which the picture is coarse
+PATIENCE = 4.0  # seconds that a landscape may take whose points are taken one by one
 MARGIN, POINTS = 8, 81
 PROBES = ((-2.0, 1.0), (1.0, -3.0), (3.0, 2.0))
 
@@ -62,8 +62,8 @@ def evaluate(
     """Everything that is drawn of one function. Raises what it raises, and FunctionMistake."""
     loss = PlaneLoss(function, target)
     loss.alone, seconds = _probe(loss, clock)
-    slow = seconds > SLOW
     side = _side(loss, seconds)
+    slow = side < SIDE
     notes = []
     if loss.alone:
         notes.append(
@@ -107,11 +107,11 @@ def _probe(loss: PlaneLoss, clock: Callable[[], float]) -> tuple[bool, float]:
 
 def _side(loss: PlaneLoss, seconds: float) -> int:
     """How many points a side of the plane can have, if it is not to take too long."""
-    if seconds <= SLOW:
-        return SIDE
     loss.at(torch.tensor(PROBES[:2]))  # which tells whether points are taken one by one
-    affordable = math.isqrt(int(PATIENCE / seconds))
-    return min(max(affordable, COARSEST), COARSE) if loss.looped else COARSE
+    most = COARSE if seconds > SLOW else SIDE
+    if not loss.looped:
+        return most
+    return min(max(math.isqrt(int(PATIENCE / max(seconds, 1e-9))), COARSEST), most)
 
 
 def _not_finite(values: torch.Tensor) -> list[str]:

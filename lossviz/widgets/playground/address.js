@@ -1,4 +1,5 @@
-// The state and its address: #losses=focal,mae&focal.gamma=2&start=-2.5,2.5&noise=0.2&against=margin
+// The state and its address, such as
+// #losses=focal,mae&focal.gamma=2&start=-2.5,2.5&noise=0.2&against=margin
 
 const DATA = window.lossvizPlayground;
 const MOST = 3, AGAINST = ["margin", "probability"];
@@ -70,7 +71,8 @@ function setting(name, text, state, drop) {
   if (!state.losses.includes(key)) throw new Error("belongs to a loss that is not shown");
   const parameter = DATA.catalogue[key].parameters.find((one) => one.name === rest.join("."));
   if (!parameter) throw new Error("is not a parameter that can be set here");
-  state.settings[key] = { ...state.settings[key], [parameter.name]: checked(parameter, text, drop) };
+  const value = checked(parameter, text, drop);
+  state.settings[key] = { ...state.settings[key], [parameter.name]: value };
 }
 
 /** Whether a fragment leads to a heading of the page, and says nothing about losses. */

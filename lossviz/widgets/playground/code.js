@@ -31,7 +31,8 @@ function overMargins(losses) {
   const calls = losses.map(({ key, values, sampled: over }) => (over
     ? `    "${key}": lambda z, y: plane(get("${key}")).numbers(*(z @ BASIS.T).T, `
       + `${DICT({ ...over.defaults, ...values })}),`
-    : `    "${key}": lambda z, y: ${[`${key}(z, y`, ...TAKES(values), 'reduction="none"'].join(", ")}),`));
+    : `    "${key}": lambda z, y: ${key}(`
+      + `${["z, y", ...TAKES(values), 'reduction="none"'].join(", ")}),`));
   return [
     "losses = {", ...calls, "}",
     `margin = torch.linspace(${-DATA.margin}, ${DATA.margin}, ${DATA.points}, dtype=torch.float64)`,
@@ -51,7 +52,8 @@ function overMargins(losses) {
 
 function overAnAxis({ key, values, fields, axes: [axis], sampled: over }) {
   return [
-    `x = torch.linspace(${axis.span.join(", ")}, ${DATA.points}, dtype=torch.float64).requires_grad_()`,
+    `x = torch.linspace(${axis.span.join(", ")}, ${DATA.points}, dtype=torch.float64)`,
+    "x.requires_grad_()",
     `y = torch.full_like(x, ${over.cut})`,
     `value = plane(get("${key}")).numbers(x, y, ${DICT({ ...over.defaults, ...values })})`,
     ...(fields === "pull" ? [`curves["${key}"] = {"pull": value.detach()}`] : [
@@ -63,7 +65,8 @@ function overAnAxis({ key, values, fields, axes: [axis], sampled: over }) {
 
 function landscapeOf({ key, values, sampled: over }, state) {
   // a number that an argument takes is no parameter, and the figure has a slider for it
-  const named = Object.entries(values).filter(([name]) => !over || Object.hasOwn(over.defaults, name));
+  const named = Object.entries(values)
+    .filter(([name]) => !over || Object.hasOwn(over.defaults, name));
   const given = named.length ? [`values=${DICT(Object.fromEntries(named))}`] : [];
   if (!over) {
     given.push(`point=(${state.start.join(", ")})`);

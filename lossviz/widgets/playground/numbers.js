@@ -40,7 +40,7 @@ function formed(entry, { value, pull, plane, slopes }, values, noise) {
     return row(margin, value(p, values), pull(p, values));
   };
   const spans = entry.axes.map((axis) => axis.span);
-  const places = (point) => (entry.over === "logits" ? logitsOf : (x) => softmax(logitsOf(x)))(point);
+  const places = entry.over === "logits" ? logitsOf : (point) => softmax(logitsOf(point));
   return {
     curve: MARGINS.map(at),
     examples: PROBABILITIES.map(logit).map(at),
@@ -122,7 +122,8 @@ function flow(slopes, start, spans) {
     const taken = Math.min(step, mark - time, LONGEST / speed);
     const second = downhill(add(place, [taken / 2, first]));
     const third = downhill(add(place, [0.75 * taken, second]));
-    const next = add(place, [(2 / 9) * taken, first], [taken / 3, second], [(4 / 9) * taken, third]);
+    const next = add(place, [(2 / 9) * taken, first], [taken / 3, second],
+      [(4 / 9) * taken, third]);
     const last = downhill(next);
     const error = size(add([0, 0], [(-5 / 72) * taken, first], [taken / 12, second],
       [taken / 9, third], [-taken / 8, last]));

@@ -23,8 +23,9 @@ const part = (name, ...children) => element("div", { class: `playground-${name}`
 
 /** A labelled range; `stops` are the only values that it can take, where they are given. */
 function range(id, label, { start, stop, step, stops, low = "", high = "" }, value, set) {
-  const ends = stops ? [0, stops.length - 1, 1] : [Math.min(start, value), Math.max(stop, value), step];
-  const input = element("input", { type: "range", id, min: ends[0], max: ends[1], step: ends[2],
+  const ends = stops ? [0, stops.length - 1] : [Math.min(start, value), Math.max(stop, value)];
+  const input = element("input", { type: "range", id, min: ends[0], max: ends[1],
+    step: stops ? 1 : step,
     "aria-describedby": `${id}-ends` });
   const output = element("output", { for: id });
   const show = (number) => {
@@ -73,7 +74,8 @@ class Playground {
     ].flatMap(([title, node]) => [element("h2", {}, title), node]),
     element("h2", {}, "The same in Python"), this.buttons(), this.code);
     window.addEventListener("hashchange", () => {
-      if (!isPlace(location.hash) && location.hash !== written(this.state)) this.open(location.hash);
+      const { hash } = location;
+      if (!isPlace(hash) && hash !== written(this.state)) this.open(hash);
     });
   }
 
@@ -82,7 +84,8 @@ class Playground {
     const copy = (label, text, node) => {
       const button = element("button", { type: "button" }, label);
       button.addEventListener("click", () => {
-        navigator.clipboard.writeText(text()).then(() => { told.textContent = "Copied."; }, () => {
+        const copied = navigator.clipboard?.writeText(text()) ?? Promise.reject();
+        copied.then(() => { told.textContent = "Copied."; }, () => {
           if (node) getSelection().selectAllChildren(node);
           told.textContent = node ? "Selected: copy it with the keyboard." : "Copy the address.";
         });
@@ -230,7 +233,8 @@ class Playground {
         this.curves.append(element("p", { class: "playground-over" },
           `${title}: the cut where ${axes[1].label} is ${SHORT(over.cut)}.`));
       }
-      this.drawn.curves.push(await picture(this.curves, `curves-${DATA.catalogue[keys[0]].fields}`));
+      const { fields: quantities } = DATA.catalogue[keys[0]];
+      this.drawn.curves.push(await picture(this.curves, `curves-${quantities}`));
     }
     const row = part("row");
     this.planes.append(row);
@@ -246,7 +250,7 @@ class Playground {
       })));
       this.drawn.planes.push(made);
     }
-    await picture(this.planes, "key");
+    this.drawn.planes.push(await picture(this.planes, "key"));
     this.drawn.shape = shape;
   }
 }
