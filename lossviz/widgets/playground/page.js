@@ -242,7 +242,9 @@ class Playground {
       const cell = part("cell", legend([[key, place]]));
       row.append(cell);
       const { sampled: over, axes } = DATA.catalogue[key];
-      if (over) cell.append(element("p", { class: "playground-over" }, `Computed over ${over.over}.`));
+      if (over) {
+        cell.append(element("p", { class: "playground-over" }, `Computed over ${over.over}.`));
+      }
       const made = await picture(cell, `plane-${over?.side ?? DATA.side}`);
       made.view?.addSignalListener("moved", (_, point) => this.move(point.map((x, k) => {
         const [low, high] = axes[k].span;

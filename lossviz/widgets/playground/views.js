@@ -1,5 +1,5 @@
-// The pictures: which losses share one, and what is handed to Vega. They are drawn by the runtime of
-// all live figures, which knows the theme, the width that is offered and how a point is dragged.
+// The pictures: which losses share one, and what is handed to Vega. They are drawn by the runtime
+// of all live figures, which knows the theme, the width offered and how a point is dragged.
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -123,7 +123,8 @@ function walked({ entry, path, start }, state) {
   const last = path.at(-1), place = [last.x, last.y];
   const unheard = entry.sampled && state.noise ? " Label noise does not reach this loss." : "";
   if (entry.fields !== "margin") {
-    return `${from} downhill to ${place.map(SHORT).join(", ")} at time ${SHORT(last.time)}.${unheard}`;
+    const to = `${place.map(SHORT).join(", ")} at time ${SHORT(last.time)}`;
+    return `${from} downhill to ${to}.${unheard}`;
   }
   const p = (point) => softmax(logitsOf(point));
   const leads = path.find(({ x, y }) => Math.max(...p([x, y])) === p([x, y])[0]);
