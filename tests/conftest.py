@@ -35,11 +35,20 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The book, which takes longest to build, comes first; what else waits for it comes last."""
-    waiting = {item.path: 2 for item in items if "site" in getattr(item, "fixturenames", ())}
-    for path in [*waiting][:1]:
-        waiting[path] = 0
-    items.sort(key=lambda item: waiting.get(item.path, 1))
+    """The book, which takes longest to build, comes first; what else waits for it, late.
+
+    Live figures, which need a browser but no book, come last: many modules of middling length, they
+    keep the other processes busy while one walks through all pages of the book.
+    """
+
+    def modules(fixture: str) -> list[Path]:
+        using = (item for item in items if fixture in getattr(item, "fixturenames", ()))
+        return [*dict.fromkeys(item.path for item in using)]
+
+    waiting = modules("site")
+    place = dict.fromkeys(modules("browser"), 3) | dict.fromkeys(waiting, 2)
+    place |= dict.fromkeys(waiting[:1], 0)
+    items.sort(key=lambda item: place.get(item.path, 1))
 
 
 # A module's own: two of Playwright's event loops cannot run in one process at a time.

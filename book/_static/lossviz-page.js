@@ -7,6 +7,7 @@
     return new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = `${root}_static/vendor/${name}`;
+      script.async = false;  // fetched together, run in order
       script.onload = resolve;
       script.onerror = () => reject(new Error(`${name} is missing`));
       document.head.append(script);
@@ -23,11 +24,12 @@
   async function start() {
     const figures = document.querySelectorAll("figure.lossviz-live");
     if (!figures.length) return;
-    await load("lossviz-vega.js");
-    await load("lossviz-live.js");
+    await Promise.all(["lossviz-vega.js", "lossviz-live.js"].map(load));
     figures.forEach(bringToLife);
   }
 
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
-  else start();
+  // the page is read: earlier than DOMContentLoaded, which waits for all of the theme's scripts
+  if (document.readyState === "loading") {
+    document.addEventListener("readystatechange", start, { once: true });
+  } else start();
 })();

@@ -1,10 +1,98 @@
-"""Analysis of your own trained model: measures of its outputs, and the loss around its weights."""
+"""Analysis of your own trained model: its accuracy, whether it can be believed, its landscape.
+
+`MEASURES` lists what streams over batches; each is a `Measure`: a function of whole arrays, and a
+stream. What a prediction holds is said by `kind` and never guessed (`confidence`). Calibration
+errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
+`chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
+`selective`, sets of labels in `conformal`, answers of language models in `sequences` and
+`attempts`. Where features go is in `collapse` and `geometry`, the loss around the weights in
+`surface`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .measures import MEASURES, mean_entropy, top_label_accuracy
+from ..declaration.registry import Registry
+from .attempts import Resampling, pass_at_k, pass_at_n, resampling_reward
+from .binned import (
+    Bins,
+    classwise_ece,
+    ece,
+    ece_left_closed,
+    equal_mass,
+    equal_width,
+    mce,
+    rmsce,
+    sums_in_bins,
+)
+from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
+from .collapse import (
+    ClassStatistics,
+    class_statistics,
+    nc1,
+    nc2,
+    nc2_of_weight,
+    nc3,
+    nc3_distance,
+    nc4,
+    simplex_frame,
+)
+from .confidence import (
+    Confidence,
+    by_group,
+    class_probabilities,
+    every_class,
+    of_class,
+    top_label,
+)
+from .conformal import (
+    adaptive_scores,
+    conformal_threshold,
+    of_label,
+    prediction_sets,
+    threshold_scores,
+)
+from .geometry import (
+    cell_entropy,
+    covariance_rank,
+    diffusion_entropy,
+    diffusion_information,
+    power_law,
+    rankme,
+    spectrum,
+)
+from .measures import mean_entropy, top_label_accuracy
+from .probability import (
+    BetaCalibration,
+    HistogramBinning,
+    IsotonicCalibration,
+    OneVersusRest,
+    PlattScaling,
+)
+from .scaling import DirichletScaling, MatrixScaling, TemperatureScaling, VectorScaling
+from .scores import BrierParts, brier_decomposition, brier_score, log_score
+from .selective import (
+    RiskCoverage,
+    area_under_risk_coverage,
+    auroc,
+    risk_at_coverage,
+    risk_coverage,
+)
+from .sequences import (
+    SequenceConfidence,
+    dc_pdd,
+    greedy_nll,
+    likelihood_ratio,
+    sequence_confidence,
+)
+from .smooth import (
+    SquaredError,
+    ece_equal_mass,
+    kde_ece,
+    smooth_ece,
+    squared_calibration_error,
+)
 from .surface import (
     Direction,
     TrajectoryPlane,
@@ -13,17 +101,37 @@ from .surface import (
     trajectory_plane,
 )
 
+MEASURES = Registry(
+    "measure",
+    top_label_accuracy,
+    mean_entropy,
+    ece,
+    ece_left_closed,
+    rmsce,
+    mce,
+    classwise_ece,
+    brier_score,
+    log_score,
+)
+
 __all__ = [
-    "MEASURES",
-    "Direction",
-    "MeasureMetric",
-    "TrajectoryPlane",
-    "filter_normalised_directions",
-    "loss_on_plane",
-    "mean_entropy",
-    "top_label_accuracy",
-    "trajectory_plane",
-]
+    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassStatistics", "Confidence",
+    "Direction", "DirichletScaling", "HistogramBinning", "Interval", "IsotonicCalibration",
+    "MatrixScaling", "MeasureMetric", "Null", "OneVersusRest", "PlattScaling", "Resampling",
+    "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane",
+    "VectorScaling", "adaptive_scores", "area_under_risk_coverage", "auroc", "bootstrap",
+    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cell_entropy",
+    "class_probabilities", "class_statistics", "classwise_ece", "clopper_pearson",
+    "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
+    "diffusion_information", "ece", "ece_equal_mass", "ece_left_closed", "equal_mass",
+    "equal_width", "every_class", "filter_normalised_directions", "greedy_nll", "kde_ece",
+    "likelihood_ratio", "log_score", "loss_on_plane", "mce", "mean_entropy", "nc1", "nc2",
+    "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k",
+    "pass_at_n", "power_law", "prediction_sets", "rankme", "resampling_reward",
+    "risk_at_coverage", "risk_coverage", "rmsce", "sequence_confidence", "simplex_frame",
+    "smooth_ece", "spectrum", "squared_calibration_error", "sums_in_bins", "threshold_scores",
+    "top_label", "top_label_accuracy", "trajectory_plane",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,4 @@
-"""Measures of a classifier's softmax that accumulate over batches.
-
-`MEASURES` lists them; each is a `Measure`: a function of whole arrays, and a stream.
-"""
+"""Measures of a classifier's softmax that accumulate over batches: accuracy and entropy."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import torch
 
 from ..declaration import CLASS_LOGITS, Argument, Fact, Inputs, Source, measure
 from ..declaration.kinds import LOGITS
-from ..declaration.registry import Registry
 from ..declaration.rows import entropy_of_logits
 
 
@@ -108,6 +104,3 @@ def mean_entropy(logits: torch.Tensor) -> Total:
     """
     rows = entropy_of_logits(logits)
     return Total(rows.sum(), torch.tensor(rows.numel(), device=rows.device))
-
-
-MEASURES = Registry("measure", top_label_accuracy, mean_entropy)

@@ -184,7 +184,7 @@ class Inputs:
                 found[argument.name] = None
                 continue
             ignorable = argument.kind.ignorable
-            argument = argument.read_as(tensor)
+            asked, argument = argument, argument.read_as(tensor)
             given_up = ignorable and not argument.kind.ignorable
             if given_up and ignore_index is not None and ignore_index >= 0:
                 raise ValueError(
@@ -192,7 +192,7 @@ class Inputs:
                     f"with {argument.kind.noun}"
                 )
             tensor = argument.kind.check(tensor, argument.name)
-            _unify(argument, tensor, sizes, first, found)
+            _unify(argument, asked, tensor, sizes, first, found)
             found[argument.name] = tensor
             readings.append(argument)
             first = first or argument
@@ -256,6 +256,7 @@ class Inputs:
 
 def _unify(
     argument: Argument,
+    asked: Argument,
     tensor: torch.Tensor,
     sizes: dict[str, Any],
     first: Argument | None,
@@ -279,7 +280,7 @@ def _unify(
         parts += list(zip((letter for letter in letters if letter != BATCH), fixed, strict=True))
         fits = all(sizes.get(letter, size) == size for letter, size in parts)
     if not fits:
-        raise ValueError(_mismatch(argument, shape, sizes, first, found))
+        raise ValueError(_mismatch(argument, asked, shape, sizes, first, found))
     for letter, size in parts:
         least = argument.least if letter == letters[-1] else 1
         if must_exist(letter) and size < least:
@@ -297,21 +298,28 @@ def must_exist(letter: str) -> bool:
 
 def _mismatch(
     argument: Argument,
+    asked: Argument,
     shape: tuple[int, ...],
     sizes: Mapping[str, Any],
     first: Argument | None,
     found: Mapping[str, torch.Tensor | None],
 ) -> str:
-    """What is wrong with a shape, what would be right, and beside which argument."""
+    """What is wrong with a shape, what would be right, and beside which argument.
+
+    `argument` is the reading of `asked` that the dtype chose.
+    """
     lead = found[first.name] if first is not None else None
     if first is None or lead is None:
         return f"{argument.name} must have shape {argument.written}, got {shape}"
     beside = tuple(lead.shape)
     if argument.letters == first.letters:
-        return (
+        text = (
             f"{first.name} and {argument.name} must have one shape {first.written}, "
             f"got {beside} and {shape}"
         )
+        if asked is not argument and shape == sizes[BATCH]:
+            text += f"; {asked.kind.noun} are integers: {argument.name}.long()"
+        return text
     if argument.shape == BATCH and BATCH in first.letters:
         fewer = len(first.letters) - 1
         text = (
@@ -332,6 +340,10 @@ def _mismatch(
         text += f", got {shape} beside {first.name} of shape {beside} = {first.written}"
     if argument.shape == BATCH and shape == (*sizes[BATCH], 1):
         return f"{text}; {argument.name}.squeeze(-1) drops its last axis"
+    if argument.shape == BATCH and lead.ndim == 1:
+        return f"{text}; where each example has one logit z, torch.stack((0 * z, z), -1) makes two"
+    if argument.shape == BATCH and lead.ndim == 2 and shape == beside[1:]:
+        return f"{text}; {first.name}.T has the classes last"
     if argument.shape == BATCH and argument.kind.classes and shape == beside:
         cure = f"{text}; of one-hot rows {argument.name}.argmax(-1) gives the labels"
         return cure + (", .float() probabilities" if argument.otherwise else "")

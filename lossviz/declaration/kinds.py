@@ -73,7 +73,10 @@ class Kind:
         if self.holds == "integer" and (
             dtype.is_floating_point or dtype.is_complex or dtype == torch.bool
         ):
-            raise TypeError(f"{name} must hold integer {self.noun}, got dtype {dtype}")
+            raise TypeError(
+                f"{name} must hold integer {self.noun}, got dtype {dtype}; {name}.long() makes "
+                f"integers, of one-hot rows {name}.argmax(-1)"
+            )
         if self.holds == "real" and (dtype.is_complex or dtype == torch.bool):
             raise TypeError(f"{name} must hold real numbers, got dtype {dtype}")
         if self.holds == "truth" and dtype.is_complex:
@@ -93,7 +96,10 @@ class Kind:
         outside = self.outside(tensor, sizes)
         if seen(outside):
             first = first_where(outside, tensor)
-            raise ValueError(f"{name} must {self.range(sizes)}{unless}, got {first!r}")
+            cure = ""
+            if self.classes is not None and self.classes(sizes) == 1:
+                cure = "; where each row has one logit z, torch.stack((0 * z, z), -1) makes two"
+            raise ValueError(f"{name} must {self.range(sizes)}{unless}, got {first!r}{cure}")
         if self.classes is not None and (outside.device.type != "cpu" or is_compiling()):
             # unread labels are looked up, which devices and compilers check without waiting
             known = torch.arange(self.classes(sizes), device=tensor.device)

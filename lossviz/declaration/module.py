@@ -34,7 +34,12 @@ def make_module(
     given = [p for p in signature.parameters.values() if p.kind is place]
     this = inspect.Parameter("self", place)
 
-    def __init__(self: torch.nn.Module, **options: Any) -> None:
+    def __init__(self: torch.nn.Module, *tensors: Any, **options: Any) -> None:
+        if tensors:
+            raise TypeError(
+                f"{type(self).__name__} takes parameters by name, and tensors when it is called: "
+                f"{type(self).__name__}()({', '.join(p.name for p in given)})"
+            )
         unknown = sorted(set(options) - set(keywords))
         if unknown:
             raise TypeError(

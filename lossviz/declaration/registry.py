@@ -67,5 +67,7 @@ class Registry(Mapping[str, Declared]):
         """The keys in order, of one family or of all; ValueError for an unknown family."""
         families = dict.fromkeys(entry.family for entry in self.values())
         if family is not None and (not isinstance(family, str) or family not in families):
-            raise ValueError(f"family must be one of {tuple(families)}, got {family!r}")
+            near = difflib.get_close_matches(str(family).replace("_", "-"), families, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"family must be one of {tuple(families)}, got {family!r}{hint}")
         return tuple(key for key, entry in self.items() if family in (None, entry.family))

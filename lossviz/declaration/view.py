@@ -16,7 +16,8 @@ class View:
     axis; `labels` are other words for the axes, and `point` is where the point starts. `at` says
     where an argument stays that does not move: one number, or several along its last axis. `frames`
     is what the frames run over: the name of a parameter that is not the first, or a `number` that
-    has the name of an argument. `scale` is that of the loss, "linear" or "log"; without it the one
+    has the name of an argument, or several of these. `starts` is where parameters stand at first
+    whose default shows nothing. `scale` is that of the loss, "linear" or "log"; without it the one
     is chosen that suits the numbers. `pull`, where given, names minus the derivative along the
     first axis, which is then drawn instead of the loss. `classes` names the three classes of the
     plane of logits by index, in the order right, above, below. `says` is one sentence more for the
@@ -27,21 +28,32 @@ class View:
     labels: tuple[str, ...] = ()
     point: tuple[float, ...] = ()
     at: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
-    frames: str | Parameter = ""
+    frames: str | Parameter | tuple[str | Parameter, ...] = ""
     scale: str = ""
     pull: str = ""
     classes: Mapping[int, str] = field(default_factory=dict)
     says: str = ""
+    starts: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.scale not in ("", "linear", "log"):
             raise ValueError(f"scale must be 'linear', 'log' or '', got {self.scale!r}")
 
+    @property
+    def framed(self) -> tuple[str | Parameter, ...]:
+        """What the frames run over, as many as there are."""
+        given = self.frames if isinstance(self.frames, tuple) else (self.frames,)
+        return tuple(filter(None, given))
+
     def check(self, arguments: Collection[str], parameters: Collection[str]) -> None:
-        """Raise ValueError, naming it, for a name of no argument, or frames over nothing."""
-        frames = self.frames if isinstance(self.frames, str) else self.frames.name
+        """Raise ValueError for a name of no argument, or for frames or starts of no parameter."""
+        frames = [p if isinstance(p, str) else p.name for p in self.framed]
         for name in (*self.axes, *self.at):
             if name not in arguments:
                 raise ValueError(f"view names {name!r}, expected some of {list(arguments)}")
-        if frames and frames not in (*arguments, *parameters):
-            raise ValueError(f"frames run over {frames!r}, expected one of {list(parameters)}")
+        for name in frames:
+            if name not in (*arguments, *parameters):
+                raise ValueError(f"frames run over {name!r}, expected one of {list(parameters)}")
+        for name in self.starts:
+            if name not in parameters:
+                raise ValueError(f"starts names {name!r}, expected one of {list(parameters)}")

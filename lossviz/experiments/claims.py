@@ -15,6 +15,7 @@ measured, under the type `RECORD`; the test suite reads it there.
 from __future__ import annotations
 
 import html
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ STATUS_MEANING: dict[Status, str] = {
 }
 RECORD = "application/vnd.lossviz.claim+json"
 _RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class ClaimFailed(AssertionError):
@@ -53,7 +56,8 @@ class Evidence:
         return bool(_RELATIONS[self.relation](self.value, self.bound))
 
     def __str__(self) -> str:
-        return f"{self.quantity}: {self.value:.3g} {self.relation} {self.bound:.3g}"
+        value, bound = _written(self.value), _written(self.bound)
+        return f"{self.quantity}: {value} {_SIGNS[self.relation]} {bound}"
 
 
 @dataclass(frozen=True)
@@ -94,17 +98,41 @@ class Claim:
         return {"text/html": self._repr_html_(), RECORD: self.record}
 
     def _repr_html_(self) -> str:
-        relation = {"<=": "≤", ">=": "≥", "==": "="}[self.evidence.relation]
         source = f" Source: {html.escape(self.source)}." if self.source else ""
+        statement = html.escape(self.statement, quote=False).replace(" %", "&nbsp;%")
         return (
             f'<div class="lossviz-claim mathjax_process" id="claim-{self.id}" role="note">'
             f'<p class="lossviz-claim-title">Claim <span class="lossviz-claim-status" '
             f'title="{STATUS_MEANING[self.status]}">{self.status}</span></p>'
-            f"<p>{html.escape(self.statement, quote=False)}</p>"
-            f'<p class="lossviz-claim-evidence">Checked above: '
-            f"{html.escape(self.evidence.quantity)} {self.evidence.value:.3g} {relation} "
-            f"{self.evidence.bound:.3g}.{source}</p></div>"
+            f"<p>{statement}</p>"
+            f'<p class="lossviz-claim-evidence">Checked above, '
+            f"{html.escape(str(self.evidence), quote=False)}.{source}</p></div>"
         )
+
+
+def _written(value: float) -> str:
+    """A number as a person writes it, to three digits: 0.0226, 28,000, −1.33 × 10⁻⁸.
+
+    Whole numbers below 10,000 keep all their digits.
+    """
+    size = abs(float(value))
+    if math.isnan(size):
+        return "NaN"
+    sign = "−" if value < 0 else ""
+    if math.isinf(size):
+        return f"{sign}∞"
+    rounded = f"{size:.2e}"
+    mantissa, _, exponent = rounded.partition("e")
+    power = int(exponent)
+    if size < 10_000 and size.is_integer():
+        digits = f"{size:,.0f}"
+    elif -3 <= power < 7:
+        digits = f"{float(rounded):,.{max(2 - power, 0)}f}"
+        digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    else:
+        ten = f"10{str(power).translate(_SUPERSCRIPTS)}"
+        digits = ten if float(mantissa) == 1 else f"{float(mantissa):g} × {ten}"
+    return sign + digits
 
 
 def _verify(identifier: str, check: Callable[[], Evidence]) -> Evidence:

@@ -1,4 +1,4 @@
-"""Curves of several runs."""
+"""Static pictures: their sizes, and curves of several runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
+
+NARROW = (5.0, 2.8)
+WIDE = (6.7, 2.8)
+"""Widths and heights in inches, of one panel and of several: as wide as the text at most."""
 
 
 def band(axes: Axes, x: Sequence[float] | torch.Tensor, values: torch.Tensor, **style: Any) -> None:

@@ -1,4 +1,4 @@
-"""The committed measurements of `make bench-kernels` as bars and as a table."""
+"""The committed measurements of `make bench-kernels` as a picture and as a table."""
 
 from __future__ import annotations
 
@@ -36,53 +36,58 @@ def by_case(records: Sequence[Record]) -> dict[Case, dict[str, Record]]:
     return found
 
 
-def draw(records: Sequence[Record], seconds: str) -> None:
-    """One panel for each shape and dtype: the methods' median seconds, and GiB beside them.
+def bare_seconds(found: Mapping[str, Record], seconds: str) -> float | None:
+    """Median seconds of the bare matrix products, the faster way of two; None if not measured.
 
     seconds : "cpu_seconds" or "wall_seconds".
     """
-    cases = dict(sorted(by_case(records).items()))
-    methods = list(dict.fromkeys(r["method"] for r in records))
-    columns = min(len(cases), 2)
-    lines = -(-len(cases) // columns)
-    size = (3.9 * columns, (0.6 + 0.19 * len(methods)) * lines + 0.3)
-    figure, panels = plt.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
-    for axes in panels.flat[len(cases) :]:
-        axes.remove()
-    colours = ["C0" if method.startswith("lossviz") else "0.75" for method in methods]
-    for axes, (case, found) in zip(panels.flat, cases.items(), strict=False):
-        times = [found[m][seconds]["p50"] if m in found else 0.0 for m in methods]
-        axes.barh(methods, times, color=colours)
+    times = [r[seconds]["p50"] for method, r in found.items() if method.startswith("products")]
+    return min(times, default=None)
+
+
+def draw(records: Sequence[Record], seconds: str) -> None:
+    """One row of dots for each method: its median seconds over those of the bare products.
+
+    A dot is a shape at which both were measured. seconds : as in `bare_seconds`.
+    """
+    methods = [
+        m for m in dict.fromkeys(r["method"] for r in records) if not m.startswith("products")
+    ]
+    size = (4.2, 0.6 + 0.26 * len(methods))
+    _, axes = plt.subplots(figsize=size, layout="constrained")
+    for found in by_case(records).values():
+        bare = bare_seconds(found, seconds)
         for place, method in enumerate(methods):
-            if method in found:
-                memory = found[method]["peak_bytes"] / 2**30
-                axes.text(times[place], place, f" {memory:.2g} GiB", va="center", fontsize=6)
-        axes.set_title("N = {}, V = {}, D = {}, {}".format(*case), fontsize=7)
-        axes.tick_params(labelsize=6.5)
-        axes.margins(x=0.18)
-    panels[0, 0].invert_yaxis()  # shared by all
-    unit = seconds.replace("_", " ").replace("cpu", "CPU")
-    figure.supxlabel(f"{unit} per step, median", fontsize=8)
-    figure.tight_layout()
+            if bare is not None and method in found:
+                colour = "C0" if method.startswith("lossviz") else "0.55"
+                ratio = found[method][seconds]["p50"] / bare
+                axes.plot(ratio, place, "o", color=colour, markersize=5, alpha=0.7)
+    axes.axvline(1, color="grey", linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(methods)), methods, fontsize=8)
+    axes.set(xscale="log", xlabel="time over that of the bare products")
+    axes.set_xticks([1, 1.5, 2, 3, 5], ["1", "1.5", "2", "3", "5"], fontsize=8)
+    axes.minorticks_off()
+    axes.invert_yaxis()
 
 
 def compare(records: Sequence[Record]) -> None:
     """Print our CPU seconds against bare products, eager torch and the best peer, and memory.
 
-    Then the machines on which the records were made.
+    The memory is what a step needs beyond its gradients, as a share of float32 logits. Then the
+    machines on which the records were made.
     """
     print("N, V, D             dtype      products  eager  best peer   beyond gradients")
     for (n, v, d, dtype), found in by_case(records).items():
         seconds = {name: r["cpu_seconds"]["p50"] for name, r in found.items()}
         ours = seconds["lossviz"]
-        bare = min((t for name, t in seconds.items() if name.startswith("products")), default=0)
+        bare = bare_seconds(found, "cpu_seconds")
         peers = [t for name, t in seconds.items() if not name.startswith(("products", "lossviz"))]
         size = getattr(torch, dtype).itemsize
         share = (found["lossviz"]["peak_bytes"] - (n + v) * d * size) / (n * v * 4)
         against = f"{ours / bare:6.2f} x" if bare else "       -"
         print(
             f"{f'{n}, {v}, {d}':19s} {dtype:9s} {against} {seconds['eager'] / ours:6.2f} x"
-            f" {min(peers) / ours:6.2f} x     {share:5.1%} of float32 logits"
+            f" {min(peers) / ours:6.2f} x     {share:5.1%}"
         )
     for made in sorted({(r["device"], r["threads"], r["versions"]["torch"]) for r in records}):
         print("measured on {}, threads: {}, torch {}".format(*made))

@@ -53,6 +53,7 @@ from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
 from .scores.multilabel import decoupled_softmax
+from .tokens.coverage import dco
 from .tokens.edits import eisl
 from .tokens.preference import dpo
 from .values.gaussian import gaussian_nll
@@ -95,6 +96,7 @@ LOSSES = Registry(
             decoupled_softmax,
             eisl,
             dpo,
+            dco,
             gaussian_nll,
             dice,
             dsc_elementwise,
@@ -150,6 +152,7 @@ __all__ = [
     "c51_target",
     "comp_sum",
     "cross_entropy",
+    "dco",
     "declare",
     "decode",
     "decoupled_softmax",

@@ -313,6 +313,12 @@ def dpo(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def dco(
+    log_probability: torch.Tensor,
+    *,
+    attempts: float = 8.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def gaussian_nll(
     mean: torch.Tensor,
     y: torch.Tensor,
@@ -1110,6 +1116,24 @@ class Dpo(torch.nn.Module):
         policy_rejected_logp: torch.Tensor,
         ref_chosen_logp: torch.Tensor,
         ref_rejected_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Dco(torch.nn.Module):
+    attempts: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        attempts: float = 8.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        log_probability: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        log_probability: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class GaussianNll(torch.nn.Module):

@@ -7,6 +7,12 @@ model at hand, `growth` the square-root rate, and `symbolic` the curves as sympy
 
 from .bound import ConsistencyBound, consistency_bound
 from .exact import comp_sum_extremal_distribution, comp_sum_transform_exact_inf
+from .features import (
+    CrossEntropyOptimum,
+    SquaredErrorOptimum,
+    cross_entropy_optimum,
+    squared_error_optimum,
+)
 from .gaps import (
     minimizability_gap,
     minimizability_gap_constant_h,
@@ -29,6 +35,7 @@ from .laws import (
     mle_kl_risk_gaussian_mean_misspecified,
     pinsker_error_bound,
     pn_leading_term,
+    resampling_ceiling,
 )
 from .regret import (
     bounded_scores_counterexample,
@@ -52,11 +59,13 @@ __all__ = [
     "Complete",
     "ConsistencyBound",
     "Constant",
+    "CrossEntropyOptimum",
     "DiscreteDistribution",
     "Finite",
     "HypothesisSet",
     "Linear",
     "OneHiddenLayer",
+    "SquaredErrorOptimum",
     "bounded_scores_counterexample",
     "bretagnolle_huber_error_bound",
     "brute_force_conditional_min",
@@ -71,6 +80,7 @@ __all__ = [
     "comp_sum_transform",
     "comp_sum_transform_exact_inf",
     "consistency_bound",
+    "cross_entropy_optimum",
     "growth_exponent",
     "hcons_bounded_ce_binary",
     "hcons_bounded_ce_binary_gamma",
@@ -82,5 +92,7 @@ __all__ = [
     "mle_kl_risk_gaussian_mean_misspecified",
     "pinsker_error_bound",
     "pn_leading_term",
+    "resampling_ceiling",
+    "squared_error_optimum",
     "zero_one_minimizability_gap",
 ]

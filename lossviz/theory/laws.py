@@ -171,10 +171,56 @@ def mle_kl_risk_gaussian_mean_misspecified(
     return true_variance / (2 * n * model_variance)
 
 
+def _certain_verifier(r: torch.Tensor) -> Pair:
+    inside = r[1:]
+    return resampling_ceiling(inside, soundness=1.0), torch.ones_like(inside)
+
+
+def _blind_verifier(r: torch.Tensor) -> Pair:
+    return 1 + resampling_ceiling(r, completeness=1.0, soundness=0.0), 1 + r
+
+
+@law(
+    family="attempts",
+    latex=r"\frac{c\, r}{c\, r + (1 - s)(1 - r)}",
+    form="completeness*r/(completeness*r + (1 - soundness)*(1 - r))",
+    axis=number(
+        "r", "r", "(0, 1]", (0.02, 1.0, 0.02), "chance that an attempt is right",
+        "hardly any attempt is right", "every attempt is right",
+    ),
+    value="chance that an accepted attempt is right",
+    source=Source("stroebl2024inference", "section 2"),
+    parameters=(
+        number(
+            "completeness", "c", "(0, 1]", (0.05, 1.0, 0.05), "chance that a right one is accepted",
+            "right ones are hardly ever accepted", "every right one is accepted",
+        ),
+        number(
+            "soundness", "s", "[0, 1]", (0.0, 1.0, 0.05), "chance that a wrong one is rejected",
+            "every wrong one is accepted", "no wrong one is accepted",
+        ),
+    ),
+    facts=(
+        Fact("A judge that accepts no wrong one: 1", _certain_verifier),
+        Fact("A judge that accepts everything: no better than one attempt", _blind_verifier),
+    ),
+)  # fmt: skip
+def resampling_ceiling(
+    r: torch.Tensor, *, completeness: float = 1.0, soundness: float = 0.75
+) -> torch.Tensor:
+    """The ceiling of resampling: how often an answer that a judge accepts is right.
+
+    Attempts are repeated until one is accepted. The number of attempts does not enter: no amount of
+    sampling passes the ceiling that the judge's false positives set.
+    """
+    return completeness * r / (completeness * r + (1 - soundness) * (1 - r))
+
+
 LAWS = Registry(
     "law",
     pinsker_error_bound,
     bretagnolle_huber_error_bound,
     pn_leading_term,
     mle_kl_risk_gaussian_mean_misspecified,
+    resampling_ceiling,
 )

@@ -4,10 +4,10 @@
 const STYLE = `
 .lossviz-stage { color: inherit; max-width: 100%; }
 .lossviz-picture { position: relative; line-height: 0; overflow: hidden; }
-.lossviz-controls { display: grid; gap: .5rem 1.5rem; margin: .25rem 0 .5rem;
+.lossviz-controls { display: grid; gap: .5rem 1.5rem; margin: .25rem 0 .5rem; hyphens: none;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); }
-.lossviz-control { display: grid; grid-template-columns: 1fr auto; font-size: .9rem;
-  line-height: 1.35; align-content: start; }
+.lossviz-control { display: grid; grid-template-columns: 1fr auto auto; column-gap: .5rem;
+  font-size: .9rem; line-height: 1.35; align-content: start; }
 .lossviz-control input { grid-column: 1 / -1; width: 100%; min-height: 1.75rem; margin: 0;
   accent-color: #0072b2; }
 .lossviz-control output { font-variant-numeric: tabular-nums; }
@@ -15,8 +15,20 @@ const STYLE = `
 .lossviz-ends { grid-column: 1 / -1; display: flex; justify-content: space-between; gap: 1rem;
   font-size: .78rem; opacity: .8; }
 .lossviz-ends span:last-child { text-align: right; }
+.lossviz-stage button { font: inherit; font-size: .8rem; line-height: 1; color: inherit;
+  background: none; border: 1px solid; border-radius: 4px; padding: .3rem .6rem; cursor: pointer; }
+.lossviz-stage button[aria-pressed=true] { background: #0072b2; border-color: #0072b2;
+  color: #fff; }
+.lossviz-stage .lossviz-reset { margin: .5rem 0; }
+.lossviz-panes { display: flex; gap: .5rem; margin-bottom: .5rem; }
+.lossviz-panes[hidden] { display: none; }
+.lossviz-folded summary { font-size: .85rem; cursor: pointer; margin: .25rem 0; }
 .lossviz-handle { position: absolute; width: 36px; height: 36px; margin: -18px 0 0 -18px;
   border-radius: 50%; cursor: grab; touch-action: none; }
+.lossviz-handle::after { content: ""; position: absolute; inset: 5px; border: 2px dashed;
+  border-radius: 50%; }
+.lossviz-handle:active { cursor: grabbing; }
+.lossviz-handle:is(:hover, :active)::after { border-style: solid; }
 .lossviz-readout { font-size: .9rem; line-height: 1.4; min-height: 2.8em; margin: .25rem 0;
   font-variant-numeric: tabular-nums; }
 .lossviz-announcement { position: absolute; width: 1px; height: 1px; overflow: hidden;
@@ -25,6 +37,9 @@ const STYLE = `
 .lossviz-live { margin: 1rem 0; }
 .lossviz-live > .lossviz-still { max-width: 100%; height: auto; background: #fff; }
 .lossviz-live:has(> [data-lossviz="ready"]) > .lossviz-still { display: none; }
+@media (prefers-reduced-motion: reduce) {
+  .lossviz-stage .lossviz-play { display: none; }
+}
 @media print {
   .lossviz-live > .lossviz-stage { display: none; }
   .lossviz-live > .lossviz-still.lossviz-still { display: block; }
@@ -58,31 +73,63 @@ function watchTheme(changed) {
   };
 }
 
-// JupyterLab reads this: else the arrow keys move between its cells and not the slider
-const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
-
-function slider(control, id, set) {
-  const digits = (`${control.step}`.split(".")[1] ?? "").length;
-  const text = (value) => value.toFixed(digits).replace("-", "\u2212");
+function slider(control, id, set, view) {
   const input = element("input", {
     type: "range", id, min: control.start, max: control.stop, step: control.step,
-    "data-signal": control.signal, "aria-describedby": `${id}-ends`, ...OWN_KEYS,
+    "data-signal": control.signal, "aria-describedby": `${id}-ends`,
   });
-  const output = element("output", { for: id });
-  const show = (value) => {
-    if (Number(input.value) !== value) input.value = value;
-    output.value = text(value);
-    input.setAttribute("aria-valuetext", text(value));
+  // one voice is enough: the slider itself says its value
+  const output = element("output", { for: id, "aria-live": "off" });
+  const show = (value) => { if (Number(input.value) !== value) input.value = value; };
+  const say = (text) => {
+    output.value = text;
+    input.setAttribute("aria-valuetext", text);
   };
+  view.addSignalListener(`${control.signal}_text`, (_, text) => say(text));
+  say(view.signal(`${control.signal}_text`));
   input.addEventListener("input", () => set(control.signal, Number(input.value)));
   const ends = element("div", { class: "lossviz-ends", id: `${id}-ends` },
     element("span", {}, control.low), element("span", {}, control.high));
   const label = element("label", { for: id }, control.label);
-  return { node: element("div", { class: "lossviz-control" }, label, output, input, ends), show };
+  const node = element("div", { class: "lossviz-control" }, label, output);
+  const player = control.plays ? play(control, input, set, view) : null;
+  node.append(...(player ? [player.button] : []), input, ends);
+  return { node, show, stop: player?.stop };
+}
+
+const SECONDS = 6;  // that a walk from end to end takes
+
+/** A button that walks a slider to its end; a reader who wants no motion sees none. */
+function play(control, input, set, view) {
+  const button = element("button", { type: "button", class: "lossviz-play" });
+  const last = Math.round((control.stop - control.start) / control.step);
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  let timer = 0;
+  const walk = (on) => {
+    clearInterval(timer);
+    timer = on ? setInterval(step, Math.max(60, 1000 * SECONDS / last)) : 0;
+    button.textContent = on ? "\u275a\u275a" : "\u25b6";
+    button.setAttribute("aria-label", `${on ? "Pause" : "Play"}: ${control.label}`);
+  };
+  const at = () => Math.round((view.signal(control.signal) - control.start) / control.step);
+  const put = (place) =>
+    set(control.signal, Number((control.start + place * control.step).toFixed(10)));
+  function step() {
+    if (still.matches || at() >= last) walk(false);
+    else put(at() + 1);
+  }
+  const stop = () => walk(false);
+  button.addEventListener("click", () => {
+    if (!timer && at() >= last) put(0);
+    walk(!timer);
+  });
+  input.addEventListener("input", stop);
+  stop();
+  return { button, stop };
 }
 
 function choice(control, id, set) {
-  const select = element("select", { id, "data-signal": control.signal, ...OWN_KEYS });
+  const select = element("select", { id, "data-signal": control.signal });
   for (const option of control.options) select.append(element("option", { value: option }, option));
   select.addEventListener("change", () => set(control.signal, select.value));
   const label = element("label", { for: id }, control.label);
@@ -92,7 +139,8 @@ function choice(control, id, set) {
 
 /** A part of the picture that pointer or finger can drag; the page scrolls everywhere else. */
 function handle({ at, drag }, view, set, picture) {
-  const node = element("div", { class: "lossviz-handle", "aria-hidden": "true" });
+  const node = element("div",
+    { class: "lossviz-handle", "aria-hidden": "true", title: "drag" });
   const move = (event) => {
     const box = picture.getBoundingClientRect();
     set(drag, [event.clientX - box.left, event.clientY - box.top]);
@@ -104,21 +152,40 @@ function handle({ at, drag }, view, set, picture) {
   node.addEventListener("pointermove", (event) => {
     if (node.hasPointerCapture(event.pointerId)) move(event);
   });
-  const place = ([x, y]) => { node.style.left = `${x}px`; node.style.top = `${y}px`; };
+  const place = (position) => {
+    node.hidden = !position;
+    if (position) [node.style.left, node.style.top] = position.map((pixels) => `${pixels}px`);
+  };
   view.addSignalListener(at, (_, position) => place(position));
   place(view.signal(at));
   picture.append(node);
+}
+
+/** Buttons for the panels, one of which a narrow screen shows at a time. */
+function panes(names, view, set) {
+  const group = element("div", { class: "lossviz-panes", role: "group", "aria-label": "panel" });
+  names.forEach((name, number) => {
+    const button = element("button", { type: "button" }, name);
+    button.addEventListener("click", () => set("pane", number));
+    group.append(button);
+  });
+  const show = (pane) => [...group.children].forEach((button, number) =>
+    button.setAttribute("aria-pressed", number === pane));
+  view.addSignalListener("pane", (_, pane) => show(pane));
+  show(view.signal("pane"));
+  return group;
 }
 
 async function draw(figure, stage, fail) {
   const picture = element("div",
     { class: "lossviz-picture", role: "img", "aria-label": figure.alt });
   const controls = element("div", { class: "lossviz-controls" });
+  const folded = element("div", { class: "lossviz-controls" });
   const readout = element("p", { class: "lossviz-readout", "aria-hidden": "true" });
   const announcement = element("p", { class: "lossviz-announcement", role: "status" });
-  stage.append(picture, controls, readout, announcement);
-  if (!stage.closest(".lossviz-live")) stage.append(element("p", {}, figure.caption));
-  const canvas = element("div");
+  const reset = element("button", { type: "button", class: "lossviz-reset" }, "Reset");
+  stage.append(picture, readout, announcement, controls);
+  const canvas = element("div", { "aria-hidden": "true" });  // the text of the picture is its own
   picture.append(canvas);
 
   const logger = { ...console, error: fail, level: () => logger };
@@ -137,6 +204,11 @@ async function draw(figure, stage, fail) {
     readout.textContent = text;
     clearTimeout(pause);  // announced when the hand rests, not at every pixel
     pause = setTimeout(() => { announcement.textContent = text; }, 600);
+    picture.setAttribute("aria-label", `At first: ${figure.alt} Now: ${text}`);
+  };
+  const whileWide = (change) => {
+    view.addSignalListener("wide", (_, wide) => change(wide));
+    change(view.signal("wide"));
   };
   const width = () => Math.max(280, stage.clientWidth || figure.width);
 
@@ -144,13 +216,33 @@ async function draw(figure, stage, fail) {
   await view.runAsync();
   // random, because a notebook loads a copy of this module for every figure of one document
   const prefix = `lossviz-${Math.random().toString(36).slice(2)}`;
+  const byHand = new Set(figure.handles.flatMap((spot) => spot.moves));
+  const players = [];
   for (const control of figure.controls) {
     const make = { slider, choice }[control.kind];
-    const { node, show } = make(control, `${prefix}-${control.signal}`, set);
+    const { node, show, stop } = make(control, `${prefix}-${control.signal}`, set, view);
     view.addSignalListener(control.signal, (_, value) => show(value));
     show(view.signal(control.signal));
-    controls.append(node);
+    (byHand.has(control.signal) ? folded : controls).append(node);
+    if (stop) players.push(stop);
   }
+  if (folded.children.length) {
+    const details = element("details", { class: "lossviz-folded" },
+      element("summary", {}, "Move the point by keyboard"), folded);
+    whileWide((wide) => { details.open = wide; });
+    stage.append(details);
+  }
+  if (figure.panes.length) {
+    const group = panes(figure.panes, view, set);
+    whileWide((wide) => { group.hidden = wide; });
+    stage.prepend(group);
+  }
+  reset.addEventListener("click", () => {
+    players.forEach((stop) => stop());
+    for (const control of figure.controls) set(control.signal, control.value);
+  });
+  if (figure.controls.length) stage.append(reset);
+  if (!stage.closest(".lossviz-live")) stage.append(element("p", {}, figure.caption));
   for (const spot of figure.handles) handle(spot, view, set, picture);
   view.addSignalListener("readout", (_, text) => say(text));
   say(view.signal("readout"));
@@ -163,6 +255,7 @@ async function draw(figure, stage, fail) {
   stage.lossviz = { view };
   return () => {
     clearTimeout(pause);
+    players.forEach((stop) => stop());
     resizes.disconnect();
     stopTheme();
     view.finalize();
@@ -174,6 +267,8 @@ async function render({ model, el }) {
     document.head.append(element("style", { id: "lossviz-style" }, STYLE));
   }
   el.classList.add("lossviz-stage");
+  // JupyterLab reads this: else the arrow keys move between its cells and not the slider
+  el.dataset.lmSuppressShortcuts = "true";
   const fail = (error) => {
     el.dataset.lossviz = "failed";
     el.replaceChildren(element("p", { class: "lossviz-failure", role: "alert" },

@@ -8,6 +8,7 @@ import html
 import io
 import json
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +25,11 @@ STILL_SCALE = 1.5
 
 @dataclass(frozen=True)
 class Slider:
-    """A labelled range that sets the Vega signal `signal`; `low` and `high` describe its ends."""
+    """A labelled range that sets the Vega signal `signal`; `low` and `high` describe its ends.
+
+    `shows` is a Vega expression for the text of its value where digits will not do, such as tokens
+    for a power of two. A slider that `plays`, over time or epochs, has a button that walks it.
+    """
 
     signal: str
     label: str
@@ -34,7 +39,15 @@ class Slider:
     value: float
     low: str
     high: str
+    shows: str = ""
+    plays: bool = False
     kind: str = "slider"
+
+    @property
+    def text(self) -> str:
+        """A Vega expression for its value as the reader sees it."""
+        digits = max(0, -int(Decimal(str(self.step)).normalize().as_tuple().exponent))
+        return self.shows or f"format({self.signal}, ',.{digits}~f')"
 
     @property
     def stops(self) -> tuple[float, ...]:
@@ -73,19 +86,23 @@ class Choice:
 class Handle:
     """A spot that can be dragged: the signal `at` is its place, `drag` receives the pointer's.
 
-    Both are ``[x, y]`` in pixels of the picture.
+    Both are ``[x, y]`` in pixels of the picture; `at` is null where the spot is not in sight.
+    `moves` names the sliders that do the same by keyboard.
     """
 
     at: str
     drag: str
+    moves: tuple[str, ...]
 
 
 class LiveFigure:
     """A picture that moves under the hand, with no kernel and no network.
 
-    `spec` is a Vega spec with the signals ``container`` (width offered, in pixels), ``dark``,
-    ``readout`` (one sentence about the present state) and one signal per control. `alt` describes
-    the first state for readers who cannot see it, `caption` stands below.
+    `spec` is a Vega spec with the signals ``container`` (width offered, in pixels), ``wide``
+    (whether panels stand side by side), ``dark``, ``readout`` (one sentence about the present
+    state), one signal per control, and the text of each slider's value with ``_text`` behind its
+    name. `alt` describes the first state for readers who cannot see it, `caption` stands below.
+    `panes` names the panels of which a narrow screen shows one at a time: the number in ``pane``.
 
     As the last expression of a notebook cell it shows itself: in JupyterLab through anywidget, in a
     static page as HTML (see `html`).
@@ -99,6 +116,7 @@ class LiveFigure:
         alt: str,
         caption: str,
         handles: tuple[Handle, ...] = (),
+        panes: tuple[str, ...] = (),
         renderer: str = "svg",
     ) -> None:
         self.spec = spec
@@ -106,6 +124,7 @@ class LiveFigure:
         self.alt = alt
         self.caption = caption
         self.handles = handles
+        self.panes = panes
         self.renderer = renderer
 
     @property
@@ -115,6 +134,7 @@ class LiveFigure:
             "spec": self.spec,
             "controls": [asdict(control) for control in self.controls],
             "handles": [asdict(handle) for handle in self.handles],
+            "panes": list(self.panes),
             "alt": self.alt,
             "caption": self.caption,
             "width": WIDTH,

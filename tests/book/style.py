@@ -1,4 +1,5 @@
-"""How pages are laid out: cells formatted as the package is, and prose in lines of 100 columns.
+"""How pages are laid out: cells formatted as the package is, in lines of 88 columns, which a page
+shows without breaking them, and prose in lines of 100.
 
 `make format` calls this to rewrite the pages; `test_style.py` asks that nothing is left to do. What
 a page says is not touched: lines break at spaces only, and never where Markdown would read the next
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 100
+CELL_COLUMNS = 88
 CELL = re.compile(
     r"^```\{code-cell\}[^\n]*\n(?P<options>(?:---\n.*?^---\n|(?::[^\n]*\n)*\n*))"
     r"(?P<code>.*?)^```$",
@@ -36,7 +38,7 @@ def pages() -> list[Path]:
 
 
 def formatted(text: str) -> str:
-    """The page with its code cells formatted by ruff, by the package's own settings."""
+    """The page with its code cells formatted by ruff, by the package's settings but the width."""
     cells = list(CELL.finditer(text))
     if not cells:
         return text
@@ -75,8 +77,9 @@ def _ruff(command: str, text: str, *options: str) -> subprocess.CompletedProcess
         "nbformat_minor": 5,
     }
     program = str(Path(sys.executable).with_name("ruff"))
+    width = "--line-length", str(CELL_COLUMNS)
     run = subprocess.run(
-        [program, command, *options, "--stdin-filename", "cells.ipynb", "-"],
+        [program, command, *options, *width, "--stdin-filename", "cells.ipynb", "-"],
         input=json.dumps(notebook),
         capture_output=True,
         text=True,
@@ -89,7 +92,7 @@ def _ruff(command: str, text: str, *options: str) -> subprocess.CompletedProcess
 
 
 def wrapped(text: str) -> str:
-    """The page with every paragraph, item and picture's description in lines of 100 columns.
+    """The page with every paragraph, item, caption and description in lines of 100 columns.
 
     Only what has a longer line is filled anew.
     """
@@ -126,7 +129,7 @@ def _kinds(lines: list[str]) -> Iterator[tuple[str, str]]:
             in_header = bare != "---"
             description = in_header and (description and line.startswith(" " * 6))
             yield ("prose" if description else "fixed"), line
-            description = description or bare == "alt: >-"
+            description = description or bare in ("alt: >-", "caption: >-")
         elif verbatim:
             if bare.startswith("$$") if verbatim == "$$" else _closes(bare, verbatim):
                 verbatim = ""

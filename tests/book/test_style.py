@@ -1,8 +1,9 @@
-"""Pages are laid out like the package: tidy cells, and prose in lines of 100 columns."""
+"""Pages are laid out like the package: tidy cells of 88 columns, and prose of 100."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +63,13 @@ def test_the_prose_of_a_page_is_wrapped(page: Path) -> None:
 
 
 @every_page
+def test_no_measured_number_runs_into_another_or_leaves_its_percent_sign(page: Path) -> None:
+    prose = style.CELL.sub("", page.read_text(encoding="utf-8"))
+    assert not re.findall(r"\d\$?\s+\{glue:text\}.*", prose)
+    assert not re.findall(r".*\{glue:text\}`[^`]*`\s+%", prose)
+
+
+@every_page
 def test_the_cells_of_a_page_use_what_they_import_in_order_and_have_no_long_line(
     page: Path,
 ) -> None:
@@ -79,10 +87,11 @@ def test_what_cannot_be_wrapped_stays_as_it_is() -> None:
         (f"{WORDS}\n", "word", "word"),
         (f"- {WORDS}\n- short\n", "- word", "  word"),
         (f":::{{note}}\n{WORDS}\n:::\n", "word", "word"),
-        (f"```{{code-cell}}\n---\nmystnb:\n  image:\n    alt: >-\n      {WORDS}\n---\nx\n```\n",
-         "      word", "      word"),
+        *((f"```{{code-cell}}\n---\nmystnb:\n  {key}: >-\n      {WORDS}\n---\nx\n```\n",
+           "      word", "      word") for key in ("image:\n    alt", "figure:\n    caption")),
     ],
-    ids=["a paragraph", "an item", "a paragraph of a directive", "the description of a picture"],
+    ids=["a paragraph", "an item", "a paragraph of a directive", "the description of a picture",
+         "the caption of a picture"],
 )  # fmt: skip
 def test_long_prose_is_wrapped_at_spaces_with_its_indent(
     page: str, first: str, others: str

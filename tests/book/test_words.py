@@ -94,12 +94,15 @@ def test_the_notation_page_gives_symbol_and_argument_of_every_parameter(loss: Lo
         ), f"notation.md has no row with ${parameter.symbol}$ and `{parameter.name}`"
 
 
-def test_the_readme_has_examples_and_they_run_in_order() -> None:
-    examples = python_examples(README)
-    assert len(examples) >= 2
-    namespace: dict[str, object] = {}
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), namespace)
+@pytest.mark.parametrize("example", python_examples(README))
+def test_each_example_of_the_readme_runs_when_pasted_alone(example: str) -> None:
+    exec(compile(example, "README.md", "exec"), {})
+
+
+def test_the_readme_says_how_to_install_also_without_cuda() -> None:
+    shown = re.findall(r"^(?:python -m )?pip install .*$", README, re.MULTILINE)
+    assert any("lossviz" in line or " ." in line for line in shown)
+    assert "PIP_EXTRA_INDEX_URL" in README
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "book/how-to-read.md"])

@@ -12,6 +12,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from ..labels import faults
+
 CHAPTER = "book/cross-entropy.html"
 PHONE = {"width": 390, "height": 844}
 WEIGHT, PASSPORT = 1_500_000, 60_000  # bytes, compressed
@@ -50,6 +52,7 @@ class Facts:
     iconless: int
     controls: int
     dead: list[str]
+    labels: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +66,17 @@ def pages(site: Path, visit: Callable[..., Any]) -> dict[str, Facts]:
             found = seen.page.evaluate(FACTS)
             controls = list(_controls(seen.page))
             dead = [name for name, changes in controls if not changes]
+            # passports, whose figures stand nowhere else, are measured in tests/widgets
+            stages = seen.page.locator(".lossviz-stage").all() if path.parent.name == "book" else []
+            labels = [fault for stage in stages for fault in faults(stage, widths=(), states=6)]
             seen.page.set_viewport_size(PHONE)
             seen.page.evaluate(SETTLE)
+            labels += [fault for stage in stages for fault in faults(stage, widths=(), states=6)]
             width = seen.page.evaluate("document.documentElement.scrollWidth")
             facts[path.relative_to(site).as_posix()] = Facts(
-                seen.problems, weight, width, **found, controls=len(controls), dead=dead
-            )
+                seen.problems, weight, width, **found, controls=len(controls), dead=dead,
+                labels=labels,
+            )  # fmt: skip
     assert CHAPTER in facts
     return facts
 
@@ -140,6 +148,10 @@ def test_search_finds_pages(site: Path, visit: Callable[..., Any], word: str) ->
 def test_every_control_changes_its_figure(pages: dict[str, Facts]) -> None:
     assert sum(facts.controls for facts in pages.values()) > 100
     assert {name: facts.dead for name, facts in pages.items() if facts.dead} == {}
+
+
+def test_labels_of_figures_keep_clear_of_each_other(pages: dict[str, Facts]) -> None:
+    assert {name: facts.labels for name, facts in pages.items() if facts.labels} == {}
 
 
 def test_dark_mode_darkens_page_and_figures(site: Path, visit: Callable[..., Any]) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from lossviz.experiments.claims import RECORD, ClaimFailed, Evidence, claim
+from lossviz.experiments.claims import RECORD, ClaimFailed, Evidence, _written, claim
 
 
 def record(evidence, **options):
@@ -29,8 +29,43 @@ def test_evidence_holds_exactly_when_its_relation_does(value, relation, bound, h
     assert Evidence("x", value, relation, bound).holds is holds
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.0, "0"),
+        (1.0, "1"),
+        (15, "15"),
+        (0.5999999999, "0.6"),
+        (0.022581, "0.0226"),
+        (0.001, "0.001"),
+        (0.000999, "9.99 × 10⁻⁴"),
+        (1e-9, "10⁻⁹"),
+        (1.0799e-10, "1.08 × 10⁻¹⁰"),
+        (9.999e-10, "10⁻⁹"),
+        (-0.01334, "−0.0133"),
+        (-1e-8, "−10⁻⁸"),
+        (12.345, "12.3"),
+        (308, "308"),
+        (9999, "9,999"),
+        (1234.5, "1,230"),
+        (28_000, "28,000"),
+        (9_999_999.0, "10⁷"),
+        (2.5e12, "2.5 × 10¹²"),
+        (torch.tensor(0.25), "0.25"),
+        (float("-inf"), "−∞"),
+        (float("nan"), "NaN"),
+    ],
+)
+def test_numbers_are_written_as_a_person_writes_them(value, written):
+    assert _written(value) == written
+
+
+def test_quantity_and_value_are_kept_apart_by_a_colon():
+    assert str(Evidence("calls at T = 10", 15, "==", 15)) == "calls at T = 10: 15 = 15"
+
+
 def test_making_a_claim_that_does_not_hold_raises_with_its_id_and_numbers():
-    with pytest.raises(ClaimFailed, match=r"'an-id' does not hold: error: 2 <= 1"):
+    with pytest.raises(ClaimFailed, match=r"'an-id' does not hold: error: 2 ≤ 1"):
         record(Evidence("error", 2.0, "<=", 1.0))
 
 
@@ -47,9 +82,16 @@ def test_box_shows_statement_status_evidence_and_source_with_markup_escaped():
     box = record(Evidence("error", 0.25, "<=", 1.0), source="Gibbs")._repr_html_()
     assert 'id="claim-an-id"' in box
     assert r"a &lt; b &amp; \(x &lt; y\)" in box
-    assert "error 0.25 ≤ 1" in box
+    assert "error: 0.25 ≤ 1." in box
     assert ">proved<" in box
     assert "Source: Gibbs." in box
+
+
+def test_no_line_breaks_between_a_number_and_its_percent_sign():
+    made = claim("id", "at least 60 % of them", status="measured")(
+        lambda: Evidence("error", 0.0, "<=", 1.0)
+    )
+    assert "60&nbsp;% of" in made._repr_html_()
 
 
 def test_record_beside_the_box_keeps_every_digit_through_json():

@@ -5,9 +5,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import pytest
 
-from lossviz.experiments.recorded import by_case, compare, draw, measurements
+from lossviz.experiments.recorded import bare_seconds, by_case, compare, draw, measurements
 
 
 def record(method, seconds, device="a CPU", rows=8):
@@ -52,10 +51,17 @@ def test_the_table_has_ratios_to_ours_and_memory_beyond_the_gradients(capsys):
     assert "best peer" in head
 
 
-@pytest.mark.parametrize("rows", [(8,), (8, 32, 64)], ids=["one shape", "three shapes"])
-def test_every_shape_has_a_panel_and_every_method_a_bar(rows):
-    draw([record(m, 1.0, rows=n) for n in rows for m in ("products", "lossviz")], "cpu_seconds")
-    panels = plt.gcf().axes
-    assert len(panels) == len(rows)
-    assert all(len(axes.patches) == 2 for axes in panels)
+def test_every_method_has_a_dot_for_each_shape_at_which_the_products_were_measured():
+    draw([*RECORDS, record("lossviz", 6.0, rows=32), record("products", 2.0, rows=32),
+          record("lossviz", 1.0, rows=64)], "cpu_seconds")  # fmt: skip
+    (axes,) = plt.gcf().axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    dots = [(names[line.get_ydata()[0]], line.get_xdata()[0]) for line in axes.lines[:-1]]
+    assert sorted(dots) == [("eager", 3.0), ("lossviz", 1.5), ("lossviz", 3.0), ("other", 2.0)]
     plt.close()
+
+
+def test_the_faster_way_to_the_products_is_what_others_are_compared_with():
+    found = {"products": record("", 2.0), "products, 256 rows": record("", 1.0)}
+    assert bare_seconds(found, "cpu_seconds") == 1.0
+    assert bare_seconds({"eager": record("", 2.0)}, "cpu_seconds") is None

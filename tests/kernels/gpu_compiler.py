@@ -58,10 +58,12 @@ def compile_for_gpu(
     tiles: Tiles = SMALL,
     capability: int = 90,
     dtype: str = "bf16",
+    hurried: bool = False,
 ) -> Code:
     """The kernel with every option, with a mean logit of `dense` weights, or of the plain loss.
 
-    Triton makes constants of integers that are 1: those that `ones` names.
+    Triton makes constants of integers that are 1: those that `ones` names. `hurried` code is not
+    optimised by the assembler, which takes most of the time: its stack says nothing.
     """
     import triton
     import triton.language as tl
@@ -97,7 +99,11 @@ def compile_for_gpu(
     compiled = triton.compile(
         ASTSource(kernel, signature, values, hints),
         target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": tiles.warps, "num_stages": tiles.stages},
+        options={
+            "num_warps": tiles.warps,
+            "num_stages": tiles.stages,
+            "ptx_options": "--opt-level 0" if hurried else None,
+        },
     )
     return Code(compiled.metadata.shared, _stack(compiled.asm["cubin"]))
 

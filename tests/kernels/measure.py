@@ -31,5 +31,5 @@ def measure(call: Callable[[], object]) -> Spent:
             live += event.nbytes()
             peak = max(peak, live)
     products = ("aten::mm", "aten::addmm")
-    flops = sum(entry.flops for entry in seen.key_averages() if entry.key in products)
+    flops = sum(event.flops() for event in events if event.name() in products)
     return Spent(peak, flops, frozenset(event.name() for event in events))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from lossviz.kernels import VocabularyShard, linear_cross_entropy, row_statistics
@@ -22,6 +25,45 @@ OPTIONS = [
     {"label_smoothing": 0.1, "z_loss": 1e-2, "softcap": 3.0},
     {"loss": "entropy_bonus", "temperature": 0.7},
 ]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def in_a_group(rank: int, port: int, function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function` as one of the processes; whoever fails leaves, and the others fail too."""
+    torch.set_num_threads(1)
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(WORLD)
+    )
+    dist.init_process_group("gloo")
+    try:
+        function(rank, *arguments)
+    finally:
+        dist.destroy_process_group()
+
+
+Together = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def together() -> Iterator[Together]:
+    """Calls a function of the rank in all processes, which are started once."""
+    with ProcessPoolExecutor(WORLD, get_context("spawn")) as processes:
+
+        def call(function: Callable[..., None], *arguments: Any) -> None:
+            port = free_port()
+            ranks = [
+                processes.submit(in_a_group, rank, port, function, *arguments)
+                for rank in range(WORLD)
+            ]
+            for rank in ranks:
+                rank.result()
+
+        yield call
 
 
 def case() -> dict[str, torch.Tensor]:
@@ -49,10 +91,7 @@ def one_process(options: dict) -> list[torch.Tensor]:
     return [loss.detach(), *torch.autograd.grad(loss.sum(), (x, w, b))]
 
 
-def spread(rank: int, port: int, cut: int) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+def spread(rank: int, cut: int) -> None:
     group = dist.group.WORLD
     part = slice(0, cut) if rank == 0 else slice(cut, CLASSES)
     for options in OPTIONS:
@@ -75,17 +114,12 @@ def spread(rank: int, port: int, cut: int) -> None:
         torch.testing.assert_close(
             getattr(every, name), getattr(whole, name), rtol=1e-12, atol=1e-13
         )
-    dist.destroy_process_group()
 
 
-def as_dtensor(rank: int, port: int, classes: int) -> None:
+def as_dtensor(rank: int, classes: int) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(WORLD)
-    )
-    torch.set_num_threads(1)
     mesh = init_device_mesh("cpu", (WORLD,))
     c = case()
     target = c["target"].clamp(max=classes - 1)
@@ -128,13 +162,9 @@ def as_dtensor(rank: int, port: int, classes: int) -> None:
     twice = distribute_tensor(whole.detach(), mesh, (Shard(0), Shard(0)))
     with pytest.raises(ValueError, match="one at most"):
         linear_cross_entropy(x, twice, target)
-    dist.destroy_process_group()
 
 
-def in_half_precision(rank: int, port: int) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+def in_half_precision(rank: int) -> None:
     generator = torch.Generator().manual_seed(0)
     rows = classes = 64
     x = torch.randn(rows, 32, generator=generator)
@@ -154,17 +184,13 @@ def in_half_precision(rank: int, port: int) -> None:
         assert found.dtype == dtype
         error = (found.double() - exact.grad).norm() / exact.grad.norm()
         assert error <= torch.finfo(dtype).eps / 2  # of one rounding
-    dist.destroy_process_group()
 
 
-def test_parts_of_an_input_gradient_are_added_before_they_are_rounded():
-    mp.spawn(in_half_precision, (free_port(),), nprocs=WORLD)
+def test_parts_of_an_input_gradient_are_added_before_they_are_rounded(together):
+    together(in_half_precision)
 
 
-def disagree(rank: int, port: int) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+def disagree(rank: int) -> None:
     c = case()
 
     def loss(part: slice, target: torch.Tensor, rows: int = ROWS) -> torch.Tensor:
@@ -184,27 +210,20 @@ def disagree(rank: int, port: int) -> None:
         loss(part, (c["target"].clamp(min=0) + rank) % CLASSES)
     with pytest.raises(ValueError, match="the same on all processes"):
         loss(part, c["target"], ROWS - rank)
-    dist.destroy_process_group()
 
 
-def test_shards_that_are_not_a_partition_and_batches_that_differ_are_refused():
-    mp.spawn(disagree, (free_port(),), nprocs=WORLD)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def test_shards_that_are_not_a_partition_and_batches_that_differ_are_refused(together):
+    together(disagree)
 
 
 @pytest.mark.parametrize("cut", [7, 1, CLASSES], ids=["even", "one class", "an empty shard"])
-def test_two_processes_agree_with_one_in_loss_gradients_and_statistics(cut):
-    mp.spawn(spread, (free_port(), cut), nprocs=WORLD)
+def test_two_processes_agree_with_one_in_loss_gradients_and_statistics(cut, together):
+    together(spread, cut)
 
 
 @pytest.mark.parametrize("classes", [CLASSES, 1], ids=["ragged", "an empty shard"])
-def test_a_weight_that_is_a_dtensor_is_taken_as_it_is(classes):
-    mp.spawn(as_dtensor, (free_port(), classes), nprocs=WORLD)
+def test_a_weight_that_is_a_dtensor_is_taken_as_it_is(classes, together):
+    together(as_dtensor, classes)
 
 
 def test_a_sharded_vocabulary_has_no_reference_path():

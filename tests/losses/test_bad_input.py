@@ -332,3 +332,37 @@ def test_an_unknown_name_is_no_attribute_of_the_package():
         losses.crossentropy_  # noqa: B018
     with refuses(AttributeError, "lossviz.losses", "'Compsum'"):
         losses.Compsum  # noqa: B018
+
+
+LOGITS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+LABELS = LOGITS.argmax(-1)
+ONE_HOT = torch.nn.functional.one_hot(LABELS, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "logits", "target", "error", "cure"),
+    [
+        ("cross_entropy", LOGITS, LABELS.float(), ValueError, "target.long()"),
+        ("comp_sum", LOGITS, LABELS.float(), TypeError, "target.long()"),
+        ("cross_entropy", LOGITS, ONE_HOT, ValueError, ".float() probabilities"),
+        ("comp_sum", LOGITS, ONE_HOT, ValueError, "target.argmax(-1)"),
+        ("comp_sum", LOGITS, ONE_HOT.float(), TypeError, "target.argmax(-1)"),
+        ("comp_sum", LOGITS, LABELS[:, None], ValueError, "target.squeeze(-1)"),
+        ("comp_sum", LOGITS.T, LABELS, ValueError, "logits.T"),
+        ("comp_sum", LOGITS[:, 0], LABELS, ValueError, "torch.stack((0 * z, z), -1)"),
+        ("comp_sum", LOGITS[:, :1], LABELS.clamp(max=1), ValueError, "torch.stack((0 * z, z), -1)"),
+    ],
+)
+def test_a_usual_mistake_is_answered_with_what_to_type(key, logits, target, error, cure):
+    with refuses(error, "target", cure):
+        LOSSES[key](logits, target)
+
+
+def test_a_module_called_as_a_function_is_told_apart():
+    with refuses(TypeError, "CompSum()(logits, target)"):
+        losses.CompSum(LOGITS, LABELS)
+
+
+def test_a_key_given_as_a_family_is_answered_with_the_family():
+    with refuses(ValueError, "did you mean 'comp-sum'"):
+        losses.names("comp_sum")

@@ -23,6 +23,15 @@ PACKAGE = ModuleType("spec_tables")
 PACKAGE.__path__ = [str(Path(__file__).parent)]
 sys.modules[PACKAGE.__name__] = PACKAGE
 
-PARTS = ("theory", "dynamics", "representation", "sequence", "comparisons", "overlap")
+PARTS = (
+    "theory",
+    "dynamics",
+    "calibration",
+    "collapse",
+    "representation",
+    "sequence",
+    "comparisons",
+    "overlap",
+)
 TABLES = [import_module(f"{PACKAGE.__name__}.{part}").CALLS for part in PARTS]
 CALLS = {key: call for table in TABLES for key, call in table.items()}

@@ -21,28 +21,43 @@ def without_stills(monkeypatch):
     monkeypatch.setattr(LiveFigure, "still", lambda figure: b"")
 
 
-@pytest.fixture
-def show(browser, tmp_path):
-    """A function that opens a page with the given HTML blocks and waits until all are drawn."""
-    vendor = tmp_path / "_static" / "vendor"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the page lies, with its scripts: at one address they are compiled once."""
+    folder = tmp_path_factory.mktemp("page")
+    vendor = folder / "_static" / "vendor"
     vendor.mkdir(parents=True)
-    shutil.copy(SHIM, tmp_path / "_static")
+    shutil.copy(SHIM, folder / "_static")
     for name, text in page_scripts().items():
         (vendor / name).write_text(text, encoding="utf-8")
-    context = browser.new_context(viewport={"width": 900, "height": 1400}, has_touch=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def window(browser):
+    """One page for all tests of a module: to start one takes longer than most figures."""
+    context = browser.new_context(has_touch=True)
     context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def show(window, folder):
+    """A function that opens a page with the given HTML blocks and waits until all are drawn."""
 
     def open_page(*blocks):
-        (tmp_path / "index.html").write_text(
+        (folder / "index.html").write_text(
             '<!doctype html><html lang="en" data-content_root="./" data-theme="light">'
             '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
             f"<body>{''.join(blocks)}<script src='_static/lossviz-page.js'></script></body></html>",
             encoding="utf-8",
         )
-        page = context.new_page()
-        page.goto(f"file://{tmp_path}/index.html")
-        page.wait_for_function(READY.format(len(blocks)))
-        return page
+        window.mouse.move(0, 0)
+        window.emulate_media(media="null")
+        window.set_viewport_size({"width": 900, "height": 1400})
+        window.goto(f"file://{folder}/index.html")
+        window.wait_for_function(READY.format(len(blocks)))
+        return window
 
-    yield open_page
-    context.close()
+    return open_page

@@ -72,7 +72,7 @@ def test_the_contours_are_the_torch_loss(tau, network, show):
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_places_of_the_ball_fill_it_and_reach_its_rim(norm, show):
     page = show(figure(point=(0.7, -0.4), radius=0.6, norm=norm).html())
-    rows = read(page, {}, ball=["x", "y"])["ball"]
+    rows = read(page, {}, ball_0=["x", "y"])["ball_0"]
     moves = torch.stack([rows["x"] - 0.7, rows["y"] + 0.4])
     lengths = moves.norm(dim=0, p=math.inf if norm == "linf" else 2)
     assert lengths.max() == pytest.approx(0.6)
@@ -86,7 +86,7 @@ def test_the_places_of_the_ball_fill_it_and_reach_its_rim(norm, show):
 def test_the_losses_in_the_ball_are_those_of_the_torch_functions(norm, show):
     """Against torch's own bilinear interpolation."""
     page = show(figure(point=(0.7, -0.4), radius=1.0, norm=norm, tau=1.3, nu=0.8).html())
-    rows = read(page, {}, ball=["x", "y", "value", "shift"])["ball"]
+    rows = read(page, {}, ball_0=["x", "y", "value", "shift"])["ball_0"]
     leads = F.grid_sample(
         kept_leads(bent)[None],
         torch.stack([rows["x"], -rows["y"]], -1)[None, None] / 3,
@@ -142,20 +142,23 @@ def test_from_tau_1_and_nu_1_on_the_smooth_loss_is_never_below_the_worst(show):
 @pytest.mark.parametrize(
     ("place", "radius", "words"),
     [
-        ((-1.5, 0.5), 0.2, "No point of the ball is misclassified"),
-        ((-1.5, 0.5), 1.0, "The ball contains a misclassified point"),
-        ((1.5, 0.5), 0.2, "The point itself is misclassified"),
+        ((-1.5, 0.5), 0.2, "Straight: the whole ball is right"),
+        ((-1.5, 0.5), 1.0, "Straight: a place in the ball is misclassified"),
+        ((1.5, 0.5), 0.2, "Straight: the point is misclassified"),
     ],
 )
-def test_the_words_say_what_the_model_predicts_in_the_ball(place, radius, words, show):
+def test_the_words_say_what_each_model_predicts_in_the_ball(place, radius, words, show):
     page = show(figure(point=place, radius=radius).html())
-    read(page, {"network": "straight"})
-    assert words in page.locator(".lossviz-readout").inner_text()
+    shown = page.locator(".lossviz-readout").inner_text()
+    assert shown.startswith("Bent: ")
+    assert words in shown
+    found = state(page, ["found"])["found"][1]
+    assert f"loss {found['centre']['value']:.2f}, at worst {found['worst']['value']:.2f}" in shown
     corners = radius * torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     right = straight(torch.tensor(place) + torch.cat([torch.zeros(1, 2), corners])).argmax(1)
     right = (right == TARGET).tolist()
-    assert words.startswith("The point") == (not right[0])
-    assert words.startswith("No point") == all(right)
+    assert ("the point is misclassified" in words) == (not right[0])
+    assert ("the whole ball is right" in words) == all(right)
 
 
 def test_dragging_moves_the_point_and_stops_where_the_ball_would_leave_the_picture(show):

@@ -118,17 +118,6 @@ def test_every_control_changes_picture_and_words(figure, show):
         assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
 
 
-def test_panels_stand_side_by_side_and_on_a_narrow_screen_one_above_the_other(figure, show):
-    page = show(figure.html())
-    wide = page.locator(".lossviz-stage svg").bounding_box()
-    page.set_viewport_size({"width": 390, "height": 900})
-    page.wait_for_timeout(200)
-    narrow = page.locator(".lossviz-stage svg").bounding_box()
-    assert narrow["width"] < wide["width"]
-    assert narrow["height"] > 1.5 * wide["height"]
-    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
-
-
 def test_still_picture_is_small(figure):
     assert len(figure.still()) < 30_000
 

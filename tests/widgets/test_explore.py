@@ -1,5 +1,6 @@
 import base64
 import builtins
+import functools
 import html
 import math
 import re
@@ -44,6 +45,12 @@ DRAWN = [
     if (first.kind, first.shape) == (LOGITS, "... K")
     and all(a.kind.counts == "K" or a.kind in BESIDE for a in others)
 ]
+
+
+@functools.cache
+def explorer_of(key):
+    """The explorer of a declared loss, drawn once for all tests that leave its controls alone."""
+    return explore(key)
 
 
 def picture(explorer):
@@ -92,7 +99,7 @@ def test_path_of_a_quadratic_is_an_exponential_decay_to_its_minimum():
 
 @pytest.mark.parametrize("key", DRAWN)
 def test_path_never_climbs_on_a_declared_loss(key):
-    function = explore(key).function
+    function = explorer_of(key).function
     path = PlaneLoss(function, 0).flow((-2.0, 3.0))
     assert len(path.times) > 10
     assert (path.values.diff() <= 1e-5).all()
@@ -106,7 +113,7 @@ def test_path_stops_where_the_plane_ends():
 
 @pytest.mark.parametrize("key", DRAWN)
 def test_every_declared_loss_has_a_picture_and_its_declared_sliders(key):
-    explorer = explore(key)
+    explorer = explorer_of(key)
     assert picture(explorer).startswith(b"\x89PNG")
     declared = {p.name: (*p.slider, p.default) for p in losses.get(key).parameters}
     found = {n: (c.min, c.max, c.step, c.value) for n, c in explorer.controls.items()}

@@ -73,6 +73,7 @@ def test_html_is_the_same_in_every_build(figure):
         alt=figure.alt,
         caption=figure.caption,
         handles=figure.handles,
+        panes=figure.panes,
         renderer=figure.renderer,
     )
     assert again.html() == written(figure)

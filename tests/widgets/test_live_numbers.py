@@ -149,7 +149,8 @@ def test_for_one_clean_example_tau_changes_the_pace_but_not_the_path(show):
 
 def test_path_ends_in_the_minimum_when_labels_are_noisy(show):
     noise = 0.3
-    page = show(landscape("cross_entropy", label_noise=noise, point=(-5.0, -4.0)).html())
+    figure = landscape("logistic", label_noise=noise, point=(-5.0, -4.0))
+    page = show(figure.html())
     path = read(page, {}, path=["u", "v"])["path"]
     weights = torch.tensor([1 - noise, noise / 2, noise / 2], dtype=torch.float64).log()
     assert math.isclose(path["u"][-1], weights @ EAST, abs_tol=1e-3)

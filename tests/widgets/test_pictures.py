@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import itertools
 import math
 
 import pytest
@@ -69,12 +70,11 @@ def read(page, name, *fields, **signals):
 
 
 def settings(loss, figure):
-    """Every stop of the frames, with the other parameters at their defaults."""
-    control = figure.controls[0]
-    name = control.signal.removeprefix("param_")
-    if name == control.signal:
-        return [dict(loss.defaults)]
-    return [loss.defaults | {name: float(stop)} for stop in control.stops]
+    """Every combination of the frames, with the other parameters at their defaults."""
+    *frames, _, _ = figure.controls
+    names = [control.signal.removeprefix("param_") for control in frames]
+    stops = itertools.product(*(control.stops for control in frames))
+    return [loss.defaults | dict(zip(names, map(float, one), strict=True)) for one in stops]
 
 
 @pytest.mark.parametrize("key", FROM_NUMBERS)
@@ -273,6 +273,7 @@ def test_frames_may_run_over_an_argument_and_the_pull_may_be_drawn():
         ({"axis": {}}, TypeError, "axis"),
         ({"scale": "cubic"}, ValueError, "scale must be 'linear', 'log' or '', got 'cubic'"),
         ({"at": {"reference": 1.0}}, ValueError, "view names 'reference', expected .*'ref_chosen"),
+        ({"starts": {"slick": 1.0}}, ValueError, r"starts names 'slick', expected .*\['slack'"),
         ({"frames": "slick"}, ValueError, r"frames run over 'slick', expected .*\['slack', 'lev"),
     ],
 )
@@ -289,7 +290,7 @@ def test_an_unknown_view_is_refused_when_it_is_declared(view, error, says):
 )  # fmt: skip
 def test_frames_hold_the_default_and_reach_along_the_slider(slider, default):
     parameter = number("a", "a", "[-9, 9]", slider, "a", "low", "high", default=default)
-    found = frames(parameter, default)
+    found = frames(parameter, {})
     assert 4 <= len(found.stops) <= 11
     assert min(abs(stop - default) for stop in found.stops) < 1e-9
     assert found.value == default

@@ -115,14 +115,12 @@ def movable(key):
     loss = get(key)
     if loss.form:
         return {p.name: (p.slider[0], p.slider[1]) for p in loss.parameters}
-    over = stops(loss)
-    return {over.signal.removeprefix("param_"): (over.start, over.stop)} if over else {}
+    return {name: (over.start, over.stop) for name, over in stops(loss).items()}
 
 
 def usual(key):
     """What the page shows at first of a number that is not a parameter of the loss."""
-    over = None if get(key).form else stops(get(key))
-    return {over.signal.removeprefix("param_"): over.value} if over else {}
+    return {} if get(key).form else {name: over.value for name, over in stops(get(key)).items()}
 
 
 def tensor(numbers):

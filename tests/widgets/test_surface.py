@@ -1,5 +1,6 @@
 """Surfaces of computed numbers: what is drawn is what was given, at the stops and nowhere else."""
 
+import itertools
 import math
 
 import numpy as np
@@ -61,16 +62,16 @@ def test_curves_and_readout_are_the_numbers_of_the_row_and_column_of_the_point(f
     np.testing.assert_allclose(across, VALUES[2, 5], atol=0.006)
     np.testing.assert_allclose(upwards, VALUES[2, :, 13], atol=0.006)
     assert across[13] == upwards[5]
-    assert f"loss {across[13]:.4g};" in readout(page)
+    assert f"Loss: {across[13]:.4g} where" in readout(page)
 
 
 def test_the_keyboard_moves_the_point_by_one_stop(figure, show):
     page = show(figure.html())
     page.get_by_label("first direction", exact=True).press("ArrowRight")
     page.get_by_label("second direction", exact=True).press("ArrowUp")
-    assert "first direction 0.4, second direction 1.2" in readout(page)
+    assert "first direction = 0.4 and second direction = 1.2" in readout(page)
     page.get_by_label("training step", exact=True).press("ArrowRight")
-    drawn = float(readout(page).split("loss ")[1].split(";")[0])
+    drawn = float(readout(page).split("Loss: ")[1].split(" ")[0])
     assert drawn == pytest.approx(VALUES[3, 6, 14], abs=0.006)
 
 
@@ -137,7 +138,7 @@ def test_bad_input_is_a_clear_error(change, error, message):
         surface(**arguments)
 
 
-def expected(key, x, y, setting):
+def expected(key, x, y, setting, width=0.75):
     """The number that the picture of a loss shows at one place, from the definition alone."""
     if key == "adv_comp_sum":  # two classes: the norm is the change of the one difference
         return math.log1p(math.exp(-x)) + setting * abs(y - x)
@@ -162,7 +163,7 @@ def expected(key, x, y, setting):
     if key == "two_hot":
         weights = [max(0.0, 1 - abs(setting - place) / 10) for place in (-10, 0, 10)]
     else:
-        bell = torch.distributions.Normal(setting, 0.75 * 20 / 3)
+        bell = torch.distributions.Normal(setting, width * 20 / 3)
         edges = torch.linspace(-10, 10, 4, dtype=torch.float64)
         masses = bell.cdf(edges).diff()
         weights = (masses / masses.sum()).tolist()
@@ -172,18 +173,18 @@ def expected(key, x, y, setting):
 @pytest.mark.parametrize("key", SAMPLED)
 def test_a_loss_without_closed_form_is_drawn_from_its_definition(key):
     figure = landscape(key)
-    frames, x, y = figure.controls
+    *frames, x, y = figure.controls
     (stack,) = (s["value"] for s in figure.spec["signals"] if s["name"] == "stack")
     size = len(x.stops)
     resolution = 1e-3 * (np.max(stack) - np.min(stack))
-    for frame, setting in enumerate(frames.stops):
+    for frame, chosen in enumerate(itertools.product(*(control.stops for control in frames))):
         for column, row in GENERATOR.integers(size, size=(12, 2)):
             if key == "ensloss" and row == column:
                 continue  # equal margins: the order decides who pulls harder
             place = x.stops[column], y.stops[row]
             drawn = stack[frame][(size - 1 - row) * size + column]
             assert drawn == pytest.approx(
-                expected(key, *map(float, place), round(float(setting), 6)),
+                expected(key, *map(float, place), *(round(float(one), 6) for one in chosen)),
                 abs=resolution,
                 rel=1e-3,
             )

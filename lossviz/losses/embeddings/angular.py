@@ -17,12 +17,15 @@ SCALE = number(
     "what cosines are multiplied by",
     "all classes count alike, whatever their angles",
     "only the nearest other class counts",
+    ends=("all classes alike", "the nearest alone"),
 )  # fmt: skip
 MARGIN = number(
     "margin", "m", f"[0, {math.pi}]", (0.0, 1.0, 0.05),
     "angle in radians that is added to that of the target",
     "softmax over scaled cosines",
     "the target scores as if it lay opposite",
+    label="angle added to the target's (radians)",
+    ends=("none", "large"),
 )  # fmt: skip
 
 

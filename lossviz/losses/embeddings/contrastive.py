@@ -17,6 +17,7 @@ TEMPERATURE = number(
     "what cosines are divided by",
     "only the hardest negative counts",
     "all negatives count alike, however near",
+    ends=("the hardest alone", "all alike"),
 )  # fmt: skip
 
 

@@ -42,12 +42,15 @@ LAM0 = number(
     "temperature of the most uncertain examples",
     "the multi-class hinge loss",
     "the mean of all score differences",
+    ends=("hinge", "mean of all"),
 )  # fmt: skip
 ADAPTIVITY = number(
     "alpha", r"\alpha", "(1, inf)", (1.1, 10.0, 0.1),
     "price of a temperature that differs from lam0",
     "the temperature of a certain example may fall to 0",
     "the temperature stays at lam0: LDR-KL",
+    label="how much the temperature adapts",
+    ends=("fully", "hardly"),
 )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ VIEW = {
         "y", "y", "[-10, 10]", (-10, 10, 2), "the number to be learnt", "lowest", "highest",
         default=4.0,
     ),
-    "classes": {1: "the middle bin", 0: "the lowest bin", 2: "the highest bin"},
+    "classes": {1: "middle bin", 0: "lowest bin", 2: "highest bin"},
 }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def _drawn_inwards(loss: Loss) -> None:
     "whose targets are therefore much wider.",
     related=("two_hot", "cross_entropy"),
     breaks=("order of K", "absent entry of K"),
-    view=VIEW,
+    view=VIEW | {"frames": (VIEW["frames"], "sigma_over_binwidth")},
 )
 def hl_gauss(
     logits: torch.Tensor,

@@ -33,6 +33,8 @@ TAU = number(
     "hard examples dominate (sum-exponential loss)",
     "hard examples are ignored (2: mean absolute error)",
     default=1.0,
+    label="how much hard examples count",
+    ends=("most", "hardly at all"),
 )  # fmt: skip
 
 
@@ -72,6 +74,7 @@ def _around_one(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     "formed in one exact exponent, so that it is inf only where its true value exceeds the "
     "dtype.",
     related=("cross_entropy", "generalized_cross_entropy", "mae", "sum_exponential"),
+    view={"starts": {"tau": 1.5}},
 )
 def comp_sum(row: Row, *, tau: float = 1.0) -> torch.Tensor:
     """Comp-sum loss: cross-entropy and its relatives on one dial, tau.
@@ -153,6 +156,8 @@ Q = number(
     "how far from cross-entropy towards the mean absolute error; equals tau - 1",
     "cross-entropy: learns fast, also from wrong labels",
     "mean absolute error: tolerant of uniform label noise, learns slowly",
+    label="how little hard examples count",
+    ends=("cross-entropy", "mean absolute error"),
 )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ LABEL_SMOOTHING = number(
     "share of the target probability that is spread evenly over all K classes",
     "the label as given",
     "the uniform distribution, whatever the label",
+    label="label smoothing",
+    ends=("none", "half"),
 )  # fmt: skip
 
 
@@ -139,6 +141,7 @@ def _smoothed_minimiser(loss: Loss) -> None:
     "but by the number of rows for probability targets. We keep both and pin both in a test.",
     related=("comp_sum", "logistic", "focal", "poly_1", "symmetric_cross_entropy"),
     breaks=("absent entry of K for label_smoothing in (0, 1]",),
+    view={"starts": {"label_smoothing": 0.1}},
 )
 def cross_entropy(
     logits: torch.Tensor,

@@ -213,6 +213,8 @@ BONUS = number(
     "reward of an undecided softmax, in nats per nat of entropy",
     "sure predictions are rewarded",
     "undecided predictions are rewarded",
+    label="reward of an undecided softmax",
+    ends=("none", "strong"),
 )  # fmt: skip
 
 

@@ -50,12 +50,16 @@ SHARPNESS = number(
     "how sharply the loss bends at z = b",
     "nearly linear in the standardised score",
     "the hinge max(0, b - z)",
+    label="sharpness of the bend at z = b",
+    ends=("nearly linear", "hinge"),
 )  # fmt: skip
 LOCATION = number(
     "b", "b", "(-inf, inf)", (-2.0, 4.0, 0.1),
     "standardised target score from which on an example counts as right",
     "every example is right: the loss is nearly 0",
     "no example is right: the loss is nearly linear",
+    label="score from which on an example is right",
+    ends=("all are right", "none is"),
 )  # fmt: skip
 EPS = number(
     "eps", r"\epsilon", "(0, inf)", (0.0001, 1.0, 0.0001),
@@ -63,6 +67,7 @@ EPS = number(
     "a target score of 0 costs infinitely much",
     "uniform probabilities, whatever the scores",
     default=1e-4,
+    ends=("sharp", "flat"),
 )  # fmt: skip
 
 
@@ -312,6 +317,7 @@ def _dead_point(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     "target.",
     related=("taylor_softmax", "spherical_z_loss"),
     breaks=("shift of K", "absent entry of K"),
+    view={"starts": {"eps": 0.1}},
 )
 def spherical_softmax(
     logits: torch.Tensor, target: torch.Tensor, *, eps: float = EPS.default

@@ -37,18 +37,22 @@ ALPHA = number(
     "weight of cross-entropy",
     "reverse cross-entropy alone, a multiple of the mean absolute error",
     "cross-entropy dominates",
+    ends=("none", "most"),
 )  # fmt: skip
 BETA = number(
     "beta", r"\beta", "[0, inf)", (0.0, 2.0, 0.05),
     "weight of reverse cross-entropy",
     "a multiple of cross-entropy",
     "reverse cross-entropy dominates",
+    ends=("none", "most"),
 )  # fmt: skip
 LOG_ZERO = number(
     "log_zero", "A", "(-inf, 0)", (-8.0, -0.5, 0.5),
     "the finite number that stands for log 0 in the reverse term, in nats",
     "a heavier reverse term",
     "no reverse term",
+    label="number that stands for log 0 (nats)",
+    ends=("heavy reverse term", "light"),
 )  # fmt: skip
 
 
@@ -110,6 +114,8 @@ MIX = number(
     "weight of the reverse term, in which the student is the distribution",
     "cross-entropy of the student under the teacher",
     "cross-entropy of the teacher under the student",
+    label="weight of the reverse term",
+    ends=("forward alone", "reverse alone"),
 )  # fmt: skip
 
 

@@ -33,12 +33,16 @@ BETA = number(
     "nats of reward for a nat of log-ratio: how dear it is to leave the reference",
     "log 2, whatever the answers: every pair pulls alike",
     "only pairs in the wrong order count",
+    label="how dear it is to leave the reference",
+    ends=("all pairs pull alike", "wrong pairs alone"),
 )  # fmt: skip
 LABEL_SMOOTHING = number(
     "label_smoothing", r"\epsilon", "[0, 0.5)", (0.0, 0.45, 0.05),
     "probability that the preference was given the wrong way round",
     "the chosen answer can never lead by enough",
     "hardly any lead is wanted",
+    label="share of preferences that are wrong",
+    ends=("none", "nearly half"),
 )  # fmt: skip
 
 

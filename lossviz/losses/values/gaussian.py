@@ -21,6 +21,7 @@ EPS = number(
     "floor of the variance",
     "a prediction that is sure and wrong costs without end",
     "half the squared error over eps",
+    ends=("none", "squared error"),
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ holds its centre and its rim; the worst place is the worst of those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -15,9 +15,18 @@ import torch
 
 from ..live import Choice, LiveFigure, Slider
 from ..loss.subject import Subject
-from ..vega.contours import HANDLE, LEFT, TOP, colour_key, contour_data, level_scale, pointer
+from ..vega.contours import (
+    HELD,
+    LEFT,
+    TOP,
+    colour_key,
+    contour_data,
+    handle,
+    level_scale,
+    pointer,
+)
 from ..vega.expression import vega_expression
-from ..vega.frame import figure, formula, signal, table
+from ..vega.frame import figure, formula, in_pane, signal, table
 from .ball_picture import (
     EXTENT,
     GRID,
@@ -35,16 +44,6 @@ NET = 41
 DIGITS = 3
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
-STATE = (
-    "lead <= 0 ? 'The point itself is misclassified'"
-    " : least <= 0 ? 'The ball contains a misclassified point'"
-    " : 'No point of the ball is misclassified'"
-)
-READOUT = (
-    f"({STATE}) + '. Loss at the point ' + format(clean, '.2f') + ', worst in the ball '"
-    " + format(worst, '.2f') + '; the smooth adversarial loss, ' + format(smooth, '.2f')"
-    " + (smooth < worst ? ', is below the worst.' : ', is at least the worst.')"
-)
 _P = sp.Symbol("p", positive=True)
 
 Model = Callable[[torch.Tensor], torch.Tensor]
@@ -102,8 +101,8 @@ def ball(
     controls: tuple[Slider | Choice, ...] = (
         network,
         Choice("norm", "ball", tuple(NORMS.values()), NORMS[norm]),
-        Slider("radius", "radius", 0, REACH, 0.02, radius, "0: no adversary", f"{REACH}"),
-        Slider("nu", "ν: weight of the shift", 0, 3, 0.05, nu, "0: clean loss", "3"),
+        Slider("radius", "radius", 0, REACH, 0.02, radius, "no adversary (0)", f"{REACH}"),
+        Slider("nu", "ν: weight of the shift", 0, 3, 0.05, nu, "clean loss (0)", "3"),
         Slider("x", "point, across", *span, point[0], "left", "right"),
         Slider("y", "point, up", *span, point[1], "down", "up"),
         *subject.sliders,
@@ -121,16 +120,21 @@ def ball(
             {"name": "networks", "value": leads},
             signal("leads", f"networks[{network.position}]"),
             {"name": "levels", "value": LEVELS},
-            *_reading_signals(),
+            *_reading_signals(network),
         ],
-        readout=READOUT,
+        readout=_readout(tuple(models)),
         data=[
             *_contours(subject, others),
             {"name": "dots", "values": _dots(features, labels)},
-            *_ball_data(subject, others),
+            *(row for k in range(len(models)) for row in _ball_data(subject, others, k)),
         ],
         scales=[level_scale((LEVELS[0], LEVELS[-1]), type="log"), shapes],
-        marks=[plane(target), *bars(), colour_key(LEVELS, "loss of the point, were it there")],
+        marks=[
+            in_pane(0, plane(target)),
+            *(in_pane(1, bar) for bar in bars()),
+            in_pane(0, colour_key(LEVELS, "loss of the point, were it there")),
+        ],
+        panes=("plane", "losses"),
         alt=(
             f"Loss of a point of class {target + 1} as contours over two features, network "
             f"{next(iter(models))}, with a ball of radius {radius:g} around x = {point[0]:g}, "
@@ -138,12 +142,13 @@ def ball(
             "largest in the ball, and the smooth adversarial loss."
         ),
         caption=(
-            f"Drag the ringed point, of class {target + 1} (circles are training points of that "
-            "class). Contours: its loss at each place. The cross is the worst place of the ball; "
+            f"A point of class {target + 1}, the large dot (circles are training points of that "
+            "class), in a ball of places to which an adversary may move it. Contours: its loss at "
+            "each place. The cross is the worst place of the ball; "
             "beyond the dashed line the network is wrong. The grey part of the last bar is ν "
             "times the farthest that the ball moves the differences of the logits."
         ),
-        handles=(HANDLE,),
+        handles=(handle("x", "y"),),
         renderer="canvas",
     )
 
@@ -208,17 +213,39 @@ def _moves() -> dict[str, dict[str, str]]:
     }
 
 
-def _reading_signals() -> list[dict[str, Any]]:
-    """What the ball holds."""
-    found = "length(data('found')) ? data('found')[0]"
+def _readout(models: Sequence[str]) -> str:
+    """What each network makes of the ball, then what the chosen one is trained with."""
+    each = []
+    for k, name in enumerate(models):
+        state = (
+            f"found[{k}].centre.least <= 0 ? 'the point is misclassified'"
+            f" : found[{k}].least <= 0 ? 'a place in the ball is misclassified'"
+            " : 'the whole ball is right'"
+        )
+        each.append(
+            f"{name[:1].upper() + name[1:] + ': '!r} + ({state}) + ', loss ' + "
+            f"format(found[{k}].centre.value, '.2f') + ', at worst '"
+            f" + format(found[{k}].worst.value, '.2f') + '. '"
+        )
+    bound = "'The smooth adversarial loss of ' + network + ', ' + format(smooth, '.2f')"
+    verdict = "(smooth < worst ? ', is below the worst.' : ', is at least the worst.')"
+    return " + ".join([*each, bound, verdict])
+
+
+def _reading_signals(network: Choice) -> list[dict[str, Any]]:
+    """What the ball holds, by network, and for the one that is drawn."""
+    none = "{centre: {value: 0, least: 0}, worst: {value: 0, x: x, y: y}, least: 0, shift: 0}"
+    rows = (f"data('found_{k}')" for k in range(len(network.options)))
+    found = ", ".join(f"length({row}) ? {row}[0] : {none}" for row in rows)
     return [
         signal("at", f"[{LEFT} + {plane_x('x')}, {TOP} + {plane_y('y')}]"),
-        signal("clean", f"{found}.centre.value : 0"),
-        signal("lead", f"{found}.centre.least : 0"),
-        signal("worst", f"{found}.worst.value : 0"),
-        signal("worst_at", f"{found}.worst : {{x: x, y: y}}"),
-        signal("least", f"{found}.least : 0"),
-        signal("shift", f"{found}.shift : 0"),
+        HELD,
+        signal("found", f"[{found}]"),
+        signal("drawn", f"found[{network.position}]"),
+        signal("clean", "drawn.centre.value"),
+        signal("worst", "drawn.worst.value"),
+        signal("worst_at", "drawn.worst"),
+        signal("shift", "drawn.shift"),
         signal("smooth", "clean + nu * shift"),
     ]
 
@@ -238,8 +265,8 @@ def _least(leads: list[str]) -> str:
     return f"min({', '.join(leads)})"
 
 
-def _ball_data(subject: Subject, others: int) -> list[dict[str, Any]]:
-    """Places of the ball with their leads, losses and shifts; then what is largest."""
+def _ball_data(subject: Subject, others: int, network: int) -> list[dict[str, Any]]:
+    """Places of the ball with the network's leads, losses and shifts; then what is largest."""
     last = GRID - 1
     across, up = f"datum.index % {NET}", f"floor(datum.index / {NET})"
     # the square is pressed into the disc along rays, so that its rim becomes the rim
@@ -247,7 +274,7 @@ def _ball_data(subject: Subject, others: int) -> list[dict[str, Any]]:
     square = f"norm === '{NORMS['linf']}' || (datum.a === 0 && datum.b === 0)"
 
     def at(k: int, row: int, column: int) -> str:
-        return f"leads[{k}][(datum.row + {row}) * {GRID} + datum.column + {column}]"
+        return f"networks[{network}][{k}][(datum.row + {row}) * {GRID} + datum.column + {column}]"
 
     def between(k: int) -> str:
         upper = f"(1 - datum.right) * {at(k, 0, 0)} + datum.right * {at(k, 0, 1)}"
@@ -283,6 +310,6 @@ def _ball_data(subject: Subject, others: int) -> list[dict[str, Any]]:
         "as": ["centre", "worst", "least", "shift"],
     }
     return [
-        table("ball", NET * NET, *places),
-        {"name": "found", "source": "ball", "transform": [summary]},
+        table(f"ball_{network}", NET * NET, *places),
+        {"name": f"found_{network}", "source": f"ball_{network}", "transform": [summary]},
     ]

@@ -14,16 +14,16 @@ from ..vega.plot import axis
 EXTENT = 3  # the picture shows both features from -EXTENT to EXTENT
 GRID = 49
 BARS = 150
-HEIGHT = f"{TOP + FOOT} + side + (wide ? 0 : {BARS + 20})"
+HEIGHT = f"{TOP + FOOT} + side"
 NORMS = {"linf": "l∞: a square", "l2": "l2: a disc"}
 
 
 def layout_signals() -> list[dict[str, Any]]:
-    """Bars beside the picture where there is room, else below it."""
+    """Bars beside the picture where there is room."""
     return [
         signal("side", f"wide ? container * 0.53 : min(container - {LEFT + 10}, 420)"),
         signal("bars_x", f"{LEFT} + (wide ? side + 36 : 0)"),
-        signal("bars_y", f"{TOP} + (wide ? (side - {BARS}) / 2 : side + 52)"),
+        signal("bars_y", f"{TOP} + (side - {BARS}) / 2"),
         signal("bars_width", "wide ? container - bars_x - 12 : side"),
     ]
 

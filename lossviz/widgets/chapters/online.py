@@ -12,8 +12,8 @@ from ..vega.panels import Plot, two_plots
 from ..vega.plot import axis, dot, line, rule, symbols
 
 LEGEND = (
-    ("'largest logit of a tile (open square: all below ε)'", "subject"),
-    ("'running maximum m, and running log-sum-exp m + log s'", "path"),
+    ("'largest logit of a tile (open: all below ε)'", "subject"),
+    ("'running maximum m, log-sum-exp m + log s'", "path"),
 )
 
 
@@ -58,11 +58,12 @@ def online(
             strict=True,
         )
     ]
-    controls = (Slider("seen", "tiles walked", 1, tiles, 1, seen, "the first", "all"),)
+    controls = (Slider("seen", "tiles walked", 1, tiles, 1, seen, "the first", "all", plays=True),)
     return two_plots(
         controls,
         LEGEND,
         _plots(tiles),
+        panes=("largest logit", "log-sum-exp"),
         signals=[
             signal("now", "data('tiles')[seen - 1]"),
             signal("before", "data('tiles')[max(seen - 2, 0)]"),
@@ -74,7 +75,7 @@ def online(
             " + ', s = ' + format(now.sum, '.2f') + ', log-sum-exp so far '"
             " + format(now.lse, '.3f') + ' of ' + format(lse, '.3f') + '; '"
             " + (seen === 1 ? 'nothing came before it' : shrunk < 1 ? 'a new maximum shrank"
-            " the old sum to ' + format(shrunk, '.2~p') + ' of itself'"
+            " the old sum to ' + format(100 * shrunk, '.2~r') + ' % of itself'"
             " : 'the maximum stayed') + (now.skipped ? ', and backward may leave this tile"
             " out, for this row.' : '.')"
         ),

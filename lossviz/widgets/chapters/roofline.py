@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -23,7 +24,7 @@ from lossviz.kernels.planning import (
 
 from ..live import Choice, LiveFigure, Slider
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal
+from ..vega.frame import formula, numeral, signal
 from ..vega.panels import Plot, two_plots
 from ..vega.plot import axis, dot, line, rule
 
@@ -75,7 +76,7 @@ class Method:
     passes: sp.Expr
     again: sp.Expr = sp.S.Zero
 
-    @property
+    @cached_property
     def time(self) -> sp.Expr:
         """Least seconds of a step."""
         work = 2 * N * V * D / PEAK
@@ -159,12 +160,24 @@ METHODS = {
 
 FLOOR = 6 * N * V * D / PEAK
 RANGE, STEP = (6, 20), 0.25  # of the batch, as a power of two
+TICKS = {6: "64", 10: "1k", 13: "8k", 16: "64k", 20: "1M"}
+
+
+def _size(signal: str, unit: str = "B") -> str:
+    """The text of a number of bytes, or other units, with the prefix that suits it."""
+    return f"replace(format({signal}, '.3~s'), regexp('([^0-9]?)$'), '\u00a0$1{unit}')"
+
+
+def _duration(signal: str) -> str:
+    """The text of a number of seconds."""
+    return f"({signal} < 1 ? {_size(signal, 's')} : {numeral(signal)} + '\u00a0s')"
+
+
 READOUT = (
-    "'At N = ' + format(tokens, ',') + ', V = ' + format(classes, ',') + ', D = '"
-    " + format(features, ',') + ' in ' + dtype + ' eager holds '"
-    " + format(eager_memory, '.3~s') + 'B beside inputs and gradients, chunked '"
-    " + format(chunked_memory, '.3~s') + 'B; three products at peak take '"
-    " + format(1000 * floor, '.3~r') + ' ms, eager at least '"
+    "n_text + ' tokens, ' + v_text + ' classes and ' + d_text + ' features in ' + dtype"
+    f" + ': beside inputs and gradients eager holds ' + {_size('eager_memory')}"
+    f" + ', chunked ' + {_size('chunked_memory')} + '. Three products at peak take '"
+    f" + {_duration('floor')} + ', eager at least '"
     " + format(eager_time / floor, '.2~f') + ' and chunked '"
     " + format(chunked_time / floor, '.2~f') + ' times as long.'"
 )
@@ -182,19 +195,19 @@ def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFig
         if value not in known:
             raise ValueError(f"{name} must be one of {tuple(known)}, got {value!r}")
     sizes = [math.log2(size) for size in SHAPES[shape]]
-    power = "as a power of two"
     controls = (
         Choice("like", "sizes as in", tuple(SHAPES), shape),
         Choice("dtype", "dtype", tuple(DTYPES), dtype),
-        Slider("n", f"N: tokens in a step, {power}", *RANGE, STEP, sizes[0], "64", "1,048,576"),
-        Slider("v", f"V: vocabulary, {power}", 8, 20, STEP, sizes[1], "256", "1,048,576"),
-        Slider("d", f"D: features, {power}", 5, 14, STEP, sizes[2], "32", "16,384"),
+        _power_of_two("n", "N: tokens in a step", *RANGE, sizes[0], "tokens"),
+        _power_of_two("v", "V: vocabulary", 8, 20, sizes[1], "classes"),
+        _power_of_two("d", "D: features", 5, 14, sizes[2], "features"),
         Choice("machine", "machine", tuple(MACHINES), "H200"),
     )
     return two_plots(
         controls,
         _legend(),
         _plots(),
+        panes=("memory", "time"),
         moves=_moves(),
         signals=[
             *_machine_signals(),
@@ -222,6 +235,12 @@ def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFig
     )
 
 
+def _power_of_two(signal: str, label: str, low: int, high: int, value: float, count: str) -> Slider:
+    """The slider of an exponent, which shows the signal `count`."""
+    ends = f"{2**low:,}", f"{2**high:,}"
+    return Slider(signal, label, low, high, STEP, value, *ends, shows=f"format({count}, ',')")
+
+
 def _expression(form: sp.Expr, rows: str = "tokens") -> str:
     names = {N: rows, V: "classes", D: "features", B: "bytes", PEAK: "peak", BANDWIDTH: "bandwidth"}
     return vega_expression(form, names)
@@ -230,8 +249,8 @@ def _expression(form: sp.Expr, rows: str = "tokens") -> str:
 def _legend() -> list[tuple[str, str]]:
     return [
         (
-            f"'{method.title}: ' + format({key}_memory, '.3~s') + 'B, at least '"
-            f" + format(1000 * {key}_time, '.3~r') + ' ms'",
+            f"'{method.title}: ' + {_size(f'{key}_memory')} + ', at least '"
+            f" + {_duration(f'{key}_time')}",
             method.colour,
         )
         for key, method in METHODS.items()
@@ -258,7 +277,9 @@ def _batches() -> dict[str, Any]:
 
 def _plots() -> tuple[Plot, Plot]:
     low, high = RANGE
-    batch = axis("N: tokens in a step, as a power of two", f"[{low}, {high}]", zero=False)
+    named = {"labels": {"update": {"text": {"signal": f"({TICKS!r})[datum.value]"}}}}
+    look = {"values": list(TICKS), "grid": True, "encode": named}
+    batch = axis("N: tokens in a step (1k is 1,024)", f"[{low}, {high}]", look=look, zero=False)
     here = rule(("n", "n"), ("1e-4", "1e5"), "muted", 1)
     room = rule((str(low), str(high)), ("room", "room"), "muted", 1.5)
     return (

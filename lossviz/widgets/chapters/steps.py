@@ -13,7 +13,7 @@ import torch
 
 from ...experiments.perceptron import batch_perceptron, first_separation
 from ..live import Choice, LiveFigure, Slider
-from ..vega.frame import formula, signal, table
+from ..vega.frame import formula, numeral, signal, table
 from ..vega.panels import Plot, two_plots
 from ..vega.plot import axis, line, rule, symbols
 
@@ -67,21 +67,23 @@ def large_steps(*, step_size: float = 100.0, step: int = 4, descent: str = PLAIN
     controls: tuple[Slider | Choice, ...] = (
         Slider(
             "power",
-            "step size γ, as a power of ten",
+            "γ: step size",
             -1,
             3,
             0.05,
             round(math.log10(step_size), 2),
-            "0.1: the loss falls at every step",
-            "1,000: the perceptron",
+            "the loss falls at every step (0.1)",
+            "the perceptron (1,000)",
+            shows="format(gamma, ',.3~r')",
         ),
-        Slider("now", "step", 0, STEPS, 1, step, "0: all weights zero", f"{STEPS}"),
+        Slider("now", "step", 0, STEPS, 1, step, "all weights zero (0)", f"{STEPS}", plays=True),
         Choice("descent", "gradient descent", (PLAIN, NORMALISED), descent),
     )
     return two_plots(
         controls,
         LEGEND,
         (_boundaries(), _losses()),
+        panes=("points", "loss"),
         signals=[
             signal("gamma", "pow(10, power)"),
             signal("whole", f"descent === '{PLAIN}'"),
@@ -161,8 +163,8 @@ def _readout() -> str:
         for normalized in (False, True)
     }
     return (
-        "'Step size ' + format(gamma, '.3~r') + ', after step ' + now + ': loss '"
-        " + format(losses[now], '.3~r') + ', ' + mistakes[now]"
+        "'Step size ' + power_text + ', after step ' + now + ': loss '"
+        f" + {numeral('losses[now]')} + ', ' + mistakes[now]"
         f" + ' of {len(SIGNED)} points wrong or undecided; ' + arrival"
         f" + ', the perceptron at step ' + (whole ? {arrivals[False]} : {arrivals[True]})"
         " + '.'"

@@ -23,7 +23,7 @@ LEGEND = (
     ("'bound by the theorem, τ = ' + tau", "path"),
 )
 READOUT = (
-    "'Step ' + step + ' of training with τ = ' + tau + ': the surrogate excess is ' + "
+    "'Step ' + at_text + ' of training with τ = ' + tau + ': the surrogate excess is ' + "
     "format(inside, '.3~g') + ', so the zero-one excess is at most ' + "
     "format(right, '.3~f') + '; it is ' + format(left, '.3~f') + '.'"
 )
@@ -79,7 +79,18 @@ def training_bound(
     first = "1" if "1" in names else names[0]
     last = len(steps) - 1
     controls = (
-        Slider("at", "point of the run", 0, last, 1, last // 2, "start", f"step {steps[-1]}"),
+        Slider(
+            "at",
+            "step of training",
+            0,
+            last,
+            1,
+            last // 2,
+            "start",
+            f"{steps[-1]:,}",
+            shows="format(step, ',')",
+            plays=True,
+        ),
         Choice("tau", "τ of the loss", tuple(names), first),
     )
     numbers = {
@@ -90,6 +101,7 @@ def training_bound(
         controls,
         LEGEND,
         (OVER_STEPS, OVER_SURROGATE),
+        panes=("over the steps", "over the surrogate"),
         signals=[
             {"name": "steps", "value": list(steps)},
             {"name": "table", "value": numbers},

@@ -60,14 +60,26 @@ def transforms(*, tau: float = 1.0, n: int = 10, beta: float = 0.2) -> LiveFigur
         if not 0 <= value <= top or abs(value * steps - round(value * steps)) > 1e-9:
             raise ValueError(f"{name} must be a multiple of {1 / steps} in [0, {top}], got {value}")
     controls = (
-        Slider("tau", "τ of the loss", 0, MAX_TAU, 0.1, tau, "0: sum-exponential", "3: bounded"),
-        Slider("n", "n: number of classes", 2, MAX_CLASSES, 1, n, "2: tight below τ = 2", "12"),
-        Slider("beta", "β: zero-one regret", 0, 1, 1 / STEPS, beta, "0: best decision", "1: worst"),
+        Slider("tau", "τ of the loss", 0, MAX_TAU, 0.1, tau, "sum-exponential (0)", "bounded (3)"),
+        Slider(
+            "n",
+            "n: number of classes",
+            2,
+            MAX_CLASSES,
+            1,
+            n,
+            "tight below τ = 2 (2)",
+            f"{MAX_CLASSES}",
+        ),
+        Slider(
+            "beta", "β: zero-one regret", 0, 1, 1 / STEPS, beta, "best decision (0)", "worst (1)"
+        ),
     )
     return two_plots(
         controls,
         LEGEND,
         (_transform(), _bound()),
+        panes=("transform", "bound"),
         signals=_signals(),
         readout=READOUT,
         data=_data(),

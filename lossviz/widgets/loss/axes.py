@@ -6,7 +6,7 @@ of two inputs; else the first two numbers that are learnt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,13 +69,13 @@ class Plane:
             (slope,) = torch.autograd.grad(values.sum(), x)
         return -slope
 
-    def at_rest(self, framed: str) -> str:
+    def at_rest(self, framed: Collection[str]) -> str:
         """The clause that says where the arguments are that neither move nor are `framed`."""
         loss = self.scene.loss
         parts = [
             f"{plain(name)} {written(loss, loss.inputs[name], tensor)}"
             for name, tensor in self.scene.rest.items()
-            if name not in (*self.moved, framed)
+            if name not in (*self.moved, *framed)
         ]
         return f", with {'; '.join(parts)}" if parts else ""
 

@@ -10,7 +10,7 @@ import sympy as sp
 from ...losses import Loss
 from ..live import Choice, LiveFigure, Slider
 from ..vega.expression import vega_expression
-from ..vega.frame import formula, signal, table
+from ..vega.frame import formula, numeral, signal, table
 from ..vega.panels import Plot, two_plots
 from ..vega.plot import axis, dot, line
 from .subject import Subject
@@ -20,10 +20,9 @@ POINTS = 321
 PROBABILITY = "probability"
 MARGIN = "margin"
 READOUT = (
-    "'Target probability ' + format(example_p, '.3~r') + ': loss ' + "
-    "format(example_value, '.3~r') + ', pull ' + "
-    "format(example_pull, '.3~r') + '; cross-entropy has ' + "
-    "format(-log(example_p), '.3~r') + ' and ' + format(1 - example_p, '.3~r') + '.'"
+    f"'Target probability ' + {numeral('example_p')} + ': loss ' + {numeral('example_value')}"
+    f" + ', pull ' + {numeral('example_pull')} + '; with cross-entropy ' + "
+    f"{numeral('(-log(example_p))')} + ' and ' + {numeral('(1 - example_p)')} + '.'"
 )
 _P = sp.Symbol("p", positive=True)
 
@@ -41,7 +40,8 @@ def curve(
     The other `num_classes - 1` classes share equally what the target class leaves, and the margin
     is the target's logit minus the log-sum-exp of the others, log(p / (1 - p)), in nats. `margin`
     places the example that a slider moves (-8 to 8), `against` ("margin" or "probability") is the
-    first horizontal axis, `values` overrides parameter defaults. Cross-entropy stands by in grey.
+    first horizontal axis, `values` overrides where parameters start. Cross-entropy stands by in
+    grey.
 
     Raises TypeError or ValueError as `Subject` does, and for arguments outside their ranges.
     """
@@ -72,6 +72,7 @@ def curve(
         controls,
         [(subject.title, "subject"), ("'cross-entropy'", "muted")],
         (_plot("value", "loss", 8), _plot("pull", "pull on the target's logit", 3)),
+        panes=("loss", "pull"),
         signals=_signals(subject, num_classes),
         readout=READOUT,
         data=[_table(subject, num_classes)],

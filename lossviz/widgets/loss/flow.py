@@ -27,10 +27,17 @@ REAL = sp.symbols("z1:4", real=True)
 Q = sp.symbols("q1:4", nonnegative=True)
 
 
+def leads(u: str, v: str) -> tuple[str, str]:
+    """How far the second and the third class lead the first at plane coordinates (u, v)."""
+    return (
+        f"({SIDE} * ({v}) - {1.5 * RIGHT} * ({u}))",
+        f"(-{SIDE} * ({v}) - {1.5 * RIGHT} * ({u}))",
+    )
+
+
 def softmax(u: str, v: str) -> tuple[str, str, str]:
     """Probabilities at plane coordinates (u, v)."""
-    second = f"({SIDE} * ({v}) - {1.5 * RIGHT} * ({u}))"  # z_2 - z_1
-    third = f"(-{SIDE} * ({v}) - {1.5 * RIGHT} * ({u}))"  # z_3 - z_1
+    second, third = leads(u, v)
     return (
         f"1 / (1 + exp({second}) + exp({third}))",
         f"1 / (1 + exp(-{second}) + exp({third} - {second}))",
@@ -56,6 +63,11 @@ def written(subject: Subject, p: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"log({one}) - ({mean}) / 3" for one in p)
 
 
+def place(subject: Subject, step: str) -> str:
+    """The signal of the arguments of the form at a step of the path."""
+    return f"{'p' if subject.form.over == 'probabilities' else 'a'}{step}"
+
+
 def names(subject: Subject, places: tuple[str, ...]) -> dict[sp.Symbol, str]:
     """How to write the arguments (as given), Q (the signal ``label``) and the parameters."""
     weights = {q: f"label[{k}]" for k, q in enumerate(Q)}
@@ -72,8 +84,8 @@ def flow_signals(subject: Subject) -> list[dict[str, Any]]:
     """
     expected = subject.expected(arguments(subject), Q)
     # printed once, for the many places where they are taken: printing is what takes the time
-    place = names(subject, tuple(f"AT[{k}]" for k in range(3)))
-    slopes = [vega_expression(sp.diff(expected, one), place) for one in arguments(subject)]
+    at = names(subject, tuple(f"AT[{k}]" for k in range(3)))
+    slopes = [vega_expression(sp.diff(expected, one), at) for one in arguments(subject)]
     signals = [signal("label", "[1 - noise, noise / 2, noise / 2]"), signal("z0", "[u, v, 0]")]
     signals.append(signal("lstart", str(STRIDE)))
     for k, last in enumerate(["start", *range(STEPS - 1)]):
@@ -85,8 +97,7 @@ def flow_signals(subject: Subject) -> list[dict[str, Any]]:
         fall = f"1 - sh{k} / s{k} * (gh{k}[0] * g{k}[0] + gh{k}[1] * g{k}[1])"
         signals.append(signal(f"f{k}", f"max({fall}, 1e-9)"))
         signals.append(signal(f"l{k}", f"min({STRIDE}, 2 * l{last}, {half} / (2 * f{k}))"))
-        signals.append(signal(f"w{k}", f"f{k} > 1 ? g{k} : gh{k}"))
-        moved = [f"{here}[{i}] - l{k} * w{k}[{i}]" for i in range(2)]
+        moved = [f"{here}[{i}] - l{k} * (f{k} > 1 ? g{k} : gh{k})[{i}]" for i in range(2)]
         signals.append(signal(f"z{k + 1}", f"[{', '.join(moved)}, {here}[2] + l{k} / sh{k}]"))
     return [*signals, signal("flow", f"[{', '.join(f'z{k}' for k in range(STEPS + 1))}]")]
 
@@ -96,18 +107,21 @@ def _gradient(
 ) -> list[dict[str, Any]]:
     """Signals p (probabilities), s (slope) and g (unit gradient), with `name` at their end."""
     p, z = (tuple(f"{letter}{name}[{k}]" for k in range(3)) for letter in "pd")
-    d = [slope.replace("AT[", f"a{name}[") for slope in slopes]
-    chain = []
+    e = tuple(f"e{name}[{k}]" for k in range(2))
+    total = f"(1 + {e[0]} + {e[1]})"
+    d = [slope.replace("AT", place(subject, name)) for slope in slopes]
+    derivative = signal(f"d{name}", f"[{', '.join(d)}]")
     if subject.form.over == "probabilities":
         # through the softmax: dL/dz_k = p_k (d_k - sum_j p_j d_j)
         mean = " + ".join(f"{p[k]} * d{name}[{k}]" for k in range(3))
         z = tuple(f"{p[k]} * (d{name}[{k}] - m{name})" for k in range(3))
-        chain.append(signal(f"m{name}", mean))
+        chain = [derivative, signal(f"m{name}", mean)]
+    else:
+        chain = [signal(f"a{name}", f"[{', '.join(written(subject, p))}]"), derivative]
     east, north = project(*z)
     return [
-        signal(f"p{name}", f"[{', '.join(softmax(u, v))}]"),
-        signal(f"a{name}", f"[{', '.join(written(subject, p))}]"),
-        signal(f"d{name}", f"[{', '.join(d)}]"),
+        signal(f"e{name}", f"[{', '.join(f'exp({lead})' for lead in leads(u, v))}]"),
+        signal(f"p{name}", f"[1 / {total}, {e[0]} / {total}, {e[1]} / {total}]"),
         *chain,
         signal(f"r{name}", f"[{east}, {north}]"),
         signal(f"s{name}", f"max(sqrt(r{name}[0] * r{name}[0] + r{name}[1] * r{name}[1]), 1e-12)"),
@@ -115,11 +129,15 @@ def _gradient(
     ]
 
 
-def flow_data() -> list[dict[str, Any]]:
-    """Rows of the path, the dots at TIMES, and the moment when class 1 takes the lead."""
+def flow_data(subject: Subject) -> list[dict[str, Any]]:
+    """Rows of the path, the dots at TIMES with the loss there, and when class 1 takes the lead."""
     fields = ["u", "v", "time", "lead"]
     between = "datum.{0} + datum.part * (datum.next_{0} - datum.{0})"
     probabilities = formula("p", f"[{', '.join(softmax('datum.u', 'datum.v'))}]")
+    p = tuple(f"datum.p[{k}]" for k in range(3))
+    loss = vega_expression(
+        subject.expected(arguments(subject), Q), names(subject, written(subject, p))
+    )
     return [
         table(
             "path",
@@ -150,6 +168,7 @@ def flow_data() -> list[dict[str, Any]]:
                 formula("u", between.format("u")),
                 formula("v", between.format("v")),
                 probabilities,
+                formula("value", loss),
             ],
         },
         {

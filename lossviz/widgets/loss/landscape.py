@@ -23,8 +23,19 @@ from ..vega.contours import (
     pointer,
 )
 from ..vega.expression import vega_expression
-from ..vega.frame import figure, formula, signal
-from .flow import Q, arguments, flow_data, flow_signals, names, project, softmax, written
+from ..vega.frame import figure, formula, in_pane, numeral, signal
+from .flow import (
+    TIMES,
+    Q,
+    arguments,
+    flow_data,
+    flow_signals,
+    names,
+    place,
+    project,
+    softmax,
+    written,
+)
 from .picture import drawing
 from .sampled import sampled
 from .subject import Subject, declaration
@@ -38,10 +49,12 @@ from .views import (
     plane_x,
     plane_y,
     simplex,
+    times_data,
 )
 
 MAX_NOISE = 0.6
 START = (-2.5, 2.5)
+VIEWS = ("plane", "simplex")
 
 
 def landscape(
@@ -57,7 +70,7 @@ def landscape(
     `label_noise` (0 to 0.6) and either other class with half of it, in contours of its excess over
     the lowest value. From `point` = (u, v), both in -6 to 6, u towards class 1 and v from class 3
     to class 2, by default (-2.5, 2.5), runs the path of dz/dt = -gradient; dots mark times 1, 10
-    and 100. The point can be dragged in both pictures. `values` overrides parameter defaults.
+    and 100. The point can be dragged in both pictures. `values` overrides where parameters start.
 
     A loss without a closed form over class logits is drawn from numbers instead, on a plane of two
     of those that it takes, in which `point` then lies; there is no path and no label noise.
@@ -78,26 +91,34 @@ def landscape(
     if len(point) != 2 or not all(-EXTENT <= x <= EXTENT for x in point):
         raise ValueError(f"point must be two numbers in [{-EXTENT}, {EXTENT}], got {point!r}")
     subject = Subject(loss, values)
-    noise = ("0: the label is always class 1", f"{MAX_NOISE}: in two of five examples only")
-    across = ("-6: class 1 loses", "6: class 1 wins")
-    up = ("-6: class 3 wins", "6: class 2 wins")
+    noise = ("always class 1 (0)", f"in two of five ({MAX_NOISE})")
+    across = (f"class 1 loses (\u2212{EXTENT})", f"class 1 wins ({EXTENT})")
+    up = (f"class 3 wins (\u2212{EXTENT})", f"class 2 wins ({EXTENT})")
     span = (-EXTENT, EXTENT, 0.1)
     controls = (
         *subject.sliders,
-        Slider("noise", "label noise", 0, MAX_NOISE, 0.02, label_noise, *noise),
-        Slider("u", "start, towards class 1", *span, point[0], *across),
-        Slider("v", "start, class 2 against class 3", *span, point[1], *up),
+        Slider(
+            "noise",
+            "label noise: share of wrong labels",
+            0,
+            MAX_NOISE,
+            0.02,
+            label_noise,
+            *noise,
+        ),
+        Slider("u", "u: start, towards class 1", *span, point[0], *across),
+        Slider("v", "v: start, class 2 against class 3", *span, point[1], *up),
     )
     return figure(
         controls,
         moves=_moves(),
         layout=[*_layout_signals(), *_drag_signals()],
-        height=f"{TOP + FOOT} + side + (wide ? 0 : side + 60)",
+        height=f"{TOP + FOOT} + side",
         signals=[*flow_signals(subject), *_reading_signals(subject)],
         readout=_readout(),
-        data=[*_grid_data(subject), *flow_data()],
+        data=[*_grid_data(subject), *flow_data(subject), times_data()],
         scales=[level_scale((LEVELS[0], LEVELS[-1]), type="log")],
-        marks=[plane(), simplex(), colour_key()],
+        marks=[in_pane(0, plane()), in_pane(1, simplex()), colour_key()],
         alt=(
             f"{subject.loss.title} as contours, for class 1 of three with label noise "
             f"{label_noise:g}: left over the plane of logits, right over the simplex of "
@@ -105,17 +126,18 @@ def landscape(
             f"v = {point[1]:g}; dots mark times 1, 10 and 100."
         ),
         caption=(
-            f"{subject.loss.title} over three logits and over their softmax: drag the ringed "
-            "point. Contours are losses above the lowest; numbers along the path are times of "
-            "gradient flow; the prediction changes at the dashed lines."
+            f"{subject.loss.title} over three logits and over their softmax, with the way downhill "
+            "from the large dot. Contours are losses above the lowest; numbers along the path are "
+            "times of gradient flow; the prediction changes at the dashed lines."
         ),
-        handles=(Handle("plane_at", "plane_drag"), Handle("simplex_at", "simplex_drag")),
+        handles=tuple(Handle(f"{view}_at", f"{view}_drag", ("u", "v")) for view in VIEWS),
+        panes=("logits", "probabilities"),
         renderer="canvas",  # measured: a redraw takes half the time of SVG
     )
 
 
 def _layout_signals() -> list[dict[str, Any]]:
-    """Side by side where there is room, else one below the other."""
+    """Side by side where there is room."""
     return [
         signal(
             "side",
@@ -124,7 +146,7 @@ def _layout_signals() -> list[dict[str, Any]]:
         ),
         signal("depth", "side * sqrt(3) / 2"),
         signal("simplex_x", f"{LEFT} + (wide ? side + 30 : 0)"),
-        signal("simplex_y", f"{TOP} + (wide ? 0 : side + 60)"),
+        signal("simplex_y", f"{TOP}"),
     ]
 
 
@@ -166,13 +188,20 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
     """Where the handles stand, and what is read off there."""
     value = vega_expression(
         subject.expected(arguments(subject), Q),
-        names(subject, tuple(f"a0[{k}]" for k in range(3))),
+        names(subject, tuple(f"{place(subject, '0')}[{k}]" for k in range(3))),
     )
     simplex_x, simplex_y = on_simplex("p0")
     return [
-        signal("plane_at", f"[{LEFT} + {plane_x('u')}, {TOP} + {plane_y('v')}]"),
-        signal("simplex_at", f"[simplex_x + {simplex_x}, simplex_y + {simplex_y}]"),
+        signal(
+            "plane_at",
+            f"wide || pane === 0 ? [{LEFT} + {plane_x('u')}, {TOP} + {plane_y('v')}] : null",
+        ),
+        signal(
+            "simplex_at",
+            f"wide || pane === 1 ? [simplex_x + {simplex_x}, simplex_y + {simplex_y}] : null",
+        ),
         signal("start_value", value),
+        signal("lead_at", "length(data('lead_taken')) ? data('lead_taken')[0].at : null"),
         signal("lowest", "length(data('plane_cells')) ? data('plane_cells')[0].lowest : 0"),
         signal("levels", "[" + ", ".join(f"lowest + {level}" for level in LEVELS) + "]"),
     ]
@@ -180,15 +209,21 @@ def _reading_signals(subject: Subject) -> list[dict[str, Any]]:
 
 def _readout() -> str:
     """The sentence below the figure."""
-    percent = " + ', ' + ".join(f"format(p0[{k}], '.1%')" for k in range(3))
+    shares = " + ', ' + ".join(f"format(100 * p0[{k}], '.1f') + '\u00a0%'" for k in range(3))
+    dots = [f"data('dots')[{k}]" for k in range(len(TIMES))]
     when = (
         "flow[0][0] * sqrt(3) > abs(flow[0][1]) ? 'Class 1 is ahead already'"
-        " : length(data('lead_taken')) ? 'Class 1 takes the lead at time '"
-        " + format(data('lead_taken')[0].at, '.3~r') : 'Class 1 does not take the lead'"
+        " : lead_at ? 'Class 1 takes the lead at time '"
+        f" + {numeral('lead_at')} : 'Class 1 does not take the lead'"
+    )
+    later = " + ".join(
+        f"(length(data('dots')) > {k} ? ', ' + {numeral(f'{dot}.value', 2)}"
+        f" + ' at t\u00a0=\u00a0' + {dot}.mark : '')"
+        for k, dot in enumerate(dots)
     )
     return (
-        f"'Start: probabilities ' + {percent} + '; loss ' + format(start_value, '.3~r')"
-        f" + ', slope ' + format(s0, '.3~r') + '. ' + ({when}) + '.'"
+        f"'Probabilities ' + {shares} + '; loss ' + {numeral('start_value')} + {later}"
+        f" + '. ' + ({when}) + '.'"
     )
 
 

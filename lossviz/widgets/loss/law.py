@@ -11,12 +11,12 @@ import torch
 from ...declaration import Law
 from ..live import LiveFigure, Slider
 from ..vega.expression import vega_expression
-from ..vega.frame import figure, formula, mark, signal, table
+from ..vega.frame import figure, formula, mark, numeral, signal, table
 from ..vega.plot import GRID, axis, dot, line, plot
 from .subject import parameter_signal, slider, symbol_of, titled
 
 POINTS = 241
-LEFT, RIGHT, TOP, HEIGHT, FOOT = 70, 26, 32, 260, 52
+LEFT, RIGHT, TOP, HEIGHT, FOOT = 84, 26, 46, 260, 52
 
 
 def law_curve(law: Law) -> LiveFigure:
@@ -51,7 +51,10 @@ def law_curve(law: Law) -> LiveFigure:
     scale = {"type": "log"} if law.logarithmic else {}
     box = (f"{LEFT}", f"{TOP}", f"container - {LEFT + RIGHT}", f"{HEIGHT}")
     low, high = _range(law)
-    place = f"{symbol_of(law.axis)}: {law.axis.meaning}"
+    symbol = symbol_of(law.axis)
+    # the slider below says it in full
+    place = {"signal": f"wide ? {f'{symbol}: {law.axis.meaning}'!r} : '{symbol}'"}
+    legend = [("title", "subject"), ("'at the defaults'", "muted")][: 1 + bool(law.parameters)]
     return figure(
         controls,
         layout=[],
@@ -60,8 +63,8 @@ def law_curve(law: Law) -> LiveFigure:
             signal("title", titled(law.title, law.parameters)),
             signal("example_value", at("example")),
         ],
-        readout=f"'At {symbol_of(law.axis)} = ' + format(example, ',.4~r') + ': ' + "
-        f"format(example_value, '.4~r') + ', {law.value}.'",
+        readout=f"'At {symbol} = ' + {numeral('example', 4)} + ': {law.value} ' + "
+        f"{numeral('example_value', 4)} + '.'",
         data=[
             table(
                 "law",
@@ -72,11 +75,10 @@ def law_curve(law: Law) -> LiveFigure:
             )
         ],
         marks=[
-            mark("text", x=LEFT, y=14, text="title", fill="subject", fontWeight=600),
             *(
-                mark("text", x="container - 26", y=14, align={"value": "right"}, text=text,
-                     fill="muted")
-                for text in ["'at the defaults'"] * bool(law.parameters)
+                mark("text", x=f"wide ? {LEFT} : 2", y=14 + 17 * row, text=text, fill=colour,
+                     fontWeight=600)
+                for row, (text, colour) in enumerate(legend)
             ),
             plot(
                 box,

@@ -14,7 +14,7 @@ import torch
 from ...declaration.inputs import Argument
 from ...losses import Loss
 from ..live import LiveFigure, Slider
-from ..vega.frame import figure, formula, mark, signal, table
+from ..vega.frame import figure, formula, in_pane, mark, numeral, signal, table
 from ..vega.plot import axis, dot, line, plot
 from .scene import SIZES, Scene
 from .subject import declaration, settings
@@ -109,7 +109,7 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
     images = (
         ("target", "target", "ramp[floor(3.9 * datum.truth)]"),
         ("prediction", "prediction", {"scale": "share", "signal": "datum.prediction"}),
-        ("gradient", "minus the gradient", {"scale": "wanted", "signal": "datum.wanted"}),
+        ("gradient", "minus gradient", {"scale": "wanted", "signal": "datum.wanted"}),
     )
     most = float(found.max()), float(found.min())
     room = 0.05 * (most[0] - most[1]) or 1.0
@@ -118,13 +118,13 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
         layout=[
             signal("side", f"min((container - {2 * EDGE + 24}) / 3, 220)"),
             signal("cell", f"side / {WIDTH}"),
-            signal("below", f"{TOP} + side + 40"),
+            signal("below", f"{TOP} + side + (wide ? 40 : 50)"),
             signal(
                 "panel",
                 f"wide ? (container - {LEFT + 2 * BETWEEN + 10}) / 3 : container - {LEFT + 12}",
             ),
         ],
-        height=f"below + (wide ? {PANEL + 50} : {3 * (PANEL + 50)})",
+        height=f"below + {PANEL + 50}",
         signals=[
             {"name": "losses", "value": [float(f"{v:.6g}") for v in found.tolist()]},
             {"name": "pushes", "value": [_whole(image, unit) for image in wanted]},
@@ -134,10 +134,11 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
             signal("state", state),
             signal("here", "losses[state]"),
             signal("pushed", "pushes[state]"),
+            signal("strongest", "max(-extent(pushed)[0], extent(pushed)[1]) * unit"),
         ],
-        readout="'Loss ' + format(here, '.4~r') + ' with thickness ' + thickness + ' (target "
-        f"{TARGET_THICKNESS:g}), shift ' + shift + ', gap ' + gap + '; the strongest push on a "
-        "pixel is ' + format(max(-extent(pushed)[0], extent(pushed)[1]) * unit, '.3~r') + '.'",
+        readout=f"'Loss ' + {numeral('here', 4)} + ' with thickness ' + thickness + ' (target "
+        f"{TARGET_THICKNESS:g}), shift ' + shift_text + ', gap ' + gap + '; the strongest push on "
+        f"a pixel is ' + {numeral('strongest')} + '.'",
         data=[
             table(
                 "pixels",
@@ -167,8 +168,9 @@ def _figure(loss: Loss, found: torch.Tensor, wanted: torch.Tensor) -> LiveFigure
         marks=[
             *(_image(k, title, fill) for k, (_, title, fill) in enumerate(images)),
             *_key(),
-            *(_panel(k, (most[1] - room, most[0] + room)) for k in range(3)),
+            *(in_pane(k, _panel(k, (most[1] - room, most[0] + room))) for k in range(3)),
         ],
+        panes=tuple(slider.signal for slider in SLIDERS),
         renderer="canvas",
         alt=(
             f"{loss.title}: three images of {HEIGHT} by {WIDTH} pixels, the target (a curved "
@@ -214,7 +216,9 @@ def _image(k: int, title: str, fill: Any) -> dict[str, Any]:
         fill=fill,
     )
     frame = mark("rect", width="side", height="side", stroke="muted")
-    name = mark("text", y=-8, text=repr(title), fill="ink", fontWeight=600)
+    name = mark(
+        "text", y=-8, text=repr(title), fill="ink", fontWeight=600, fontSize="wide ? 12 : 11"
+    )
     group = mark(
         "group",
         x=f"{EDGE} + {k} * (container - side - {2 * EDGE}) / 2",
@@ -231,12 +235,11 @@ def _key() -> list[dict[str, Any]]:
     entries = (("'should rise'", "subject", 0), ("'should fall'", "path", 1))
     marks = []
     for text, colour, k in entries:
-        x = f"{left} + {k} * side / 2"
-        marks.append(mark("rect", x=x, y=f"{TOP + 8} + side", width=9, height=9, fill=colour))
-        marks.append(
-            mark("text", x=f"{x} + 12", y=f"{TOP + 16} + side", text=text, fill="muted",
-                 fontSize="wide ? 11 : 9")
-        )  # fmt: skip
+        x = f"{left} + (wide ? {k} * side / 2 : 0)"
+        y = f"{TOP + 8} + side + (wide ? 0 : {14 * k})"
+        marks.append(mark("rect", x=x, y=y, width=9, height=9, fill=colour))
+        look = {"fill": "muted", "fontSize": 11}
+        marks.append(mark("text", x=f"{x} + 12", y=f"{y} + 8", text=text, **look))
     return marks
 
 
@@ -244,10 +247,9 @@ def _panel(k: int, ends: tuple[float, float]) -> dict[str, Any]:
     slider = SLIDERS[k]
     data = f"along_{slider.signal}"
     x = f"wide ? {LEFT} + {k} * (panel + {BETWEEN}) : {LEFT}"
-    y = f"below + (wide ? 0 : {k * (PANEL + 50)})"
     whole = {"tickMinStep": slider.step, "tickCount": 7, "grid": True, "format": "d"}
     return plot(
-        (x, y, "panel", str(PANEL)),
+        (x, "below", "panel", str(PANEL)),
         axis(slider.label, f"[{slider.start}, {slider.stop}]", look=whole, zero=False),
         axis("loss", f"[{ends[0]!r}, {ends[1]!r}]", zero=False),
         [line(data, "datum.place", "datum.value", "subject")],

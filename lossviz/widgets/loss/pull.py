@@ -15,8 +15,8 @@ import torch
 from ...declaration.inputs import BATCH, Argument
 from ...losses import Loss
 from ..live import LiveFigure, Slider
-from ..vega.contours import HANDLE, pointer
-from ..vega.frame import figure, formula, mark, signal, table
+from ..vega.contours import HELD, handle, pointer
+from ..vega.frame import figure, formula, in_pane, mark, numeral, signal, table
 from ..vega.plot import axis, dot, line, plot
 from .scene import Scene
 from .subject import declaration, framed, frames, settings
@@ -48,9 +48,8 @@ def pull(loss: Loss | str, *, values: Mapping[str, float] | None = None) -> Live
     loss = declaration(loss)
     chosen = settings(loss, values)
     scene = scene_of(loss)
-    parameter = framed(loss)
-    start = chosen.get(parameter.name, parameter.default) if parameter else 0.0
-    over = frames(parameter, start, FRAMES) if parameter else None
+    parameter = next(iter(framed(loss)), None)
+    over = frames(parameter, chosen, FRAMES) if parameter else None
     named = parameter.name if parameter else ""
     stops = over.stops if over else (0.0,)
     found = [pulls(loss, chosen | ({named: stop} if over else {})) for stop in stops]
@@ -158,7 +157,7 @@ def _figure(
     others = ", ".join(kinds)
     return figure(
         controls,
-        height=f"{TOP} + side + (wide ? 8 : {FOOT} + panel_height + 52)",
+        height=f"{TOP} + side + (wide ? 8 : {FOOT})",
         moves=_moves(),
         layout=_layout(),
         signals=[
@@ -167,6 +166,7 @@ def _figure(
                 "at",
                 "[middle[0] + unit * length * cos(turn), middle[1] - unit * length * sin(turn)]",
             ),
+            HELD,
             {"name": "losses", "value": [rounded(frame)[1] for frame in losses]},
             {"name": "pulls", "value": whole},
             {"name": "units", "value": units},
@@ -178,16 +178,21 @@ def _figure(
             signal("ends", "extent(shown)"),
             signal("own", "data('points')[0].strength"),
         ],
-        readout="'Loss ' + format(here, '.3~r') + '; between ' + format(ends[0], '.3~r') + ' and '"
-        " + format(ends[1], '.3~r') + ' over the places of the first point. The pull on it is '"
-        " + format(own, '.3~r') + '.'",
+        readout=f"'Loss ' + {numeral('here')} + '; elsewhere on the disc from ' + "
+        f"{numeral('ends[0]')} + ' to ' + {numeral('ends[1]')} + '. The pull on the filled point "
+        f"is ' + {numeral('own')} + '.'",
         data=[_cells(), _points(drawn), _cut()],
         scales=[
             {"name": "level", "type": "linear", "domain": {"signal": "ends"}, "zero": False,
              "range": {"signal": "ramp"}, "interpolate": "lab"},
         ],
-        marks=[*_legend(kinds, typical), *_disc(len(kinds)), *_key(), _panel()],
-        handles=(HANDLE,),
+        marks=[
+            *_legend(kinds),
+            in_pane(0, mark("group") | {"marks": [*_disc(len(kinds)), _arrow(typical), *_key()]}),
+            in_pane(1, _panel()),
+        ],
+        handles=(handle("angle", "length"),),
+        panes=("points", "curve"),
         renderer="canvas",
         alt=(
             f"{loss.title}: points of the plane for {others}, equal numbers belonging together, "
@@ -196,7 +201,7 @@ def _figure(
             f"angle."
         ),
         caption=(
-            f"{loss.title}: drag the filled point. Each arrow is minus the gradient in its point; "
+            f"{loss.title}: each arrow is minus the gradient in its point; "
             "the colours are the loss wherever the filled point could be, and the curve is the "
             "loss once around at its present length."
         ),
@@ -216,8 +221,8 @@ def _layout() -> list[dict[str, Any]]:
         signal("middle", f"[{LEFT} + side / 2, {TOP} + side / 2]"),
         signal("panel", f"wide ? container - side - {LEFT + GAP + 12} : container - {GAP}"),
         signal("panel_x", f"wide ? {LEFT} + side + {GAP} : {GAP - 12}"),
-        signal("panel_y", f"wide ? {TOP + 10} : {TOP + FOOT} + side"),
-        signal("panel_height", "wide ? side - 130 : 150"),
+        signal("panel_y", f"{TOP + 10}"),
+        signal("panel_height", "side - 130"),
         signal("key_y", f"wide ? {TOP} + side - 50 : {TOP + 24} + side"),
         pointer("drag", "disc"),
     ]
@@ -299,6 +304,8 @@ def _disc(kinds: int) -> list[dict[str, Any]]:
     )
     shape = f"{list(SHAPES[:kinds])!r}[datum.kind]"
     place = {"x": "datum.px", "y": "datum.py"}
+    near = (f"abs(datum.{p} - at[{k}]) < 14" for k, p in enumerate(("px", "py")))
+    covered = " && ".join(["datum.index", *near])  # by the first point
     parts = [
         arcs,
         mark("rule", "points", **place, x2="datum.ex", y2="datum.ey", stroke="surface",
@@ -310,7 +317,7 @@ def _disc(kinds: int) -> list[dict[str, Any]]:
         mark("symbol", "points", **place, shape=shape, size="datum.index ? 330 : 460",
              fill="datum.index ? surface : path", stroke="datum.index ? ink : surface",
              strokeWidth=2),
-        mark("text", "points", **place, text="datum.group", align={"value": "center"},
+        mark("text", "points", **place, text=f"{covered} ? '' : datum.group", align="'center'",
              baseline={"value": "middle"}, fontWeight=600,
              fill="datum.index ? ink : surface"),
     ]  # fmt: skip
@@ -320,8 +327,8 @@ def _disc(kinds: int) -> list[dict[str, Any]]:
     ]
 
 
-def _legend(kinds: Sequence[str], typical: float) -> list[dict[str, Any]]:
-    """The shape of each argument, and how long an arrow is."""
+def _legend(kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """The shape of each argument."""
     marks: list[dict[str, Any]] = []
     x = LEFT + 8
     for kind, shape in zip(kinds, SHAPES, strict=False):
@@ -331,11 +338,14 @@ def _legend(kinds: Sequence[str], typical: float) -> list[dict[str, Any]]:
         )  # fmt: skip
         marks.append(mark("text", x=x + 12, y=18, text=repr(kind), fill="ink"))
         x += 30 + 7 * len(kind)
-    marks.append(
-        mark("text", x=f"wide ? panel_x : {LEFT}", y=f"wide ? 18 : {TOP + 14} + side",
-             text=repr(f"An arrow of {ARROW // 2} px: pull {typical:g}"), fill="muted")
-    )  # fmt: skip
     return marks
+
+
+def _arrow(typical: float) -> dict[str, Any]:
+    """How long an arrow is."""
+    place = {"x": f"wide ? panel_x : {LEFT}", "y": f"wide ? 18 : {TOP + 14} + side"}
+    text = repr(f"An arrow of {ARROW // 2} px: pull {typical:g}")
+    return mark("text", **place, text=text, fill="muted")
 
 
 def _key() -> list[dict[str, Any]]:

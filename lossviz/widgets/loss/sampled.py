@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -13,6 +14,7 @@ from .axes import Plane, plane
 from .subject import declaration, framed, frames, settings
 
 MOST, MOST_LOG = 11, 7  # frames; on a log scale each number keeps more digits
+MOST_EACH = 5  # where they run over several
 
 
 def sampled(
@@ -30,10 +32,10 @@ def sampled(
     loss = declaration(loss)
     drawn = plane(loss)
     chosen = settings(loss, values)
-    parameter = framed(loss)
+    parameters = framed(loss)
     log = loss.view.scale == "log"
-    start = chosen.get(parameter.name, parameter.default) if parameter else 0.0
-    over = frames(parameter, start, MOST_LOG if log else MOST) if parameter else None
+    most = MOST_EACH if len(parameters) > 1 else MOST_LOG if log else MOST
+    over = tuple(frames(parameter, chosen, most) for parameter in parameters)
     x, y = _sliders(drawn, point or loss.view.point)
     axes = (torch.tensor(axis.stops, dtype=torch.float64) for axis in (y, x))
     up, across = torch.meshgrid(*axes, indexing="ij")
@@ -42,20 +44,19 @@ def sampled(
         found = drawn.numbers(across.flatten(), up.flatten(), chosen | setting)
         return found.detach().reshape(across.shape)
 
-    if parameter is None or over is None:
-        first = numbers = frame({})
-    else:
-        first = frame({parameter.name: over.value})
-        numbers = torch.stack([frame({parameter.name: stop}) for stop in over.stops])
+    named = [parameter.name for parameter in parameters]
+    first = frame({name: control.value for name, control in zip(named, over, strict=True)})
+    all_stops = itertools.product(*(control.stops for control in over))
+    numbers = torch.stack([frame(dict(zip(named, stops, strict=True))) for stops in all_stops])
     shown = loss.view.pull or "loss"
-    rest = drawn.at_rest(parameter.name if parameter else "")
+    rest = drawn.at_rest(named)
     sentences = (
         f"{loss.title}: the {shown} over {drawn.over}{rest}.",
         loss.view.says,
-        "Drag the ringed point; the curves are the cuts through it.",
+        "The curves are the cuts through the large dot.",
     )
     return surface(
-        numbers.numpy(),
+        numbers.reshape(*(len(control.stops) for control in over), *first.shape).numpy(),
         x,
         y,
         title=loss.title,

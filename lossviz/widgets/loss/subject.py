@@ -63,30 +63,28 @@ def declaration(loss: Loss | str) -> Loss:
 
 
 def settings(loss: Loss, values: Mapping[str, float] | None) -> dict[str, float]:
-    """The value of every parameter: the default, or the checked one of `values`."""
-    chosen = loss.defaults | dict(values or {})
+    """The value of every parameter: that of `values`, checked, else of the view, or the default."""
+    chosen = loss.defaults | dict(loss.view.starts) | dict(values or {})
     unknown = sorted(chosen.keys() - loss.defaults.keys())
     if unknown:
         raise ValueError(f"{loss.key} has no {unknown[0]!r}, only {sorted(loss.defaults)}")
     return {p.name: p.check(chosen[p.name]) for p in loss.parameters}
 
 
-def framed(loss: Loss) -> Parameter | None:
-    """What the frames run over: a parameter, or a number that an argument takes."""
-    given = loss.view.frames
-    if isinstance(given, Parameter):
-        return given
-    if given:
-        return next(p for p in loss.parameters if p.name == given)
-    return loss.parameters[0] if loss.parameters else None
+def framed(loss: Loss) -> tuple[Parameter, ...]:
+    """What the frames run over: parameters, or numbers that arguments take."""
+    named = {p.name: p for p in loss.parameters}
+    given = tuple(named[p] if isinstance(p, str) else p for p in loss.view.framed)
+    return given or loss.parameters[:1]
 
 
-def frames(parameter: Parameter, value: float, most: int = 11) -> Slider:
-    """The slider of a parameter with at most `most` stops, one of which is `value`.
+def frames(parameter: Parameter, chosen: Mapping[str, float], most: int = 11) -> Slider:
+    """The slider of a parameter with at most `most` stops, one of which is the `chosen` value.
 
     The stops are as far apart as whole steps of the declared slider; of all such, those that reach
     furthest towards its ends are taken, and of these the closest.
     """
+    value = chosen.get(parameter.name, parameter.default)
     full = slider(parameter, value)
     best = (0.0, 0, 0, 0, full.step)
     whole = round((full.stop - full.start) / full.step)
@@ -99,13 +97,14 @@ def frames(parameter: Parameter, value: float, most: int = 11) -> Slider:
             best = max(best, (round((below + above) * gap, 9), count, below, above, gap))
     _, _, below, above, gap = best
     start, stop = (round(value + shift * gap, 9) for shift in (-below, above))
-    return replace(full, start=start, stop=stop, step=round(gap, 9))
+    low, high = _ends(parameter, start, stop)
+    return replace(full, start=start, stop=stop, step=round(gap, 9), low=low, high=high)
 
 
 def titled(title: str, parameters: Sequence[Parameter]) -> str:
-    """A Vega expression for a title followed by the present values of parameters."""
-    values = [f"', {symbol_of(p)} = ' + format({parameter_signal(p)}, '.3~f')" for p in parameters]
-    return " + ".join([repr(title), *values])
+    """A Vega expression for a title, followed where there is room by the values of parameters."""
+    values = [f"', {symbol_of(p)} = ' + {parameter_signal(p)}_text" for p in parameters]
+    return f"{title!r} + (wide ? {' + '.join(values)} : '')" if values else repr(title)
 
 
 def parameter_signal(parameter: Parameter) -> str:
@@ -115,23 +114,23 @@ def parameter_signal(parameter: Parameter) -> str:
 
 def symbol_of(parameter: Parameter) -> str:
     """The symbol of a parameter as plain text, such as τ."""
-    return str(pretty_symbol(parameter.symbol.replace("\\", "").replace("var", "")))
+    parts = parameter.symbol.replace("\\", "").replace("var", "").split()
+    return "".join(map(pretty_symbol, parts))
 
 
 def slider(parameter: Parameter, value: float) -> Slider:
     """The slider of a parameter, widened to `value` if that lies beyond it."""
     start, stop, step = parameter.slider
-    return Slider(
-        signal=parameter_signal(parameter),
-        label=f"{symbol_of(parameter)}: {parameter.meaning}",
-        start=min(start, value),
-        stop=max(stop, value),
-        step=step,
-        value=value,
-        low=f"{_end(start, parameter.low)}: {parameter.at_low}",
-        high=f"{_end(stop, parameter.high)}: {parameter.at_high}",
-    )
+    start, stop = min(start, value), max(stop, value)
+    label = f"{symbol_of(parameter)}: {parameter.label or parameter.meaning}"
+    ends = _ends(parameter, start, stop)
+    return Slider(parameter_signal(parameter), label, start, stop, step, value, *ends)
 
 
-def _end(slider: float, declared: float) -> str:
-    return f"{slider:g}" if slider == declared else f"towards {declared:g}".replace("inf", "∞")
+def _ends(parameter: Parameter, *places: float) -> tuple[str, str]:
+    """What stands at both ends of a slider: what they mean, and where they are."""
+    meanings = (parameter.ends[0] or parameter.at_low, parameter.ends[1] or parameter.at_high)
+    rounded = (f"{float(f'{place:.3g}'):,.6f}".rstrip("0").rstrip(".") for place in places)
+    numbers = (number.replace("-", "\u2212") for number in rounded)
+    low, high = (f"{words} ({number})" for words, number in zip(meanings, numbers, strict=True))
+    return low, high

@@ -9,13 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from ..vega.contours import LOWEST, areas, click_area, ring, square
-from ..vega.frame import mark
+from ..vega.frame import formula, mark
 from ..vega.plot import axis
 from .flow import RIGHT, SIDE, TIMES, project
 
 EXTENT = 6
 GRID = 80
 SIMPLEX_GRID = (53, 61)  # columns and rows of near-square cells over the triangle's box
+# of the plane: where its class names begin or end
+CORNERS = [("side - 8", "14", "right"), ("8", "14", "left"), ("8", "side - 14", "left")]
+NAME = (25, 9)  # half the width and height of a class name in pixels, with room around it
+HANDLE, DOT = (19, 19), (6, 6)
 
 
 def plane_x(u: str) -> str:
@@ -47,15 +51,14 @@ def plane() -> dict[str, Any]:
         ("side * (1 + 1 / sqrt(3)) / 2", "0"),
         ("side * (1 + 1 / sqrt(3)) / 2", "side"),
     ]
-    corners = [("side - 8", "14", "right"), ("8", "14", "left"), ("8", "side - 14", "left")]
     across, up = (
         axis(title, f"[{-EXTENT}, {EXTENT}]", look={"tickCount": 7})
-        for title in ("u: towards class 1", "v: class 2 against class 3")
+        for title in ("u: towards class 1 (nats)", "v: class 2 against class 3 (nats)")
     )
     marks = [
         *_picture("plane", f"side / {GRID - 1}", plane_x("datum.u"), plane_y("datum.v")),
         *(_boundary("side / 2", "side / 2", *end) for end in rays),
-        *_class_names(corners),
+        *_class_names(CORNERS),
     ]
     return square("plane", across, up, marks, (plane_x("u"), plane_y("v")), above=[_times()])
 
@@ -99,23 +102,58 @@ def _picture(name: str, cell: str, x: str, y: str) -> list[dict[str, Any]]:
     ]
 
 
-def _times() -> dict[str, Any]:
-    """The times beside the dots of the plane, the last below so that close ones part."""
-    at_the_edge = f"datum.u > {EXTENT - 2}"
-    return {
-        **mark(
-            "text",
-            "dots",
-            x=plane_x("datum.u"),
-            y=plane_y("datum.v"),
-            dx=f"{at_the_edge} ? -7 : 7",
-            dy=f"datum.mark === {TIMES[-1]} ? 16 : -7",
-            align=f"{at_the_edge} ? 'right' : 'left'",
-            text="'t = ' + datum.mark",
-            fill="ink",
+def times_data() -> dict[str, Any]:
+    """The dots of the plane whose time can be written beside them, with the text's middle.
+
+    It stands at its own dot, on the inner side of the path, and is left out where it would meet the
+    edge, a class name, the handle, another dot or the text of an earlier one.
+    """
+    names = [(f"{x} {'-' if align == 'right' else '+'} 22", y, NAME) for x, y, align in CORNERS]
+    fixed = [*names, (plane_x("u"), plane_y("v"), HANDLE)]
+    others = range(len(TIMES))
+    free = [
+        "datum.half < datum.x && datum.x < side - datum.half && 8 < datum.y && datum.y < side - 8",
+        *(_apart(*place) for place in fixed),
+        *(
+            f"(length(datum.all) <= {k} || datum.all[{k}].mark === datum.mark"
+            f" || {_apart(f'datum.all[{k}].px', f'datum.all[{k}].py', DOT)}"
+            f" && (datum.all[{k}].mark > datum.mark"
+            f" || {_apart(f'datum.all[{k}].x', f'datum.all[{k}].y', (22, 8))}))"
+            for k in others
         ),
-        "interactive": False,
-    }
+    ]
+    return {
+        "name": "times",
+        "source": "dots",
+        "transform": [
+            formula("px", plane_x("datum.u")),
+            formula("py", plane_y("datum.v")),
+            formula("text", "'t = ' + datum.mark"),
+            formula("half", "3.1 * length(datum.text)"),
+            formula("slope", "atan2(datum.next_u - datum.u, datum.next_v - datum.v)"),
+            # the normal of the path towards the middle of the picture
+            formula("side", "(datum.px - side / 2) * cos(datum.slope)"
+                    " + (datum.py - side / 2) * sin(datum.slope) > 0 ? -1 : 1"),
+            formula("away", "8 + abs(cos(datum.slope)) * datum.half + abs(sin(datum.slope)) * 7"),
+            formula("x", "datum.px + datum.side * datum.away * cos(datum.slope)"),
+            formula("y", "datum.py + datum.side * datum.away * sin(datum.slope)"),
+            {"type": "joinaggregate", "ops": ["values"], "fields": ["mark"], "as": ["all"]},
+            {"type": "filter", "expr": " && ".join(free)},
+        ],
+    }  # fmt: skip
+
+
+def _apart(x: str, y: str, size: tuple[int, int]) -> str:
+    """Whether the text stays away from something of this half width and height."""
+    across, down = size
+    return f"(abs(datum.x - ({x})) > datum.half + {across} || abs(datum.y - ({y})) > 7 + {down})"
+
+
+def _times() -> dict[str, Any]:
+    """The times beside the dots of the plane."""
+    middle = {"align": "'center'", "baseline": "'middle'", "fill": "ink"}
+    text = mark("text", "times", x="datum.x", y="datum.y", text="datum.text", **middle)
+    return text | {"interactive": False}
 
 
 def _boundary(x: str, y: str, x2: str, y2: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..loss.flow import RIGHT, SIDE, TIMES
 from ..loss.picture import drawing
 from ..loss.plane import EXAMPLES
 from ..loss.sampled import sampled
-from ..loss.subject import Subject, framed, settings, symbol_of
+from ..loss.subject import Subject, framed, symbol_of
 from ..loss.views import EXTENT
 from ..vega.contours import LEVELS
 from . import samples
@@ -92,8 +92,8 @@ def _entry(loss: Loss) -> dict[str, Any]:
         found = {"fields": "margin", "axes": axes, "parameters": sliders}
         return entry | found | {"over": loss.form.over}
     drawn = plane(loss)
-    parameter, over = framed(loss), samples.stops(loss)
-    moving = [_parameter(parameter) | {"stops": over.stops}] if parameter and over else []
+    over = samples.stops(loss)
+    moving = [_parameter(p) | {"stops": over[p.name].stops} for p in framed(loss)]
     return entry | {
         "fields": "margin" if samples.by_margin(drawn) else "pull" if loss.view.pull else "plane",
         "axes": [{"label": axis.label, "span": axis.span} for axis in drawn.axes],
@@ -102,8 +102,8 @@ def _entry(loss: Loss) -> dict[str, Any]:
             "side": samples.SIDE,
             "cut": samples.cut_height(drawn),
             "shown": loss.view.pull,
-            "over": f"{drawn.over}{drawn.at_rest(parameter.name if parameter else '')}",
-            "defaults": settings(loss, {}),
+            "over": f"{drawn.over}{drawn.at_rest(over)}",
+            "defaults": loss.defaults,
         },
     }
 

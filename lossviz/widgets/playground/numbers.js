@@ -71,8 +71,9 @@ function interpolated(grid, side, shares) {
 }
 
 function sampled(entry, { frames }, values) {
-  const { side } = entry.sampled, [moving] = entry.parameters, count = DATA.points;
-  const frame = frames[moving ? moving.stops.indexOf(values[moving.name]) : 0];
+  const { side } = entry.sampled, count = DATA.points;
+  const frame = frames[entry.parameters.reduce((index, { name, stops }) =>
+    index * stops.length + stops.indexOf(values[name]), 0)];
   const spans = entry.axes.map((axis) => axis.span), margins = entry.fields === "margin";
   const span = margins ? [-DATA.margin, DATA.margin] : spans[0];
   const rows = frame.pull.map((pull, k) => {

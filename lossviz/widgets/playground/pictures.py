@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..live import LiveFigure
+from ..live import Handle, LiveFigure
 from ..vega.contours import (
-    HANDLE,
     LEFT,
     LEVELS,
     TOP,
@@ -184,7 +183,7 @@ def plane(side: int) -> LiveFigure:
         ],
         alt="The contours of a loss and the path downhill.",
         caption="",
-        handles=(HANDLE,),
+        handles=(Handle("at", "drag", ()),),
         renderer="canvas",
     )  # fmt: skip
 

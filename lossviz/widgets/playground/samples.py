@@ -1,12 +1,13 @@
 """A loss without a symbolic form as numbers of its torch function: a curve and a plane.
 
-There is one frame for each stop of the parameter that the picture of the loss runs over; all other
+There is one frame for all stops of the parameters that the picture of the loss runs over; all other
 parameters keep their defaults. Values and pulls are kept to eleven digits, the directions that the
 path follows, which is interpolated between them, to five.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from ..loss.subject import framed, frames
 
 POINTS = 161  # along a curve
 SIDE = 25  # of the plane
-MOST = 7  # frames
+MOST, MOST_EACH = 7, 5  # frames of one parameter, and of each where there are two
 DIGITS, COARSE = 11, 5
 MARGIN = 8.0
 
@@ -37,10 +38,11 @@ def by_margin(drawn: Plane) -> bool:
     return not others and bool(labels) and not labels[0].any()
 
 
-def stops(loss: Loss) -> Slider | None:
-    """The slider of the parameter over which the frames run, or None."""
-    parameter = framed(loss)
-    return frames(parameter, parameter.default, MOST) if parameter else None
+def stops(loss: Loss) -> dict[str, Slider]:
+    """The sliders of the parameters over which the frames run, by name."""
+    parameters = framed(loss)
+    most = MOST if len(parameters) == 1 else MOST_EACH
+    return {p.name: frames(p, loss.defaults, most) for p in parameters}
 
 
 def samples(loss: Loss) -> dict[str, Any]:
@@ -53,9 +55,13 @@ def samples(loss: Loss) -> dict[str, Any]:
     neither values nor slopes.
     """
     drawn = plane(loss)
-    parameter, over = framed(loss), stops(loss)
-    settings = [{parameter.name: stop} for stop in over.stops] if parameter and over else [{}]
-    return {"frames": [_frame(drawn, loss.defaults | each) for each in settings]}
+    over = stops(loss)
+    settings = itertools.product(*(slider.stops for slider in over.values()))
+    return {
+        "frames": [
+            _frame(drawn, loss.defaults | dict(zip(over, each, strict=True))) for each in settings
+        ]
+    }
 
 
 def curve_places(drawn: Plane) -> torch.Tensor:

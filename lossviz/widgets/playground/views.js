@@ -33,10 +33,10 @@ async function picture(host, name) {
     end,
     async show(alt, signals, tables) {
       if (!view) return;  // the stage says why it could not be drawn
-      stage.querySelector("[role=img]").setAttribute("aria-label", alt);
       for (const [signal, value] of Object.entries(signals)) view.signal(signal, value);
       for (const [table, rows] of Object.entries(tables)) view.data(table, rows);
       await view.runAsync();
+      stage.querySelector("[role=img]").setAttribute("aria-label", alt);  // of the present state
     },
   };
 }

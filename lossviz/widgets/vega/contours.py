@@ -2,7 +2,7 @@
 
 The pointer's place is the signal ``drag``, in pixels of the figure. It sets the controls that are
 the point's coordinates; from these the figure gives the point's own place, the signal ``at``. So
-sliders and hand move the same point.
+sliders and hand move the same point. The surface is the first pane of its figure.
 
 A `square` picture takes its side from the signal ``side``. Places are Vega expressions for pixels
 within a picture.
@@ -15,13 +15,14 @@ from typing import Any
 
 from ..live import Handle
 from . import palette
-from .frame import formula, mark, table
+from .frame import formula, mark, signal, table
 from .plot import plot
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEFT, TOP, FOOT = 46, 10, 96
 LOWEST = "ramp[0]"  # the colour below the first contour
-HANDLE = Handle("at", "drag")
+# where the point can be dragged: nowhere while a narrow screen shows another panel
+HELD = signal("held", "wide || pane === 0 ? at : null")
 
 
 def contour_data(
@@ -117,6 +118,11 @@ def pointer(signal: str, name: str) -> dict[str, Any]:
     return {"name": signal, "value": [0, 0], "on": [click]}
 
 
+def handle(*moves: str) -> Handle:
+    """The handle of the point, which moves these sliders; it needs the signal HELD."""
+    return Handle("held", "drag", moves)
+
+
 def ring(x: str, y: str) -> dict[str, Any]:
     look = {"size": 220, "fill": "path", "stroke": "surface", "strokeWidth": 3}
     return mark("symbol", x=x, y=y, **look) | {"interactive": False}
@@ -128,13 +134,16 @@ def colour_key(
     left: int = LEFT,
 ) -> dict[str, Any]:
     """What the colours mean: one box per contour level, `left` pixels in, in the last 40."""
-    box = f"(min(container, 620) - {left + 20}) / {len(levels)}"
+    box = f"((min(container, 620) - {left + 20}) / {len(levels)})"
+    names = [f"{level:.10g}".replace("-", "\u2212") for level in levels]
+    # where boxes are narrow every second or third has its number
+    every = f"ceil({6.5 * max(map(len, names)) + 4} / {box})"
     marks = []
-    for k, level in enumerate(levels):
+    for k, (level, name) in enumerate(zip(levels, names, strict=True)):
         fill = {"scale": "level", "value": level}
         marks.append(mark("rect", x=f"{k} * {box}", width=box, height=10, fill=fill))
         look = {"y": 21, "fontSize": 10, "align": "'center'", "fill": "muted"}
-        marks.append(mark("text", x=f"{k} * {box}", text=f"'{level:.10g}'", **look))
+        marks.append(mark("text", x=f"{k} * {box}", text=f"{k} % {every} ? '' : '{name}'", **look))
     marks.append(mark("text", y=36, fontSize=11, text={"value": title}, fill="ink"))
     key = mark("group", x=left, y="height - 40")
     return key | {"interactive": False, "marks": marks}

@@ -26,14 +26,16 @@ def figure(
     scales: Sequence[Mapping[str, Any]] = (),
     moves: Mapping[str, Mapping[str, str]] | None = None,
     handles: tuple[Handle, ...] = (),
+    panes: tuple[str, ...] = (),
     renderer: str = "svg",
 ) -> LiveFigure:
     """A figure as wide as the page offers, and as high as the expression `height` says.
 
     Its signals are ``container``, the width offered; the colours; ``wide``, whether two pictures
-    fit side by side; those of the `layout`, sizes and pointers; one per control; further `signals`;
-    and ``readout``, a sentence about the present state. For the signal of a control `moves` names
-    other signals that set it, each with the expression for its value then.
+    fit side by side; ``pane``, the number of the one of the `panes` that is shown where they do not
+    (see `in_pane`); those of the `layout`, sizes and pointers; one per control; further `signals`;
+    the text of each slider; and ``readout``, a sentence about the present state. For the signal of
+    a control `moves` names other signals that set it, each with the expression for its value then.
 
     A signal must stand after those that it needs: Vega accepts any order, but then ranks again
     whatever follows, along every path, which takes minutes for a long chain.
@@ -49,6 +51,7 @@ def figure(
             {"name": "container", "value": WIDTH},
             *palette.colour_signals(),
             signal("wide", "container >= 560"),
+            {"name": "pane", "value": 0},
             *layout,
             signal("width", "container"),
             signal("height", height),
@@ -57,16 +60,40 @@ def figure(
                 for c in controls
             ),
             *signals,
+            *(signal(f"{c.signal}_text", c.text) for c in controls if isinstance(c, Slider)),
             signal("readout", readout),
         ],
-        "data": data,
+        "data": [*map(_pane, range(len(panes))), *data],
         "scales": scales,
         "marks": marks,
         "config": palette.vega_config(),
     }
     return LiveFigure(
-        spec, tuple(controls), alt=alt, caption=caption, handles=handles, renderer=renderer
+        spec,
+        tuple(controls),
+        alt=alt,
+        caption=caption,
+        handles=handles,
+        panes=panes,
+        renderer=renderer,
     )
+
+
+def in_pane(number: int, part: Mapping[str, Any]) -> dict[str, Any]:
+    """A single mark that a narrow screen shows only in this pane of its figure."""
+    return {**part, "from": {"data": f"pane_{number}"}}
+
+
+def _pane(number: int) -> dict[str, Any]:
+    """One row where the pane is shown, none where it is not."""
+    shown = {"type": "filter", "expr": f"wide || pane === {number}"}
+    return {"name": f"pane_{number}", "values": [{}], "transform": [shown]}
+
+
+def numeral(number: str, digits: int = 3) -> str:
+    """The text of an expression for a number, to so many digits."""
+    tiny = f"abs({number}) < 5e-5 && {number} !== 0"
+    return f"({tiny} ? 'nearly 0' : format({number}, ',.{digits}~r'))"
 
 
 def signal(name: str, expression: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Two plots side by side, one above the other on a narrow screen."""
+"""Two plots side by side, one at a time on a narrow screen."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..live import Choice, LiveFigure, Slider
-from .frame import figure, mark, signal
+from .frame import figure, in_pane, mark, signal
 from .plot import plot
 
-LEFT, RIGHT, HEIGHT, FOOT, ROW = 50, 14, 220, 52, 17
+LEFT, RIGHT, HEIGHT, FOOT, ROW = 58, 14, 220, 52, 17
 
 Plot = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]
 
@@ -18,31 +18,38 @@ def two_plots(
     controls: Sequence[Slider | Choice],
     legend: Sequence[tuple[str, str]],
     plots: tuple[Plot, Plot],
+    *,
+    panes: tuple[str, str],
     **parts: Any,
 ) -> LiveFigure:
     """A `figure` of two plots below a legend; `parts` are its further arguments.
 
     `legend` has an expression for a text and the colour that it explains; `plots` the axis across,
-    the axis upwards, and the marks of each of the two plots.
+    the axis upwards, and the marks of each of the two plots, which `panes` names.
     """
     top = ROW * len(legend) + 12
     texts = [
-        mark("text", x=LEFT, y=ROW * (row + 0.8), text=text, fill=colour, fontWeight=600)
+        mark(
+            "text",
+            x=f"wide ? {LEFT} : 2",
+            y=ROW * (row + 0.8),
+            text=text,
+            fill=colour,
+            fontWeight=600,
+        )
         for row, (text, colour) in enumerate(legend)
     ]
-    corners = [
-        (f"{LEFT}", f"{top}"),
-        (f"wide ? container / 2 + {LEFT} : {LEFT}", f"{top} + (wide ? 0 : {HEIGHT + FOOT})"),
-    ]
+    lefts = f"{LEFT}", f"{LEFT} + (wide ? container / 2 : 0)"
     return figure(
         controls,
         layout=[signal("panel", f"(wide ? container / 2 : container) - {LEFT + RIGHT}")],
-        height=f"{top} + (wide ? 1 : 2) * {HEIGHT + FOOT}",
+        height=f"{top + HEIGHT + FOOT}",
+        panes=panes,
         marks=[
             *texts,
             *(
-                plot((*corner, "panel", f"{HEIGHT}"), across, up, marks)
-                for corner, (across, up, marks) in zip(corners, plots, strict=True)
+                in_pane(k, plot((left, f"{top}", "panel", f"{HEIGHT}"), across, up, marks))
+                for k, (left, (across, up, marks)) in enumerate(zip(lefts, plots, strict=True))
             ),
         ],
         **parts,

@@ -64,8 +64,8 @@ def rule(x: tuple[str, str], y: tuple[str, str], colour: str, width: float) -> d
 
 
 def dot(x: str, y: str, colour: str) -> dict[str, Any]:
-    """A ringed dot."""
-    look = {"size": 110, "fill": colour, "stroke": "surface", "strokeWidth": 1.5}
+    """An open dot, which marks a place and cannot be dragged: what can is filled."""
+    look = {"size": 60, "fill": "surface", "stroke": colour, "strokeWidth": 2.5}
     return mark("symbol", **_place(x, y), **look)
 
 

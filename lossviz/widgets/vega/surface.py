@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,22 @@ from numpy.typing import ArrayLike
 from ..live import Choice, LiveFigure, Slider
 from .contours import (
     FOOT,
-    HANDLE,
+    HELD,
     TOP,
     areas,
     colour_key,
     contour_data,
+    handle,
     level_scale,
     pointer,
     square,
 )
-from .frame import figure, formula, mark, signal, table
+from .frame import figure, formula, in_pane, mark, numeral, signal, table
 from .plot import axis, dot, line, plot
 
 MOST_LEVELS, MOST_BENT = 12, 10  # small levels have long names
 PARTS = 500  # steps that the range of the values is kept in, at least: finer than a pixel
-LEFT, GAP, LABELS, PANEL = 60, 66, 44, 110
-NUMBER = ".4~r"
+LEFT, GAP, LABELS = 60, 66, 44
 
 
 def surface(
@@ -36,7 +37,7 @@ def surface(
     *,
     title: str,
     value: str = "loss",
-    frames: Slider | Choice | None = None,
+    frames: Slider | Choice | Sequence[Slider | Choice] = (),
     path: ArrayLike | None = None,
     path_name: str = "path",
     log: bool = False,
@@ -47,13 +48,13 @@ def surface(
 
     Parameters
     ----------
-    values : array (rows, columns), or (frames, rows, columns), finite. Columns belong to the stops
-        of `x`, rows to those of `y`, from the lowest up, as many of one as of the other.
+    values : array (rows, columns), or (frames..., rows, columns), finite. Columns belong to the
+        stops of `x`, rows to those of `y`, from the lowest up, as many of one as of the other.
     x, y : sliders for the two coordinates; their values are where the point starts. It rests on
         their stops only, so that every number in the figure was computed, none interpolated.
     title, value : what is drawn, and the name of the quantity with its unit, default "loss".
-    frames : the control that chooses among the frames, with as many stops or options; None
-        (default) for a single one.
+    frames : the control that chooses among the frames, with as many stops or options, or several,
+        each with an axis of its own in `values`; none (default) for a single frame.
     path : array (points, 2) of places (x, y), drawn as a line, or None (default); `path_name` says
         what it is.
     log : contour levels in equal ratios and curves on a logarithmic scale, default False.
@@ -71,27 +72,28 @@ def surface(
     TypeError for controls of another kind; ValueError for values of a wrong shape, not finite, all
     equal, or not above 0 where `log`, and for a path of a wrong shape.
     """
-    stack, controls = _checked(values, x, y, frames, log)
+    chosen = tuple(frames) if isinstance(frames, Sequence) else (frames,)
+    stack = _checked(values, x, y, chosen, log)
     points = np.zeros((0, 2)) if path is None else np.asarray(path, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise ValueError(f"path must be finite and have shape (points, 2), got {points.shape}")
     ends = float(stack.min()), float(stack.max())
     levels = _bent_levels(*ends) if bent else _levels(*ends, log)
     drawn = f"{title}: {value} as contours over {x.label} (across) and {y.label} (up)"
-    chosen = f", at {frames.label} {_plain(frames.value)}" if frames else ""
+    at = "".join(f", at {control.label} {_plain(control.value)}" for control in chosen)
     where = f"{x.label} {_plain(x.value)}, {y.label} {_plain(y.value)}"
     numbers = _quantised(stack, 4 if log else 3 if bent else 0)
     up = _up(numbers, value, levels, log, bent)
     count = len(x.stops)
     return figure(
-        controls,
+        (*chosen, x, y),
         moves=_moves(x, y),
         layout=[*_layout_signals(), pointer("drag", "surface")],
-        height=f"{TOP + FOOT} + side + (wide ? 0 : {LABELS + 10} + panel_height + below)",
+        height=f"{TOP + FOOT} + side",
         signals=[
             {"name": "stack", "value": numbers},
             {"name": "levels", "value": levels},
-            *_reading_signals(x, y, frames),
+            *_reading_signals(x, y, chosen),
         ],
         readout=_readout(x, y, value),
         data=[
@@ -104,34 +106,36 @@ def surface(
         ],
         scales=[level_scale(_anchors(levels))],
         marks=[
-            _picture(x, y),
-            _panel("across", x, "panel_y", up),
-            _panel("upwards", y, "panel_y + below", up),
-            colour_key(levels, value, LEFT),
+            in_pane(0, _picture(x, y)),
+            in_pane(1, _panel("across", x, f"{TOP}", up)),
+            in_pane(1, _panel("upwards", y, f"{TOP} + panel_height + {LABELS}", up)),
+            in_pane(0, colour_key(levels, value, LEFT)),
         ],
+        panes=("surface", "cuts"),
         alt=(
-            f"{drawn}{chosen}{f', with the {path_name} as a line' if len(points) else ''}. Two "
+            f"{drawn}{at}{f', with the {path_name} as a line' if len(points) else ''}. Two "
             f"curves show the {value} along either axis through the point at {where}."
         ),
-        caption=caption or f"{drawn}: drag the ringed point. The curves are the cuts through it.",
-        handles=(HANDLE,),
+        caption=caption or f"{drawn}. The curves are the cuts through the large dot.",
+        handles=(handle(x.signal, y.signal),),
         renderer="canvas",
     )
 
 
 def _checked(
-    values: ArrayLike, x: Slider, y: Slider, frames: Slider | Choice | None, log: bool
-) -> tuple[np.ndarray, tuple[Slider | Choice, ...]]:
-    """The values (frames, rows, columns), and all controls."""
+    values: ArrayLike, x: Slider, y: Slider, frames: Sequence[Slider | Choice], log: bool
+) -> np.ndarray:
+    """The values (frames, rows, columns)."""
     for name, control in (("x", x), ("y", y)):
         if not isinstance(control, Slider):
             raise TypeError(f"{name} must be a Slider, got {type(control).__name__}")
-    if not isinstance(frames, Slider | Choice | None):
-        raise TypeError(f"frames must be a Slider or a Choice, got {type(frames).__name__}")
+    for frame in frames:
+        if not isinstance(frame, Slider | Choice):
+            raise TypeError(f"frames must be a Slider or a Choice, got {type(frame).__name__}")
     if len(x.stops) != len(y.stops):
         raise ValueError(f"x and y must have as many stops, got {len(x.stops)} and {len(y.stops)}")
     stack = np.asarray(values, dtype=float)
-    shape = ((len(frames.stops),) if frames else ()) + (len(y.stops), len(x.stops))
+    shape = *(len(control.stops) for control in frames), len(y.stops), len(x.stops)
     if stack.shape != shape:
         raise ValueError(
             f"values must have one entry for each stop of the controls, shape {shape}, "
@@ -143,8 +147,7 @@ def _checked(
         raise ValueError(f"values must differ, got {stack.min():g} everywhere")
     if log and stack.min() <= 0:
         raise ValueError(f"values must be above 0 on a log scale, got {stack.min():g}")
-    controls = (*((frames,) if frames else ()), x, y)
-    return stack.reshape(-1, *shape[-2:]), controls
+    return stack.reshape(-1, *shape[-2:])
 
 
 def _quantised(stack: np.ndarray, digits: int) -> list[list[float]]:
@@ -212,17 +215,15 @@ def _up(
 
 
 def _layout_signals() -> list[dict[str, Any]]:
-    """Curves beside the picture where there is room, else below it."""
+    """Curves beside the picture where there is room."""
     return [
         signal("panel", f"wide ? container * 0.33 : container - {LEFT + 10}"),
         signal(
             "side",
             f"wide ? container - panel - {LEFT + GAP + 10} : min(container - {LEFT + 10}, 420)",
         ),
-        signal("panel_height", f"wide ? (side - {LABELS}) / 2 : {PANEL}"),
+        signal("panel_height", f"(side - {LABELS}) / 2"),
         signal("panel_x", f"{LEFT} + (wide ? side + {GAP} : 0)"),
-        signal("panel_y", f"{TOP} + (wide ? 0 : side + {LABELS + 10})"),
-        signal("below", f"panel_height + {LABELS}"),
     ]
 
 
@@ -236,27 +237,34 @@ def _moves(x: Slider, y: Slider) -> dict[str, dict[str, str]]:
     return moves
 
 
-def _reading_signals(x: Slider, y: Slider, frames: Slider | Choice | None) -> list[dict[str, Any]]:
+def _reading_signals(
+    x: Slider, y: Slider, frames: Sequence[Slider | Choice]
+) -> list[dict[str, Any]]:
     """Which numbers are shown."""
     count = len(x.stops)
+    frame = "0"
+    for control in frames:
+        frame = f"({frame}) * {len(control.stops)} + {control.position}"
     return [
-        signal("shown", f"stack[{frames.position if frames else 0}]"),
+        signal("shown", f"stack[{frame}]"),
         signal("column", x.position),
         signal("row", f"{count - 1} - {y.position}"),
         signal("here", f"shown[row * {count} + column]"),
         signal("at", f"[{LEFT} + {_along(x, x.signal)}, {TOP} + side - {_along(y, y.signal)}]"),
+        HELD,
+        signal("ends", "extent(shown)"),
     ]
 
 
 def _readout(x: Slider, y: Slider, value: str) -> str:
     """The sentence below the figure."""
-    places = [
-        f"{control.label!r} + ' ' + format({control.signal}, '{NUMBER}')" for control in (x, y)
-    ]
+    places = " + ' and ' + ".join(
+        f"{control.label.split(':')[0] + ' = '!r} + {control.signal}_text" for control in (x, y)
+    )
+    name = value[:1].upper() + value[1:]
     return (
-        f"'At ' + {places[0]} + ', ' + {places[1]} + ': {value} ' + format(here, '{NUMBER}')"
-        f" + '; between ' + format(extent(shown)[0], '{NUMBER}') + ' and '"
-        f" + format(extent(shown)[1], '{NUMBER}') + ' in this picture.'"
+        f"{name + ': '!r} + {numeral('here', 4)} + ' where ' + {places} + '; in this picture from '"
+        f" + {numeral('ends[0]', 4)} + ' to ' + {numeral('ends[1]', 4)} + '.'"
     )
 
 

@@ -114,6 +114,14 @@ def log(x: Any) -> Any:
     return _chain(x, mpmath.log(held(x)), lambda at: 1 / at)
 
 
+def log1p(x: Any) -> Any:
+    return _chain(x, mpmath.log1p(held(x)), lambda at: 1 / (1 + at))
+
+
+def expm1(x: Any) -> Any:
+    return _chain(x, mpmath.expm1(held(x)), mpmath.exp)
+
+
 def sqrt(x: Any) -> Any:
     """The square root, with slope 0 at 0 by convention: there a length has its corner."""
     value = mpmath.sqrt(held(x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dual import logsumexp, softmax, softplus
+from .dual import exp, expm1, log, log1p, logsumexp, softmax, softplus
 
 
 def eisl(logits, tokens, *, temperature, log_prob_floor):
@@ -28,4 +28,10 @@ def dpo(chosen, rejected, ref_chosen, ref_rejected, *, beta, label_smoothing):
     return (1 - label_smoothing) * softplus(-lead) + label_smoothing * softplus(lead)
 
 
-MEANINGS = {meaning.__name__: meaning for meaning in (eisl, dpo)}
+def dco(log_probability, *, attempts):
+    if log_probability == 0:
+        return log_probability * 0
+    return -log(-expm1(attempts * log1p(-exp(log_probability))))
+
+
+MEANINGS = {meaning.__name__: meaning for meaning in (eisl, dpo, dco)}

@@ -1,0 +1,283 @@
+"""Calibration errors over bins of confidence, each with its convention in its name.
+
+A bin closed on the right is (lo, hi], with 0 in the first; one closed on the left is [lo, hi), with
+1 in the last. Edges are k/B in the dtype of the confidences, so that 0.6 lies on the edge 3/5 in
+float32 as well as in float64. Counts are integers and sums float64, in any split into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+
+from ..declaration import Argument, Fact, Inputs, Measure, Source, measure, number
+from ..declaration.kinds import DISTRIBUTIONS, PROBABILITIES, SCORES, TRUTH, WEIGHTS, labels
+
+Closed = Literal["right", "left"]
+GUO = Source("guo2017calibration", "section 2")
+CONFIDENCES = Inputs(
+    Argument("confidence", PROBABILITIES, "...", "what the model said"),
+    Argument("correct", TRUTH, "...", "whether it happened"),
+    Argument("weight", WEIGHTS, "...", "of the rows", optional=True, positional=False),
+)
+RANKED = Inputs(Argument("score", SCORES, "..."), Argument("truth", TRUTH, "..."))
+BINS = number(
+    "bins", "B", "[1, 65536]", (1, 50, 1), "how many bins of equal width",
+    "one: only the averages are compared", "many: each bin is noise", whole=True,
+)  # fmt: skip
+
+
+def checked_rows(
+    first: torch.Tensor, second: torch.Tensor, inputs: Inputs = CONFIDENCES
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two arguments of `inputs`, flat and in float64; ValueError without rows or for NaN."""
+    names = [argument.name for argument in inputs.required]
+    checked = inputs.check(dict(zip(names, (first, second), strict=True)))
+    flat, truth = (checked[name].flatten().double() for name in names)
+    if not len(flat):
+        raise ValueError(f"{names[0]} must have at least one row, got an empty tensor")
+    if flat.isnan().any():
+        raise ValueError(f"{names[0]} must not hold NaN")
+    return flat, truth
+
+
+class Bins(NamedTuple):
+    """Sums in each bin (B,): of rows or their weights, of confidences, of successes."""
+
+    rows: torch.Tensor
+    confidence: torch.Tensor
+    correct: torch.Tensor
+
+    @property
+    def gap(self) -> torch.Tensor:
+        """Mean confidence minus accuracy (B,), positive for too much; NaN without rows."""
+        return (self.confidence - self.correct) / self.rows
+
+    @property
+    def share(self) -> torch.Tensor:
+        """The share of the rows that fell into each bin (B,)."""
+        return self.rows / self.rows.sum()
+
+
+def sums_in_bins(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    edges: torch.Tensor,
+    *,
+    weight: torch.Tensor | None = None,
+    closed: Closed = "right",
+) -> Bins:
+    """Sums in the bins between inner `edges` (B - 1,), closed on the right or on the left.
+
+    Edges are compared in the dtype of the confidences. Raises ValueError for another `closed`.
+    """
+    if closed not in ("right", "left"):
+        raise ValueError(f"closed must be 'right' or 'left', got {closed!r}")
+    flat = confidence.flatten().contiguous()
+    # torch calls the side on which an equal value is put what the literature calls the other
+    place = torch.bucketize(flat, edges.to(flat), right=closed == "left")
+    hit, width = correct.flatten().double(), len(edges) + 1
+    if weight is None:
+        rows = torch.bincount(place, minlength=width)
+        held = flat.double()
+    else:
+        w = weight.flatten().double()
+        rows, held, hit = torch.bincount(place, w, width), flat.double() * w, hit * w
+    return Bins(rows, torch.bincount(place, held, width), torch.bincount(place, hit, width))
+
+
+def equal_width(bins: float, like: torch.Tensor) -> torch.Tensor:
+    """The inner edges k/B of `bins` bins, rounded once to the dtype of `like`."""
+    steps = torch.arange(1, int(bins), dtype=torch.float64, device=like.device)
+    return (steps / int(bins)).to(like.dtype)
+
+
+def equal_mass(confidence: torch.Tensor, bins: int) -> torch.Tensor:
+    """Inner edges that give each bin the same number of rows, as far as equal values allow.
+
+    An edge lies in the middle between the two neighbouring values; equal values share a bin, so
+    there may be fewer than `bins`. Raises ValueError for fewer rows than bins.
+    """
+    ordered = confidence.flatten().sort().values
+    rows = len(ordered)
+    if not 1 <= bins <= rows:
+        raise ValueError(f"bins must lie in [1, {rows}], the number of rows, got {bins}")
+    sizes = [len(part) for part in torch.arange(rows).tensor_split(bins)]
+    last = torch.tensor(sizes).cumsum(0)[:-1]
+    return ((ordered[last - 1] + ordered[last]) / 2).unique()
+
+
+def _mean_gap(sums: Bins) -> torch.Tensor:
+    return (sums.confidence - sums.correct).abs().sum() / sums.rows.sum()
+
+
+def _largest_gap(sums: Bins) -> torch.Tensor:
+    if not sums.rows.sum():
+        return sums.confidence.sum() * torch.nan
+    return sums.gap.abs().nan_to_num(0.0).max()
+
+
+def _root_mean_square_gap(sums: Bins) -> torch.Tensor:
+    squares = sums.rows * sums.gap.nan_to_num(0.0).square()  # an empty bin has no gap
+    return (squares.sum() / sums.rows.sum()).sqrt()
+
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+KIN = ("ece", "ece_left_closed", "rmsce", "mce", "classwise_ece")
+
+
+def _binned(
+    name: str, finish: Callable[[Bins], torch.Tensor], latex: str, *facts: Fact
+) -> Callable[[Callable[..., Bins]], Measure[Bins]]:
+    return measure(
+        family="calibration", latex=latex, inputs=CONFIDENCES, finish=finish, better="lower",
+        units="probability", source=GUO, parameters=(BINS,), facts=facts,
+        related=tuple(other for other in KIN if other != name),
+    )  # fmt: skip
+
+
+def _one_bin(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return ece(c, a, bins=1), (c.mean() - a.double().mean()).abs()
+
+
+def _certain(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return ece(torch.ones_like(c), a), 1 - a.double().mean()
+
+
+@_binned(
+    "ece",
+    _mean_gap,
+    r"\sum_b \frac{n_b}{N} \big| \bar a_b - \bar c_b \big|, \quad b = (\tfrac{k - 1}B, \tfrac kB]",
+    Fact("One bin: the distance between mean confidence and accuracy", _one_bin),
+    Fact("A model that is always certain: its error rate", _certain),
+)
+def ece(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    weight: torch.Tensor | None,
+    *,
+    bins: float = 15,
+) -> Bins:
+    """Expected calibration error: the mean gap over bins of equal width, closed on the right.
+
+    It depends on the bins, and is above 0 for a perfectly calibrated model with few rows: compare
+    it with what `calibrated_null` gives. `top_label` makes confidences of logits.
+    """
+    edges = equal_width(bins, confidence)
+    return sums_in_bins(confidence, correct, edges, weight=weight)
+
+
+def _no_edges(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return ece_left_closed(c, a), ece(c, a)
+
+
+@_binned(
+    "ece_left_closed",
+    _mean_gap,
+    r"\sum_b \frac{n_b}{N} \big| \bar a_b - \bar c_b \big|, \quad b = [\tfrac{k - 1}B, \tfrac kB)",
+    Fact("Where no confidence lies on an edge: the right-closed error", _no_edges),
+)
+def ece_left_closed(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    weight: torch.Tensor | None,
+    *,
+    bins: float = 15,
+) -> Bins:
+    """Expected calibration error (left-closed): the mean gap over bins closed on the left.
+
+    A confidence of 1 is in the last bin.
+    """
+    edges = equal_width(bins, confidence)
+    return sums_in_bins(confidence, correct, edges, weight=weight, closed="left")
+
+
+def _between(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    errors = torch.stack([ece(c, a), rmsce(c, a), mce(c, a)])
+    return errors, errors.sort().values
+
+
+@_binned(
+    "rmsce",
+    _root_mean_square_gap,
+    r"\Big(\sum_b \frac{n_b}{N} (\bar a_b - \bar c_b)^2\Big)^{1/2}",
+    Fact("Between the mean gap and the largest one", _between),
+)
+def rmsce(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    weight: torch.Tensor | None,
+    *,
+    bins: float = 15,
+) -> Bins:
+    """Root mean square calibration error: the gaps of bins of equal width in quadratic mean."""
+    return sums_in_bins(confidence, correct, equal_width(bins, confidence), weight=weight)
+
+
+@_binned(
+    "mce",
+    _largest_gap,
+    r"\max_b \big| \bar a_b - \bar c_b \big|",
+    Fact("Between the mean gap and the largest one", _between),
+)
+def mce(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    weight: torch.Tensor | None,
+    *,
+    bins: float = 15,
+) -> Bins:
+    """Maximum calibration error: the largest gap of a bin that holds any row.
+
+    One row in a bin of its own decides it.
+    """
+    return sums_in_bins(confidence, correct, equal_width(bins, confidence), weight=weight)
+
+
+def _classes(sums: Bins) -> torch.Tensor:
+    gaps = (sums.confidence - sums.correct).abs().sum(-1) / sums.rows.sum(-1)
+    return gaps.mean() if gaps.numel() else gaps.sum() * torch.nan
+
+
+def _two_classes(p: torch.Tensor, y: torch.Tensor) -> Pair:
+    two = torch.stack((p[:, 0], 1 - p[:, 0]), -1)
+    return classwise_ece(two, y % 2, bins=2), ece(two[:, 0], y % 2 == 0, bins=2)
+
+
+@measure(
+    family="calibration",
+    latex=r"\frac1K \sum_k \sum_b \frac{n_{kb}}{N} \big| \bar y_{kb} - \bar p_{kb} \big|",
+    inputs=Inputs(
+        Argument("probabilities", DISTRIBUTIONS, "... K", "of every class"),
+        Argument("target", labels("K", ignorable=True), "..."),
+    ),
+    finish=_classes,
+    better="lower",
+    units="probability",
+    source=Source("kull2019beyond", "section 2"),
+    parameters=(BINS,),
+    facts=(Fact("Two classes, two bins: the error of either class", _two_classes),),
+    related=tuple(other for other in KIN if other != "classwise_ece"),
+)
+def classwise_ece(
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    kept: torch.Tensor | None,
+    bins: float = 15,
+) -> Bins:
+    """Classwise calibration error: the mean over classes of the gap of each class's probability.
+
+    Many classes make it small, because most probabilities of a class are near 0. Bins are closed on
+    the right; `class_probabilities` makes probabilities of logits.
+    """
+    classes = probabilities.shape[-1]
+    flat = probabilities.reshape(-1, classes)
+    hit = torch.nn.functional.one_hot(target.reshape(-1), classes)
+    if kept is not None:
+        flat, hit = flat[kept.reshape(-1)], hit[kept.reshape(-1)]
+    edges = equal_width(bins, flat)
+    each = [sums_in_bins(flat[:, k], hit[:, k], edges) for k in range(classes)]
+    return Bins(*(torch.stack(parts) for parts in zip(*each, strict=True)))

@@ -1,0 +1,128 @@
+"""How far a number can be trusted: resampled rows, bins as coins, and a perfectly honest model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+Statistic = Callable[..., torch.Tensor]
+
+
+class Interval(NamedTuple):
+    """A number with the ends of its interval, float64."""
+
+    value: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+
+
+def bootstrap(
+    statistic: Statistic,
+    *tensors: torch.Tensor,
+    repeats: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The percentile interval of a statistic of rows, by drawing rows with replacement.
+
+    `statistic(*tensors)` is a number of tensors that share their first axis (N, ...). The interval
+    holds the middle `level` of `repeats` values; `seed` makes it repeatable, and torch's own random
+    state is left as it was. Statistics that are biased for few rows, such as calibration errors,
+    are biased in the resamples once more: compare them with `calibrated_null`.
+
+    Raises ValueError for no rows, other lengths, repeats below 1 or a level outside (0, 1).
+    """
+    _check(repeats, level)
+    rows = {len(tensor) for tensor in tensors}
+    if len(rows) != 1 or rows == {0}:
+        raise ValueError(f"tensors must share one first axis with rows in it, got {sorted(rows)}")
+    (count,) = rows
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for _ in range(repeats):
+        drawn = torch.randint(count, (count,), generator=generator)
+        values.append(statistic(*(tensor[drawn.to(tensor.device)] for tensor in tensors)))
+    return _middle(statistic(*tensors), torch.stack(values), level)
+
+
+class Null(NamedTuple):
+    """What a perfectly calibrated model with the same confidences would get.
+
+    `value` is the measured number, `low` and `high` hold the middle `level` of the draws, `mean` is
+    their mean and `p_value` the share of them, with the measured one counted in, that are as large.
+    """
+
+    value: torch.Tensor
+    mean: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+    p_value: torch.Tensor
+
+
+def calibrated_null(
+    statistic: Statistic,
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    *,
+    repeats: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Null:
+    """The values of a calibration error if every confidence were the chance of being right.
+
+    `statistic(confidence, correct)` is the error; `correct` is drawn anew `repeats` times. A small
+    `p_value` says that the measured error is more than chance. Arguments as of `bootstrap`.
+    """
+    _check(repeats, level)
+    generator = torch.Generator().manual_seed(seed)
+    chance = confidence.double().cpu()
+    drawn = torch.stack(
+        [
+            statistic(confidence, (torch.rand(chance.shape, generator=generator, dtype=chance.dtype)
+                                   < chance).to(confidence.device))
+            for _ in range(repeats)
+        ]
+    )  # fmt: skip
+    value, low, high = _middle(statistic(confidence, correct), drawn, level)
+    p_value = (1 + (drawn >= value).sum()) / (repeats + 1)
+    return Null(value, drawn.mean(), low, high, p_value.double())
+
+
+def clopper_pearson(
+    successes: torch.Tensor, rows: torch.Tensor, *, level: float = 0.95
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The ends of the exact interval of a chance, given successes among rows, float64.
+
+    It covers the chance with probability at least `level`, whatever the chance; without rows it is
+    [0, 1]. Raises ValueError for a level outside (0, 1). Source: Clopper and Pearson (1934).
+    """
+    from scipy.special import betaincinv  # a third of a second, which only this function needs
+
+    _check(1, level)
+    hit, count = successes.double().cpu().numpy(), rows.double().cpu().numpy()
+    tail = (1 - level) / 2
+    missed = count - hit
+    low = torch.where(
+        successes.cpu() > 0,
+        torch.from_numpy(betaincinv(hit.clip(1e-300), missed + 1, tail)), 0.0
+    )  # fmt: skip
+    high = torch.where(
+        torch.from_numpy(missed > 0),
+        torch.from_numpy(betaincinv(hit + 1, missed.clip(1e-300), 1 - tail)), 1.0
+    )  # fmt: skip
+    return low, high
+
+
+def _middle(value: torch.Tensor, drawn: torch.Tensor, level: float) -> Interval:
+    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = drawn.double().quantile(ends.to(drawn.device))
+    return Interval(value, low, high)
+
+
+def _check(repeats: int, level: float) -> None:
+    if not isinstance(repeats, int) or repeats < 1:
+        raise ValueError(f"repeats must be a whole number from 1 on, got {repeats!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level!r}")

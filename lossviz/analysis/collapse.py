@@ -1,0 +1,205 @@
+"""Neural collapse: class means, what varies around them, and the frame they settle into.
+
+Everything is float64. A centre is named wherever there is a choice: ``"classes"`` is the mean of
+the class means, ``"samples"`` that of all rows; for unequal classes they differ, and so do NC1 to
+NC3. A matrix of norm 0, as after total collapse, has no shape, and what is asked of its shape is
+NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from ..declaration import Argument, Inputs
+from ..declaration.kinds import EMBEDDINGS, labels
+
+Centre = Literal["classes", "samples"]
+Frame = Literal["simplex", "orthogonal"]
+FEATURES = Inputs(Argument("features", EMBEDDINGS, "N D"))
+LABELLED = labels("K")
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """Rows (K,), means (K, D) and the scatter within classes (D, D), summed over rows; float64.
+
+    `merge` joins those of two batches, in any order, to those of the whole.
+    """
+
+    rows: torch.Tensor
+    means: torch.Tensor
+    within: torch.Tensor
+
+    def merge(self, other: ClassStatistics) -> ClassStatistics:
+        """The statistics of both batches; ValueError for other numbers of classes or features."""
+        if self.means.shape != other.means.shape:
+            raise ValueError(
+                f"other must have means of shape {tuple(self.means.shape)}, got "
+                f"{tuple(other.means.shape)}"
+            )
+        rows = self.rows + other.rows
+        share = (other.rows / rows).nan_to_num(0.0)[:, None]
+        apart = other.means - self.means
+        between = (apart * share * self.rows[:, None]).mT @ apart
+        return ClassStatistics(
+            rows, self.means + share * apart, self.within + other.within + between
+        )
+
+    def centre(self, centre: Centre) -> torch.Tensor:
+        """The mean of the class means, or of all rows (D,)."""
+        if centre == "classes":
+            return self.means.mean(0)
+        if centre == "samples":
+            return self.rows.double() @ self.means / self.rows.sum()
+        raise ValueError(f"centre must be 'classes' or 'samples', got {centre!r}")
+
+    def centred(self, centre: Centre | None) -> torch.Tensor:
+        """Class means (K, D) minus the centre; as they are for None.
+
+        Raises ValueError where a class has no rows: it has no mean.
+        """
+        absent = (self.rows == 0).nonzero().flatten().tolist()
+        if absent:
+            raise ValueError(
+                f"every class needs rows, got none of the classes {absent}: give `classes` that "
+                "are there, or number them anew"
+            )
+        return self.means if centre is None else self.means - self.centre(centre)
+
+
+def class_statistics(
+    features: torch.Tensor, target: torch.Tensor, *, classes: int
+) -> ClassStatistics:
+    """The statistics of one batch of features (N, D) with labels (N,) in [0, `classes`).
+
+    Means are subtracted before anything is squared, in float64, so that an offset costs no digits.
+    Raises TypeError and ValueError for wrong dtypes, shapes, labels that are no class, NaN or
+    infinity.
+    """
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"classes must be a whole number from 1 on, got {classes!r}")
+    x = FEATURES.check({"features": features})["features"].double()
+    if not x.isfinite().all():
+        raise ValueError("features must be finite, got NaN or infinity")
+    y = LABELLED.check(target, "target").long()
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
+    y = LABELLED.check_range(y, "target", {"K": classes})
+    rows = torch.bincount(y, minlength=classes)
+    sums = x.new_zeros(classes, x.shape[1]).index_add(0, y, x)
+    means = sums / rows.clamp_min(1)[:, None]
+    around = x - means[y]
+    return ClassStatistics(rows, means, around.mT @ around)
+
+
+def simplex_frame(classes: int) -> torch.Tensor:
+    """The Gram matrix (K, K) of a simplex equiangular tight frame, of norm 1; K from 2 on."""
+    eye = torch.eye(classes, dtype=torch.float64)
+    return (eye - 1 / classes) / (classes - 1) ** 0.5
+
+
+def _frame(frame: Frame | torch.Tensor, classes: int) -> torch.Tensor:
+    """The Gram matrix to compare with: of a named frame, or diagonal with given squares."""
+    if isinstance(frame, torch.Tensor):
+        return frame.double().diag()
+    if frame == "simplex":
+        return simplex_frame(classes)
+    if frame == "orthogonal":
+        return torch.eye(classes, dtype=torch.float64) / classes**0.5
+    raise ValueError(f"frame must be 'simplex', 'orthogonal' or squares (K,), got {frame!r}")
+
+
+def shape_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The distance of two matrices after each is divided by its norm; NaN for a norm below 1e-12.
+
+    Between 0 (one is a positive multiple of the other) and 2.
+    """
+    norms = one.norm(), other.norm()
+    apart = (one / norms[0] - other / norms[1]).norm()
+    return torch.where(torch.stack(norms).min() < 1e-12, torch.nan, apart)
+
+
+def nc1(stats: ClassStatistics, *, centre: Centre = "classes") -> torch.Tensor:
+    """NC1: variation within classes against that between them, tr(W B^+) / K.
+
+    W is the covariance within classes over all rows, B that of the class means around `centre`,
+    each class alike. The pseudo-inverse keeps singular values above max(D, K) eps times the
+    largest. 0 after collapse; NaN where all class means are one point. Source: Papyan, Han and
+    Donoho (2020).
+    """
+    means = stats.centred(centre)
+    classes = len(means)
+    within = stats.within / stats.rows.sum()
+    _, singular, directions = torch.linalg.svd(means / classes**0.5, full_matrices=False)
+    cut = max(means.shape) * torch.finfo(torch.float64).eps * singular.max()
+    kept = singular > cut.clamp_min(1e-300)
+    seen = ((directions @ within) * directions).sum(-1)
+    ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
+    return torch.where(kept.any(), ratio, torch.nan)
+
+
+def nc2(
+    stats: ClassStatistics, frame: Frame | torch.Tensor = "simplex", *, centre: Centre = "classes"
+) -> torch.Tensor:
+    """NC2 of class means: how far their Gram matrix is from a frame's, both of norm 1.
+
+    `frame` is "simplex" (means around `centre`), "orthogonal" (means as they are), or squared
+    lengths (K,) of a general orthogonal frame. Source: Papyan, Han and Donoho (2020).
+    """
+    means = stats.centred(centre if isinstance(frame, str) and frame == "simplex" else None)
+    return nc2_of_weight(means, frame)
+
+
+def nc2_of_weight(weight: torch.Tensor, frame: Frame | torch.Tensor = "simplex") -> torch.Tensor:
+    """NC2 of a classifier's rows (K, D), as `nc2` of class means."""
+    rows = weight.double()
+    return shape_distance(rows @ rows.mT, _frame(frame, len(rows)))
+
+
+def nc3(
+    weight: torch.Tensor,
+    stats: ClassStatistics,
+    frame: Frame | torch.Tensor = "simplex",
+    *,
+    centre: Centre = "classes",
+) -> torch.Tensor:
+    """NC3 by logits: how far the products of rows and class means are from a frame's Gram matrix.
+
+    `weight` (K, D); `frame` and `centre` as of `nc2`, where squares are those of the products.
+    """
+    means = stats.centred(centre if isinstance(frame, str) and frame == "simplex" else None)
+    return shape_distance(weight.double() @ means.mT, _frame(frame, len(means)))
+
+
+def nc3_distance(
+    weight: torch.Tensor,
+    stats: ClassStatistics,
+    *,
+    centre: Centre | None = "classes",
+    scale: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """NC3 by direction: the distance of a classifier (K, D) to its class means, both of norm 1.
+
+    `centre` None takes the means as they are; `scale` (K,) multiplies them (what an imbalanced
+    theorem asks for).
+    """
+    means = stats.centred(centre)
+    if scale is not None:
+        means = scale.double()[:, None] * means
+    return shape_distance(weight.double(), means)
+
+
+def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
+        features: torch.Tensor) -> torch.Tensor:  # fmt: skip
+    """NC4: the share of rows on which the classifier and the nearest class mean disagree, float64.
+
+    `weight` (K, D) and `bias` (K,) or None are the head, `features` (N, D) the rows. Of equal
+    classes the first counts.
+    """
+    x = FEATURES.check({"features": features})["features"].double()
+    means = stats.centred(None)
+    scores = x @ weight.double().mT + (0.0 if bias is None else bias.double())
+    return (scores.argmax(-1) != torch.cdist(x, means).argmin(-1)).double().mean()

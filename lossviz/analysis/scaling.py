@@ -1,0 +1,234 @@
+"""Calibrators of logits: what to do to them so that their softmax can be believed.
+
+Each is fitted on held-out logits (N, K) and labels (N,), changes logits of any leading axes, and
+keeps what it found as plain arrays in `parameters`, to be saved and handed to the constructor.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Self
+
+import torch
+
+from ..declaration import CLASS_LOGITS
+
+Parameters = dict[str, torch.Tensor]
+
+
+class Calibrator(ABC):
+    """`fit` finds the `parameters`, `transform` applies them to logits (..., K).
+
+    `transform` returns logits in the dtype of what it gets. Before `fit` it raises RuntimeError.
+    """
+
+    def __init__(self, **parameters: torch.Tensor) -> None:
+        self.parameters: Parameters = dict(parameters)
+
+    @abstractmethod
+    def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _start(self, classes: int) -> Parameters:
+        """Parameters that change nothing."""
+
+    def _penalty(self, parameters: Parameters) -> torch.Tensor | float:
+        return 0.0
+
+    def fit(self, logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int = -100) -> Self:
+        """Find the parameters of least mean cross-entropy plus penalty, in float64; return self.
+
+        Raises as `lossviz.losses.cross_entropy` does, ValueError for NaN, infinite logits or no
+        rows, and RuntimeError where there is no optimum (see the class).
+        """
+        z, y = _checked(logits, target, ignore_index)
+        found = minimise(lambda at: _nll(self._apply(z, at), y) + self._penalty(at),
+                          self._start(z.shape[-1]))  # fmt: skip
+        self.parameters = found
+        return self
+
+    def transform(self, logits: torch.Tensor) -> torch.Tensor:
+        """Calibrated logits of the shape and dtype of `logits`."""
+        if not self.parameters:
+            raise RuntimeError(f"{type(self).__name__} must be fitted first: call fit")
+        wide = logits.double()
+        placed = {name: value.to(wide.device) for name, value in self.parameters.items()}
+        return self._apply(wide, placed).to(logits.dtype)
+
+
+class TemperatureScaling(Calibrator):
+    """Logits divided by one temperature T > 0: the order of classes stays.
+
+    log T is searched for between -`reach` and `reach` (default log 1000). Where the best is at an
+    end, `fit` raises RuntimeError: at T -> 0 the held-out rows are all right (separable), at T ->
+    inf the logits say less than nothing. Source: Guo, Pleiss, Sun and Weinberger (2017), section 4.
+    """
+
+    reach: ClassVar[float] = math.log(1000.0)
+
+    def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor:
+        return logits / parameters["temperature"]
+
+    def _start(self, classes: int) -> Parameters:
+        return {"temperature": torch.ones((), dtype=torch.float64)}
+
+    def fit(self, logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int = -100) -> Self:
+        """As `Calibrator.fit`; the negative log-likelihood is convex in 1/T, so its slope decides.
+
+        Also raises RuntimeError where T has no finite positive optimum.
+        """
+        z, y = _checked(logits, target, ignore_index)
+
+        def slope(log_t: float) -> float:
+            """Of the mean NLL, by 1/T: confidence-weighted logits minus those of the labels."""
+            p = (z / math.exp(log_t)).softmax(-1)
+            at_label = z.gather(-1, y[:, None])[:, 0]
+            return float(((p * (z - at_label[:, None])).sum(-1)).mean())
+
+        low, high = -self.reach, self.reach
+        if slope(low) <= 0:
+            raise RuntimeError(
+                "temperature goes to 0: the largest logit is the label's in every row, and no "
+                "finite temperature is best; hold out more rows"
+            )
+        if slope(high) >= 0:
+            raise RuntimeError(
+                "temperature goes to infinity: the logits say no more about the labels than "
+                "chance; look at the order of rows and labels"
+            )
+        while high - low > 1e-13 * max(1.0, abs(low)):
+            middle = (low + high) / 2
+            if middle in (low, high):
+                break
+            low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+        self.parameters = {"temperature": torch.tensor(math.exp(high), dtype=torch.float64)}
+        return self
+
+
+class VectorScaling(Calibrator):
+    """A scale and a bias for each class: weight * logits + bias.
+
+    `bias_penalty` times the mean square of the bias is added to what is minimised, default 0.
+    Without a penalty few rows are separable, and `fit` raises RuntimeError. Source: Guo et al.
+    (2017), section 4.2.
+    """
+
+    def __init__(self, *, bias_penalty: float = 0.0, **parameters: torch.Tensor) -> None:
+        super().__init__(**parameters)
+        self.bias_penalty = _penalty("bias_penalty", bias_penalty)
+
+    def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor:
+        return logits * parameters["weight"] + parameters["bias"]
+
+    def _start(self, classes: int) -> Parameters:
+        one = torch.ones(classes, dtype=torch.float64)
+        return {"weight": one, "bias": torch.zeros_like(one)}
+
+    def _penalty(self, parameters: Parameters) -> torch.Tensor:
+        return self.bias_penalty * parameters["bias"].square().mean()
+
+
+class MatrixScaling(VectorScaling):
+    """A matrix and a bias: logits @ weight.T + bias.
+
+    `off_diagonal_penalty` times the mean square of the K(K - 1) entries off the diagonal is added,
+    default 0. Source: Guo et al. (2017), section 4.2; the penalty is that of Kull et al. (2019).
+    """
+
+    def __init__(
+        self,
+        *,
+        off_diagonal_penalty: float = 0.0,
+        bias_penalty: float = 0.0,
+        **parameters: torch.Tensor,
+    ) -> None:
+        super().__init__(bias_penalty=bias_penalty, **parameters)
+        self.off_diagonal_penalty = _penalty("off_diagonal_penalty", off_diagonal_penalty)
+
+    def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor:
+        return logits @ parameters["weight"].mT + parameters["bias"]
+
+    def _start(self, classes: int) -> Parameters:
+        one = torch.eye(classes, dtype=torch.float64)
+        return {"weight": one, "bias": torch.zeros_like(one[0])}
+
+    def _penalty(self, parameters: Parameters) -> torch.Tensor:
+        weight = parameters["weight"]
+        off = weight - weight.diagonal().diag()
+        count = max(1, weight.numel() - len(weight))
+        term = self.off_diagonal_penalty * off.square().sum() / count
+        return term + super()._penalty(parameters)
+
+
+class DirichletScaling(MatrixScaling):
+    """Matrix scaling of the log-probabilities. Source: Kull et al. (2019), section 3."""
+
+    def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor:
+        return super()._apply(logits.log_softmax(-1), parameters)
+
+
+def _penalty(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number from 0 on, got {value!r}")
+    return float(value)
+
+
+def _checked(
+    logits: torch.Tensor, target: torch.Tensor, ignore_index: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    checked = CLASS_LOGITS.check({"logits": logits, "target": target}, ignore_index)
+    assert checked.kept is not None
+    z, y = checked["logits"][checked.kept].double().detach(), checked["target"][checked.kept]
+    if not len(z):
+        raise ValueError("logits must have at least one row whose label counts, got none")
+    if not z.isfinite().all():
+        raise ValueError("logits must be finite where a calibrator is fitted, got NaN or infinity")
+    return z, y
+
+
+def _nll(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(logits, target)
+
+
+def minimise(
+    objective: Callable[[Parameters], torch.Tensor | float],
+    start: Parameters,
+    lowest: Sequence[float | None] | None = None,
+) -> Parameters:
+    """The parameters of the least value of a smooth convex objective, each at least `lowest`.
+
+    Raises RuntimeError where the search runs away: then there is no optimum.
+    """
+    from scipy.optimize import minimize
+
+    shapes = {name: value.shape for name, value in start.items()}
+    device = next(iter(start.values())).device
+
+    def unpack(flat: torch.Tensor) -> Parameters:
+        parts = flat.split([shape.numel() for shape in shapes.values()])
+        return {n: x.reshape(shapes[n]) for n, x in zip(shapes, parts, strict=True)}
+
+    def value_and_slope(values):  # type: ignore[no-untyped-def]
+        flat = torch.tensor(values, device=device, requires_grad=True)
+        with torch.enable_grad():
+            value = objective(unpack(flat))
+        assert isinstance(value, torch.Tensor)
+        (slope,) = torch.autograd.grad(value, flat)
+        return value.item(), slope.cpu().numpy()
+
+    first = torch.cat([value.flatten() for value in start.values()]).cpu().numpy()
+    options = {"maxiter": 20000, "maxfun": 100000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30}
+    bounds = [(low, None) for low in lowest] if lowest else None
+    found = minimize(value_and_slope, first, jac=True, method="L-BFGS-B", options=options,
+                     bounds=bounds)  # fmt: skip
+    further = 2 * found.x - first  # from the start through what was found, as far again
+    if lowest:
+        further = further.clip([-math.inf if low is None else low for low in lowest])
+    if value_and_slope(further)[0] < found.fun * (1 - 1e-9):
+        raise RuntimeError(
+            "there is no best calibrator: parameters grow without end because the held-out rows "
+            "are separable; hold out more rows, or give a penalty"
+        )
+    return unpack(torch.tensor(found.x))

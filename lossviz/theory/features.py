@@ -1,0 +1,124 @@
+"""Where features and classifiers go when both are free: optima of the unconstrained-features model.
+
+Class k has n_k rows. A depth of M is M linear layers on top of free features; all are paid for by
+weight decay, lambda_W for each layer and lambda_H for the features:
+
+    1/(2N) ||W_M ... W_1 H - Y||^2 + lambda_W/2 sum ||W_j||^2 + lambda_H/2 ||H||^2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+
+class SquaredErrorOptimum(NamedTuple):
+    """The minimiser's geometry, per class (K,) where not said otherwise, float64.
+
+    A class whose `load` is at or above the `threshold` vanishes: its lengths are 0. `product` are
+    the diagonal entries of W H, all others are 0.
+    """
+
+    load: torch.Tensor
+    threshold: float
+    ratio: torch.Tensor
+    weight_norm: torch.Tensor
+    feature_norm: torch.Tensor
+    product: torch.Tensor
+    objective: torch.Tensor
+
+
+def squared_error_optimum(
+    sizes: Sequence[int], *, depth: int = 1, lambda_w: float, lambda_h: float
+) -> SquaredErrorOptimum:
+    """The global optimum under squared error without bias: an orthogonal frame of known lengths.
+
+    `sizes` are the numbers of rows of the K classes. Per class x minimises 1/(1 + x^M) + b x over
+    x >= 0, with load b = M N (N lambda_W^M lambda_H)^(1/M) / n_k; then |w|^2 = N lambda_H x^M and
+    |h| = |w| / (|w|^2 + N lambda_H). The larger root of the slope is only a local minimum in a band
+    of loads for depths from 2 on, so both are compared.
+
+    Raises ValueError for sizes or a depth below 1 and weight decays that are not positive. Source:
+    Dang, Tran, Osher, Tran-The, Ho and Nguyen (2023), for balanced and imbalanced classes.
+    """
+    counts = torch.tensor(sizes, dtype=torch.float64)
+    if counts.ndim != 1 or not len(counts) or (counts < 1).any():
+        raise ValueError(f"sizes must be numbers of rows from 1 on, got {sizes!r}")
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise ValueError(f"depth must be a whole number from 1 on, got {depth!r}")
+    for name, value in (("lambda_w", lambda_w), ("lambda_h", lambda_h)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+    total, m = counts.sum(), depth
+    load = m * total / counts * (total * lambda_w**m * lambda_h) ** (1 / m)
+    threshold = 1.0 if m == 1 else (m - 1) ** ((m - 1) / m) / m
+    ratio = torch.tensor(
+        [_ratio(b, m) if b < threshold else 0.0 for b in load.tolist()], dtype=torch.float64
+    )
+    square = total * lambda_h * ratio**m
+    objective = (counts / (2 * total) * (1 / (1 + ratio**m) + load * ratio)).sum()
+    weight = square.sqrt()
+    decay = square + total * lambda_h
+    return SquaredErrorOptimum(
+        load, threshold, ratio, weight, weight / decay, square / decay, objective
+    )
+
+
+def _ratio(load: float, depth: int) -> float:
+    """The larger root of load = M x^(M-1) / (1 + x^M)^2, by bisection beyond the slope's peak."""
+    if depth == 1:
+        return load**-0.5 - 1
+
+    def slope(x: float) -> float:
+        return depth * x ** (depth - 1) / (1 + x**depth) ** 2
+
+    # the slope is largest where (M - 1)(1 + x^M) = 2 M x^M
+    low = ((depth - 1) / (depth + 1)) ** (1 / depth)
+    high = 2.0
+    while slope(high) > load:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) > load else (low, middle)
+    return high
+
+
+class CrossEntropyOptimum(NamedTuple):
+    """Logit gap, lengths of the classifier's rows and of the features, and the objective's value.
+
+    All are 0 but the value, which is log K, where the classes do not pay.
+    """
+
+    gap: float
+    weight_norm: float
+    feature_norm: float
+    value: float
+
+
+def cross_entropy_optimum(
+    classes: int, rows: int, *, lambda_w: float, lambda_h: float
+) -> CrossEntropyOptimum:
+    """The optimum under cross-entropy with K equal classes of `rows` rows: a simplex frame.
+
+    W H = gap (I - 1/K) with gap = log((1 - (K - 1) rho) / rho), rho = sqrt(n lambda_W lambda_H); 0
+    where K rho >= 1. A bias stays 0. Raises ValueError for fewer than two classes, no rows, or
+    weight decays that are not positive. Derived in the notes of this project and checked against
+    direct minimisation.
+    """
+    if classes < 2 or rows < 1:
+        raise ValueError(f"classes must be at least 2 and rows 1, got {classes!r} and {rows!r}")
+    for name, value in (("lambda_w", lambda_w), ("lambda_h", lambda_h)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+    rho = math.sqrt(rows * lambda_w * lambda_h)
+    if classes * rho >= 1:
+        return CrossEntropyOptimum(0.0, 0.0, 0.0, math.log(classes))
+    gap = math.log((1 - (classes - 1) * rho) / rho)
+    spectral = math.sqrt(rows * lambda_h / lambda_w) * gap
+    share = (classes - 1) / classes
+    value = math.log1p((classes - 1) * math.exp(-gap)) + (classes - 1) * rho * gap
+    weight = math.sqrt(spectral * share)
+    return CrossEntropyOptimum(gap, weight, gap * share / weight, value)
