@@ -23,7 +23,13 @@ FLOORS = (
     ("experiments",),
     ("widgets",),
 )
-ROOMS_OF_WIDGETS = (("runtime",), ("live",), ("vega",), ("loss",), ("chapters",))
+ROOMS_OF_WIDGETS = (
+    ("runtime",),
+    ("live",),
+    ("vega",),
+    ("loss",),
+    ("chapters", "explorer", "playground"),
+)
 
 Imports = Mapping[str, set[str]]
 

@@ -18,11 +18,12 @@ import lossviz, lossviz.kernels, lossviz.widgets, sys
 from importlib.resources import files
 from lossviz.losses import comp_sum
 import torch
+SCRIPTS = "live.js", "explorer/keyboard.js", "playground/page.js", "playground/page.css"
 
 assert "triton" not in sys.modules
 print(lossviz.__file__)
 print(files("lossviz").joinpath("py.typed").is_file())
-print(files("lossviz").joinpath("widgets/live.js").is_file())
+print(all(files("lossviz").joinpath(f"widgets/{name}").is_file() for name in SCRIPTS))
 print(comp_sum(torch.tensor([[0.0, 0.0]]), torch.tensor([0]), tau=2.0).item())
 ones = torch.ones(2, 3)
 print(lossviz.kernels.__file__)

@@ -6,9 +6,9 @@ from .chapters.roofline import roofline
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
 from .chapters.transforms import transforms
+from .explorer.explore import explore
 from .live import Choice, LiveFigure, Slider
 from .loss.curve import curve
-from .loss.explore import explore
 from .loss.landscape import landscape
 from .loss.law import law_curve
 from .loss.picture import picture

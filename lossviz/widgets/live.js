@@ -241,7 +241,7 @@ async function draw(figure, stage, fail) {
     players.forEach((stop) => stop());
     for (const control of figure.controls) set(control.signal, control.value);
   });
-  stage.append(reset);
+  if (figure.controls.length) stage.append(reset);
   if (!stage.closest(".lossviz-live")) stage.append(element("p", {}, figure.caption));
   for (const spot of figure.handles) handle(spot, view, set, picture);
   view.addSignalListener("readout", (_, text) => say(text));

@@ -292,7 +292,7 @@ def test_a_picture_depends_on_what_draws_it_and_on_its_own_loss_alone() -> None:
     modules = set(pictures.HERE.modules(names, without=pictures.LISTS))
     assert {*names, "lossviz.declaration.rows", "lossviz.widgets.vega.frame"} <= modules
     assert LOSSES["gaussian_nll"].formula.__module__ not in modules
-    assert "lossviz.widgets.loss.explore" not in modules
+    assert "lossviz.widgets.explorer.explore" not in modules
 
 
 def test_our_own_reading_has_its_banner_and_no_gradient_without_a_formula(

@@ -1,7 +1,10 @@
 import base64
+import builtins
 import functools
+import html
 import math
 import re
+import threading
 from typing import Annotated, Literal
 
 import ipywidgets as widgets
@@ -14,6 +17,8 @@ import torch.nn.functional as F
 from lossviz import losses
 from lossviz.declaration.kinds import COUNTS, LOGITS, TEACHER
 from lossviz.widgets import explore
+from lossviz.widgets.explorer import evaluation, widget
+from lossviz.widgets.explorer.evaluation import evaluate
 from lossviz.widgets.loss.plane import BASIS, PlaneLoss
 
 IMAGE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"')
@@ -193,7 +198,7 @@ def test_every_control_changes_the_picture_and_back():
 
 
 def test_every_control_has_a_description():
-    handles = explore("symmetric_cross_entropy").children[:-2]
+    handles = explore("symmetric_cross_entropy").children[:-3]
     assert len(handles) == 6
     assert all(handle.description for handle in handles)
 
@@ -226,7 +231,7 @@ def is_nan(logits, target):
     ("mistake", "says"),
     [
         (raises, "RuntimeError.*in raises.*four is wrong"),
-        (returns_matrix, r"returned shape \(2401, 3\).*expected one value per example \(2401,\)"),
+        (returns_matrix, r"returned shape \(1, 3\).*expected one value per example \(1,\)"),
         (returns_float, "returned float, expected a torch.Tensor"),
         (detaches, "no gradient with respect to the logits"),
         (counts_errors, "no gradient with respect to the logits"),
@@ -321,10 +326,20 @@ def test_bad_input_is_refused_with_what_was_got(arguments, error, says):
         explore(**arguments)
 
 
-def test_the_packages_own_modules_are_explored_as_their_functions():
-    module, function = explore(losses.Focal(gamma=3.0)), losses.focal
-    logits, target = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
-    torch.testing.assert_close(module.function(logits, target), function(logits, target, gamma=3.0))
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_the_packages_own_modules_are_explored_as_declared_from_their_own_numbers(reduction):
+    explorer = explore(losses.Focal(gamma=3.0, reduction=reduction))
+    slider = explorer.controls["gamma"]
+    assert (slider.min, slider.max, slider.step, slider.value) == (0, 5, 0.1, 3)
+    function = explore("focal")
+    function.controls["gamma"].value = 3.0
+    assert picture(explorer) == picture(function)
+
+
+@pytest.mark.parametrize("module", [losses.Focal, torch.nn.CrossEntropyLoss])
+def test_a_class_in_place_of_an_instance_is_told(module):
+    with pytest.raises(TypeError, match=rf"instance .* give {module.__name__}\(\)"):
+        explore(module)
 
 
 MORE, THREE = np.float32(1.5), np.int64(3)
@@ -342,4 +357,182 @@ def test_numpy_numbers_get_sliders():
 def test_a_picture_is_drawn_in_inference_mode_as_well():
     with torch.inference_mode():
         inside = PlaneLoss(losses.focal, 0).landscape(5)
+        assert picture(explore(nll))
     assert torch.equal(inside.downhill, PlaneLoss(losses.focal, 0).landscape(5).downhill)
+
+
+@pytest.mark.parametrize(
+    ("default", "bounds"),
+    [
+        (1.0, (0.1, 5.0)),
+        (0.7, (0, 1)),
+        (0.3333, (0, 1)),
+        (math.pi, (0.1, 5)),
+        (1e-6, (0.0, 1e-3)),
+        (2.5, None),
+        (-0.37, None),
+        (0.0, None),
+        (0.25, (0.1, 1.0, 0.2)),
+    ],
+)
+def test_a_slider_starts_at_the_default_which_is_one_of_its_stops(default, bounds):
+    def f(logits, target, number=default):
+        return nll(logits, target) + 0 * number
+
+    slider = explore(f, ranges={"number": bounds} if bounds else {}).controls["number"]
+    steps = (default - slider.min) / slider.step
+    assert slider.value == default
+    assert steps == pytest.approx(round(steps), abs=1e-6)
+    if bounds is None or len(bounds) == 2:
+        assert f"{slider.step:e}"[:8] in ("1.000000", "2.000000", "5.000000")
+    digits = int(re.fullmatch(r"\.(\d+)f", slider.readout_format)[1])
+    assert float(f"{slider.step:.{digits}f}") == pytest.approx(slider.step)
+
+
+def test_a_parameter_that_gets_no_control_is_told():
+    def f(logits, target, kind="ce", weight=None):
+        return nll(logits, target)
+
+    assert "kind stays 'ce': give choices={'kind': [...]}" in html.unescape(explore(f).status.value)
+
+
+def contrasts(logits, target):
+    return logits.logsumexp((0, 1)) - logits.gather(-1, target[:, None])[:, 0]
+
+
+def contrasts_to_a_number(logits, target):
+    return contrasts(logits, target).mean()
+
+
+@pytest.mark.parametrize("f", [contrasts, contrasts_to_a_number])
+def test_a_loss_that_couples_the_batch_is_drawn_for_batches_of_one_and_says_so(f):
+    assert "looks at the other examples of the batch" in explore(f).picture.value
+    seen = evaluate("f", f, 1, (0.0, 0.0))
+    torch.testing.assert_close(seen.landscape.values, PlaneLoss(nll, 1).landscape().values)
+
+
+@pytest.mark.parametrize("f", [nll, mean_nll, lambda z, y: F.cross_entropy(z, y, reduction="sum")])
+def test_a_loss_that_does_not_couple_the_batch_is_not_said_to(f):
+    assert not evaluate("f", f, 0, (0.0, 0.0)).notes
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (math.nan, "It is not a number on 51% of the plane, which is hatched."),
+        (math.inf, "It is infinite on 51% of the plane, which is hatched."),
+    ],
+)
+def test_where_a_loss_is_not_finite_is_told(value, says):
+    def f(logits, target):
+        return torch.where(logits[:, 0] > 0, nll(logits, target), value)
+
+    caption = explore(f).picture.value
+    assert says in caption
+    assert "has no beginning: the loss there is not finite" in caption
+    assert "gone from nan" not in caption
+
+
+class Clock:
+    """A clock by which every call takes so many seconds."""
+
+    def __init__(self, seconds):
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self):
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(("f", "side"), [(nll, 25), (mean_nll_with_a_branch, 9)])
+def test_a_slow_loss_is_drawn_coarsely_with_few_calls_and_says_so(f, side):
+    calls = []
+
+    def counted(logits, target):
+        calls.append(len(logits))
+        return f(logits, target)
+
+    seen = evaluate("f", counted, 0, (-3.0, 1.0), clock=Clock(0.3))
+    assert seen.slow
+    assert seen.landscape.values.shape == (side, side)
+    assert len(calls) < 2 * side**2
+    assert f"A call takes 0.3 s, so the picture has {side} by {side} points" in seen.notes[0]
+    exact = PlaneLoss(f, 0).flow((-3.0, 1.0))
+    assert torch.dist(seen.path.points[-1], exact.points[-1]) < 0.2
+
+
+def test_sliders_of_a_slow_loss_wait_until_they_are_let_go(monkeypatch):
+    monkeypatch.setattr(
+        evaluation.evaluate, "__kwdefaults__", evaluate.__kwdefaults__ | {"clock": Clock(1)}
+    )
+    assert not explore("focal").controls["gamma"].continuous_update
+
+
+def test_an_interrupted_function_leaves_the_explorer_usable():
+    told = []
+
+    def f(logits, target, endless=False):
+        if endless:
+            told.append(explorer.status.value)
+            raise KeyboardInterrupt
+        return nll(logits, target)
+
+    explorer = explore(f)
+    explorer.controls["endless"].value = True
+    assert "interrupt the kernel" in told[0]
+    assert "Interrupted after" in explorer.picture.value
+    explorer.controls["endless"].value = False
+    assert picture(explorer).startswith(b"\x89PNG")
+
+
+def test_a_first_picture_that_does_not_come_says_how_to_stop_it(monkeypatch, capsys):
+    printed = threading.Event()
+    monkeypatch.setattr(widget, "SILENT", 0.0)
+    monkeypatch.setattr(builtins, "print", lambda text: (said.append(text), printed.set()))
+    said = []
+
+    def f(logits, target):
+        assert printed.wait(1800)
+        return nll(logits, target)
+
+    explore(f)
+    assert "interrupt the kernel" in said[0]
+
+
+def test_functions_are_compared_on_the_same_axes_with_their_own_controls():
+    def halved(logits, target, factor=0.5):
+        return factor * nll(logits, target)
+
+    explorer = explore(halved, beside=["focal", mean_nll], ranges={"gamma": (0, 1)})
+    titles = [explored.title for explored, _ in explorer.compared]
+    assert titles == ["halved", "Focal loss", "mean_nll"]
+    descriptions = [handle.description for handle in explorer.children[:2]]
+    assert descriptions == ["halved: factor", "Focal loss: gamma"]
+    caption = explorer.picture.value
+    before = picture(explorer)
+    assert caption.count("Gradient flow from (-3.0, 1.0)") == 3
+    assert "the mislabelled one (label at 2%) 60%" in caption
+    explorer.compared[1][1]["gamma"].value = 0.5
+    assert picture(explorer) != before
+    assert explorer.controls.keys() == {"factor"}
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_the_curve_of_a_comparison_is_the_loss_and_its_pull_over_the_margin(target):
+    seen = evaluate("f", nll, target, (0.0, 0.0), curve=True)
+    margins, values, pulls = seen.curve
+    torch.testing.assert_close(values, F.softplus(-margins), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pulls, torch.sigmoid(-margins), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(seen.examples[1], 1 - torch.tensor([0.95, 0.4, 0.02]))
+
+
+def test_one_broken_function_of_several_is_told():
+    explorer = explore(nll, beside=lambda z, y, wrong=True: raises(z, y) if wrong else nll(z, y))
+    assert "four is wrong" in explorer.picture.value
+    explorer.compared[1][1]["wrong"].value = False
+    assert picture(explorer).startswith(b"\x89PNG")
+
+
+def test_more_than_three_functions_are_refused():
+    with pytest.raises(ValueError, match="at most 3 functions can be compared, got 4"):
+        explore("mae", beside=["focal", "brier", "comp_sum"])

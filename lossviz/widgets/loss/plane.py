@@ -15,6 +15,9 @@ import torch
 from .flow import RIGHT, SIDE, TIMES
 from .views import EXTENT
 
+EXAMPLES = {"easy": 0.95, "hard": 0.4, "mislabelled": 0.02}
+"""The probability of the label of three examples, by what they are called."""
+
 BASIS = torch.tensor(
     [[RIGHT, -RIGHT / 2, -RIGHT / 2], [0.0, SIDE, -SIDE]], dtype=torch.float64
 )  # the columns are where live figures draw the classes
@@ -43,6 +46,19 @@ class Landscape:
         """Coordinates (n, n, 2) of the grid."""
         return _grid(self.axis)
 
+    def between(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values (N,) and gradients (N, 2) at points (N, 2), interpolated between the grid's."""
+        fields = torch.cat([self.values[..., None], -self.downhill], -1)
+        found = torch.nn.functional.grid_sample(
+            fields.movedim(-1, 0)[None], points[None, None] / EXTENT, align_corners=True
+        )
+        values, *gradients = found[0, :, 0]
+        return values, torch.stack(gradients, -1)
+
+    def flow(self, start: tuple[float, float], duration: float = TIMES[-1]) -> FlowPath:
+        """The path of `PlaneLoss.flow` without further calls, by the interpolated gradient."""
+        return follow(self.between, start, duration)
+
 
 @dataclass(frozen=True)
 class FlowPath:
@@ -57,8 +73,9 @@ class PlaneLoss:
     """A torch function `f(logits (N, 3), target (N,))` as a function of points of the plane.
 
     `f` returns one value per example, or a scalar: then it is called with one example at a time
-    (through torch.func.vmap where it allows that, else in a loop). Examples are taken not to
-    influence one another. Logits have torch's default dtype.
+    (through torch.func.vmap where it allows that, else in a loop, of which `looped` tells). Where
+    examples influence one another set `alone`, which asks for the same. Logits have torch's default
+    dtype.
 
     Raises whatever `f` raises, and FunctionMistake for a result that is not a differentiable loss.
     """
@@ -66,6 +83,8 @@ class PlaneLoss:
     def __init__(self, f: LossFunction, target: int) -> None:
         self.f = f
         self.target = target
+        self.alone = False
+        self.looped = False
 
     def landscape(self, points_per_side: int = 49) -> Landscape:
         """Evaluate on a square grid over [-EXTENT, EXTENT]^2."""
@@ -92,32 +111,21 @@ class PlaneLoss:
         return values.detach(), gradients
 
     def flow(self, start: tuple[float, float], duration: float = TIMES[-1]) -> FlowPath:
-        """Follow z' = -grad from `start` for `duration`, or until it leaves the plane or rests.
+        """Follow z' = -grad from `start` for `duration`, or until it leaves the plane or rests."""
+        return follow(self.at, start, duration)
 
-        Euler steps of at most 0.1 in length and a tenth of the time passed so far: many losses
-        move ever more slowly, and this keeps the work to a few hundred small calls.
-        """
-        point = torch.tensor([start])
-        time, times, points, values = 0.0, [], [], []
-        for _ in range(MAX_STEPS):
-            value, gradient = self.at(point)
-            speed = float(gradient.norm())
-            times.append(time)
-            points.append(point[0])
-            values.append(value[0])
-            if time >= duration or not 1e-6 < speed < math.inf:
-                break
-            if float(point.abs().max()) > EXTENT:
-                break
-            step = min(0.1 / speed, 0.05 + 0.1 * time, duration - time)
-            point = point - step * gradient
-            time += step
-        return FlowPath(torch.tensor(times), torch.stack(points), torch.stack(values))
+    def raw(self, points: torch.Tensor) -> torch.Tensor:
+        """What the function itself returns for points (N, 2) at once, without a gradient."""
+        with torch.no_grad():
+            logits = points @ BASIS.to(points.dtype)
+            return self.f(logits, torch.full((len(points),), self.target))
 
     def _values(self, logits: torch.Tensor) -> torch.Tensor:
         """Call the function and make sure of one floating value per example."""
         count = len(logits)
         target = torch.full((count,), self.target)
+        if self.alone and count > 1:
+            return self._one_by_one(logits, target)
         result = self.f(logits, target)
         if not isinstance(result, torch.Tensor):
             raise FunctionMistake(f"it returned {type(result).__name__}, expected a torch.Tensor")
@@ -132,14 +140,48 @@ class PlaneLoss:
 
     def _one_by_one(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         def single(row: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-            return self.f(row[None], label[None])
+            return self.f(row[None], label[None]).reshape(())
 
         if len(logits) > 1:
             try:
                 return torch.func.vmap(single)(logits, target)
             except Exception:  # whatever vmap cannot do (branches on values, in-place writes)
-                pass
+                self.looped = True
         return torch.stack([single(*pair) for pair in zip(logits, target, strict=True)])
+
+
+def follow(
+    at: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    start: tuple[float, float],
+    duration: float,
+) -> FlowPath:
+    """Follow minus the gradient that `at` returns for a point (1, 2), after the value (1,).
+
+    Euler steps of at most 0.1 in length and a tenth of the time passed so far: many losses
+    move ever more slowly, and this keeps the work to a few hundred small calls.
+    """
+    point = torch.tensor([start])
+    time, times, points, values = 0.0, [], [], []
+    for _ in range(MAX_STEPS):
+        value, gradient = at(point)
+        speed = float(gradient.norm())
+        times.append(time)
+        points.append(point[0])
+        values.append(value[0])
+        if time >= duration or not 1e-6 < speed < math.inf:
+            break
+        if float(point.abs().max()) > EXTENT:
+            break
+        step = min(0.1 / speed, 0.05 + 0.1 * time, duration - time)
+        point = point - step * gradient
+        time += step
+    return FlowPath(torch.tensor(times), torch.stack(points), torch.stack(values))
+
+
+def at_margins(margins: torch.Tensor, target: int = 0) -> torch.Tensor:
+    """The points (N, 2) where the target has these margins (N,) and the other two are alike."""
+    # the log-sum-exp of two equal logits is log 2 above either
+    return (margins + math.log(2))[:, None] * BASIS[:, target].to(margins)
 
 
 def _grid(axis: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""The explorer of JupyterLab: torch losses of three class logits, one or several compared."""
