@@ -142,9 +142,12 @@ class _Leaves(Rows):
     def slope(self, rows: torch.Tensor) -> torch.Tensor | None:
         """Gradient (..., K) of these rows, or None where a factor of it may overflow."""
         others, index = self.others, self.labels.unsqueeze(-1)
-        gaps, weights, total = others.gaps, others.weights, others.total
+        gaps, weights = others.gaps, others.weights
         found = torch.autograd.grad(rows.sum(), list(self.leaves.values()), materialize_grads=True)
         slopes = dict(zip(self.leaves, found, strict=True))
+        squared = slopes.get(Others.log_sum_square)
+        # one and the same sum, where margin and sum of squares are to cancel
+        total = others.total if squared is None else 1 + others.top.rest
         # what the target's own entry is, and what multiplies the weights of the others
         own = flat = torch.zeros_like(total)
         if Others.margin in slopes:
@@ -159,21 +162,21 @@ class _Leaves(Rows):
                 return None
             own = own - slopes[power] * (damping - margin).exp()
             flat = flat + slopes[power] * ahead.exp()
-        factor = _column(flat, weights)
-        if Others.log_sum_square in slopes:
-            top, slope = others.top, 2 * slopes[Others.log_sum_square]
-            rest, squares = top.rest, top.rest_of_squares()
+        if squared is None:
+            factor = _column(flat, weights)
+        else:
+            top, squares = others.top, others.top.rest_of_squares()
             # what cancels at the leader of the others is had from all the rest
-            lead = flat + slope * (rest / (1 + rest) - squares / (1 + squares))
-            factor = factor - _column(slope / (1 + rest), weights)
-            factor = factor + _column(slope / (1 + squares), weights) * weights
+            lead = flat + 2 * squared * (top.rest / total - squares / (1 + squares))
+            bend = _column(2 * squared / (1 + squares), weights)
+            factor = weights * bend + _column(flat - 2 * squared / total, weights)
         if Others.entropy in slopes:
             bend = -slopes[Others.entropy] / total
             mean = self.leaves[Others.entropy].detach() - total.log()
             bent = gaps.clamp_min(-1e4).add_(_column(mean, weights))  # 0 * -inf is 0
             factor = bent.mul_(_column(bend, weights)).add_(factor)
         slope = weights.mul_(factor)
-        if Others.log_sum_square in slopes:
+        if squared is not None:
             slope.scatter_(-1, top.leader, _column(lead, slope))
         return slope.scatter_(-1, index, _column(own, slope))
 

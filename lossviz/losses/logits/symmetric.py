@@ -215,7 +215,7 @@ class _Softmax:
         near = other.mean.to(other.gaps)
         flat = (1 - share) + share * (other.mean - near)
         # in two steps: what the mean loses by rounding is added where it is small
-        slope = (other.gaps - near).mul_(-share).add_(flat.to(near)).mul_(self.others)
+        slope = other.gaps.sub_(near).mul_(-share).add_(flat.to(near)).mul_(self.others)
         slope.sub_(other.others, alpha=1 - share)
         at_lead = slope.gather(-1, other.leader) - ((1 - share) * other.lead).to(slope)
         slope.scatter_(-1, other.leader, at_lead).scatter_(-1, self.leader, 0.0)
