@@ -100,7 +100,7 @@ def diffusion_entropy(
     the number independent of the features' scale (0 distances count; where it is 0 the entropy is
     0). "symmetric" takes the spectrum of D^-1/2 G D^-1/2, as the authors' package does,
     "anisotropic" that of the diffusion of which their text speaks, which divides the density out
-    first. |eigenvalues| to the power `steps`, divided by their sum. Memory N x N.
+    first. Absolute eigenvalues to the power `steps`, divided by their sum. Memory N x N.
 
     Raises ValueError for no rows, NaN, another name, or numbers that are not positive. Source: Liao
     et al. (2024), section 3.

@@ -64,7 +64,8 @@ def kde_ece(
     """The mean distance between a confidence and the accuracy around it, float64.
 
     The kernel is a Gaussian of width `bandwidth`, reflected at 0 and 1, and each row counts itself.
-    Wide kernels give the distance of the averages, narrow ones mean |correct - confidence|. Memory
+    Wide kernels give the distance of the averages, narrow ones the mean distance of confidence
+    and outcome. Memory
     grows with the rows, time with their square. The definition is ours.
     """
     c, a = checked_rows(confidence, correct)

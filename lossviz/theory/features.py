@@ -3,7 +3,7 @@
 Class k has n_k rows. A depth of M is M linear layers on top of free features; all are paid for by
 weight decay, lambda_W for each layer and lambda_H for the features:
 
-    1/(2N) ||W_M ... W_1 H - Y||^2 + lambda_W/2 sum ||W_j||^2 + lambda_H/2 ||H||^2.
+    norm(W_M ... W_1 H - Y)^2 / (2N) + lambda_W / 2 sum norm(W_j)^2 + lambda_H / 2 norm(H)^2.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def squared_error_optimum(
     """The global optimum under squared error without bias: an orthogonal frame of known lengths.
 
     `sizes` are the numbers of rows of the K classes. Per class x minimises 1/(1 + x^M) + b x over
-    x >= 0, with load b = M N (N lambda_W^M lambda_H)^(1/M) / n_k; then |w|^2 = N lambda_H x^M and
-    |h| = |w| / (|w|^2 + N lambda_H). The larger root of the slope is only a local minimum in a band
-    of loads for depths from 2 on, so both are compared.
+    x >= 0, with load b = M N (N lambda_W^M lambda_H)^(1/M) / n_k. A row of the classifier then has
+    the squared length w = N lambda_H x^M, a feature the length sqrt(w) / (w + N lambda_H). The
+    larger root of the slope is only a local minimum in a band of loads for depths from 2 on, so
+    both are compared.
 
     Raises ValueError for sizes or a depth below 1 and weight decays that are not positive. Source:
     Dang, Tran, Osher, Tran-The, Ho and Nguyen (2023), for balanced and imbalanced classes.
