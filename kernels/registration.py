@@ -6,6 +6,7 @@ have names, those of the operator's function.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -51,5 +52,6 @@ def gradients(operator: Any, **of: torch.Tensor | None) -> tuple[torch.Tensor | 
     return found
 
 
-def _names(operator: Any) -> list[str]:
-    return [argument.name for argument in operator._schema.arguments]
+@functools.cache
+def _names(operator: Any) -> tuple[str, ...]:
+    return tuple(argument.name for argument in operator._schema.arguments)

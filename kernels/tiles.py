@@ -57,11 +57,12 @@ class Transform(NamedTuple):
             raw.mul_(self.factor)
         return raw
 
-    def cap_slope(self, logits: torch.Tensor) -> torch.Tensor | None:
-        """Slope of the cap where the logit is z; None without a cap."""
-        if self.softcap is None:
-            return None
-        return (logits * (self.temperature / self.softcap)).square_().neg_().add_(1)
+    def cap_slope_(self, raw: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """Write the slope of the cap, which there is, at raw logits to `out`."""
+        # 1 / cosh^2: 1 - tanh^2 has few digits where the cap is near
+        assert self.softcap is not None
+        torch.mul(raw, self.scale / self.softcap, out=out)
+        return out.cosh_().reciprocal_().square_()
 
 
 class Saved(NamedTuple):
@@ -207,7 +208,7 @@ def accumulate_(
         shift, argmax = logits.max(1, keepdim=True)
         argmax = argmax[:, 0] + first
     else:
-        shift, argmax = _largest(logits)[:, None], None
+        shift, argmax = logits.amax(1, keepdim=True), None
     offset = finite_shift(shift)
     below = logits.sub_(offset)
     tilt = square = mean = mass = None
@@ -229,16 +230,6 @@ def accumulate_(
         square = torch.linalg.vecdot(logits, logits)
     target = torch.where(inside, target_logit, 0.0)
     return Sums(target[:, 0], shift[:, 0], logits.sum(1), argmax, tilt, square, mean, mass)
-
-
-def _largest(logits: torch.Tensor) -> torch.Tensor:
-    """The largest of every row of (n, k) logits, (n,)."""
-    rows, columns = logits.shape
-    if columns < 2 or not logits.T.is_contiguous():
-        return logits.amax(1)
-    # torch looks down 32 rows at a time, the rest one by one: two columns as one leave less of it
-    pairs = logits.T[: columns // 2 * 2].reshape(columns // 2, 2 * rows).amax(0).view(2, rows)
-    return torch.maximum(pairs.amax(0), logits[:, -1])
 
 
 def row_factors(saved: Saved, upstream: Upstream) -> torch.Tensor:
