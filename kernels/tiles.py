@@ -59,10 +59,10 @@ class Transform(NamedTuple):
 
     def cap_slope_(self, raw: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         """Write the slope of the cap, which there is, at raw logits to `out`."""
-        # 1 / cosh^2: 1 - tanh^2 has few digits where the cap is near
+        # 1 - tanh^2 has few digits where the cap is near: it is 4 s (1 - s), s = sigmoid(-2 |r|)
         assert self.softcap is not None
-        torch.mul(raw, self.scale / self.softcap, out=out)
-        return out.cosh_().reciprocal_().square_()
+        torch.mul(raw, 2 * self.scale / self.softcap, out=out).abs_().neg_().sigmoid_()
+        return out.addcmul_(out, out, value=-1).mul_(4)
 
 
 class Saved(NamedTuple):
@@ -208,7 +208,7 @@ def accumulate_(
         shift, argmax = logits.max(1, keepdim=True)
         argmax = argmax[:, 0] + first
     else:
-        shift, argmax = logits.amax(1, keepdim=True), None
+        shift, argmax = _largest(logits)[:, None], None
     offset = finite_shift(shift)
     below = logits.sub_(offset)
     tilt = square = mean = mass = None
@@ -230,6 +230,17 @@ def accumulate_(
         square = torch.linalg.vecdot(logits, logits)
     target = torch.where(inside, target_logit, 0.0)
     return Sums(target[:, 0], shift[:, 0], logits.sum(1), argmax, tilt, square, mean, mass)
+
+
+def _largest(logits: torch.Tensor) -> torch.Tensor:
+    """The largest of every row of (n, k) logits, (n,)."""
+    rows, columns = logits.shape
+    if columns < 2 or not logits.T.is_contiguous():
+        return logits.amax(1)
+    # torch looks down 32 rows at a time, the rest one by one: two columns as one leave less of it
+    # (208 x 32,000: 2.5 ms in place of 4.9, a hundredth of the products of that chunk)
+    pairs = logits.T[: columns // 2 * 2].reshape(columns // 2, 2 * rows).amax(0).view(2, rows)
+    return torch.maximum(pairs.amax(0), logits[:, -1])
 
 
 def row_factors(saved: Saved, upstream: Upstream) -> torch.Tensor:
