@@ -340,8 +340,9 @@ def one_pass(
         slope = head.slope_room(logits) if any(needs) else None
         for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
-            here = None if slope is None else slope[:, columns]
-            head.logits_(x, weight, columns, logits[:, columns], here)
+            head.logits_(
+                x, weight, columns, logits[:, columns], None if slope is None else slope[:, columns]
+            )
         mean = head.mean_of(rows, slice(0, every))
         sums = accumulate_(logits, labels[rows], 0, want, mean)
         values, upstream = loss(rows, sums)

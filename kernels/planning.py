@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -165,7 +166,8 @@ def plan(
             spent += min(num_classes, 2 * tiling.columns) * num_features * wide
         elif across:  # what products take
             spent += rows * columns * dtype.itemsize
-    told = torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    mkldnn: Any = torch.backends.mkldnn
+    told = mkldnn.matmul.fp32_precision == "bf16"
     idle = dtype == torch.bfloat16 and device.type == "cpu" and bfloat16_units() and not told
     return Plan(impl, tiling, products, spent, products * product, 3 * product, logits, idle)
 
