@@ -206,6 +206,18 @@ def check_budget(memory_budget: object) -> None:
         raise ValueError(f"memory_budget must be a positive number of bytes, got {memory_budget}")
 
 
+def check_compact(compact: object, input: torch.Tensor) -> bool:
+    """Whether ignored rows are left out: `compact`, by default where nothing has to be waited for.
+
+    Raises TypeError for what is neither a bool nor None.
+    """
+    if compact is None:
+        return input.device.type == "cpu"
+    if not isinstance(compact, bool):
+        raise TypeError(f"compact must be a bool or None, got {compact!r}")
+    return compact
+
+
 def check_shift(shift: object, target: torch.Tensor, input: torch.Tensor) -> int:
     """Return how many places later the target of a position stands."""
     if isinstance(shift, bool):

@@ -5,9 +5,10 @@ of a scalar loss on the way: three matrix products. (On a GPU `triton_rows` has 
 kernels between the products.) `accumulate` and `gradients` take any tile and make each logit a
 second time for the backward pass: four products, for losses per row.
 
-Half precision on the CPU is widened tile by tile, because emulated half products are several times
-slower than float32; on a GPU products take half precision and give float32. Sums and weight
-gradients are float32 (float64 for float64) on either.
+Half precision on the CPU is widened tile by tile: torch rounds a half product to half, and without
+units for bfloat16 emulates it several times slower than float32 (see `Plan`). On a GPU products
+take half precision and give float32. Sums and weight gradients are float32 (float64 for float64) on
+either.
 """
 
 from __future__ import annotations
@@ -85,13 +86,27 @@ class Head(NamedTuple):
         return memory.empty(size, self.dtype, self.input.device)
 
     def logits_(
-        self, x: torch.Tensor, weight: torch.Tensor, columns: slice, out: torch.Tensor
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        columns: slice,
+        out: torch.Tensor,
+        slope: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Write logits of the rows `x` and the classes `columns` (with their `weight`) to `out`."""
+        """Write logits of the rows `x` and the classes `columns` (with their `weight`) to `out`.
+
+        And to `slope`, for a head with a cap, the slopes of the cap there.
+        """
         product_(out, x, weight.T)
         if self.bias is not None:
             out.add_(self.bias[columns])
+        if slope is not None:
+            self.transform.cap_slope_(out, slope)
         return self.transform.apply_(out)
+
+    def slope_room(self, logits: torch.Tensor) -> torch.Tensor | None:
+        """Room for the slopes of the cap; None without one."""
+        return None if self.transform.softcap is None else torch.empty_like(logits)
 
     def mean_of(self, rows: slice, columns: slice) -> torch.Tensor | None:
         """Weights of the mean logit in a tile."""
@@ -248,8 +263,9 @@ def gradients(
         scaled = x if factors is None else x * factors
         for columns in blocks(len(head.weight), tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
-            tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
-            slope = head.transform.cap_slope(tile)
+            tile = _shaped(room, len(x), len(weight))
+            slope = head.slope_room(tile)
+            head.logits_(x, weight, columns, tile, slope)
             mean = head.mean_of(rows, columns)
             spread_(
                 tile,
@@ -321,10 +337,12 @@ def one_pass(
             logits = required(grown.weight)[:, :count].T
         else:
             logits = _shaped_in_blocks(room, len(x), every)
+        slope = head.slope_room(logits) if any(needs) else None
         for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
-            head.logits_(x, weight, columns, logits[:, columns])
-        slope = head.transform.cap_slope(logits) if any(needs) else None
+            head.logits_(
+                x, weight, columns, logits[:, columns], None if slope is None else slope[:, columns]
+            )
         mean = head.mean_of(rows, slice(0, every))
         sums = accumulate_(logits, labels[rows], 0, want, mean)
         values, upstream = loss(rows, sums)

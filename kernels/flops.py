@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from .registration import named
+
 
 def tell_counters() -> None:
     """Make counters count what follows; nothing where there are none, and in compiled code."""
@@ -33,12 +35,21 @@ def tell_counters() -> None:
 def _formulas() -> dict[Any, Callable[..., int]]:
     ours = torch.ops.lossviz
     return {
-        ours.reduced_loss: lambda *inputs, **_: _product(*inputs) * (1 + sum(inputs[12][:2])),
-        ours.row_sums: lambda *inputs, **_: _product(*inputs),
-        ours.row_sums_backward: lambda *inputs, **_: _product(*inputs) * (1 + sum(inputs[10][:2])),
-        ours.mean_weight_gradient: lambda *inputs, **_: _product(*inputs),
+        ours.reduced_loss: _with_gradients(ours.reduced_loss.default),
+        ours.row_sums: _product,
+        ours.row_sums_backward: _with_gradients(ours.row_sums_backward.default),
+        ours.mean_weight_gradient: _product,
     }
 
 
-def _product(input: torch.Tensor, weight: torch.Tensor, *_: Any) -> int:
+def _product(input: torch.Tensor, weight: torch.Tensor, *_: Any, **options: Any) -> int:
     return 2 * len(input) * weight.numel()
+
+
+def _with_gradients(operator: Any) -> Callable[..., int]:
+    """The logits, and a product for each gradient of input and weight that is needed."""
+
+    def flops(*inputs: Any, **_: Any) -> int:
+        return _product(*inputs) * (1 + sum(named(operator, inputs).needs[:2]))
+
+    return flops

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from lossviz.declaration.numbers import check_reduction, widen
 from . import flops, planning
 from .checks import (
     check_budget,
+    check_compact,
     check_head,
     check_number,
     check_row_weight,
@@ -56,6 +58,7 @@ def linear_cross_entropy(
     loss: str | RowFunction = "cross_entropy",
     impl: str = "auto",
     memory_budget: int | None = None,
+    compact: bool | None = None,
     shard: VocabularyShard | None = None,
 ) -> torch.Tensor:
     """Cross-entropy of a linear layer's softmax, in nats, without its logits in memory.
@@ -85,8 +88,11 @@ def linear_cross_entropy(
     whose target is `ignore_index` (None is -100) count nothing; "mean" divides by the (weight of
     the) others and is NaN where that is 0, "sum" is 0 where there are none; without a row left
     gradients are 0 in both cases. An ignored row takes no part,
-    whatever it holds. N = 0 counts as no row left; D = 0 leaves the bias alone, log V without one;
-    V = 1 gives 0.
+    whatever it holds, NaN and inf included, on any path. With `compact` it costs nothing either:
+    None does so on a CPU; on a GPU True waits for the device to count the rows that are kept, which
+    pays where many are ignored. (Compiled losses per row and torch.func transforms compute such
+    rows all the same; a `loss` function finds there the statistics of another row.)
+    N = 0 counts as no row left; D = 0 leaves the bias alone, log V without one; V = 1 gives 0.
 
     Exactness far out is that of class indices: class probabilities enter as a sum over all classes,
     so beyond a margin of 17 nats (float32) a one-hot row of them gives 0, as in torch.
@@ -133,10 +139,7 @@ def linear_cross_entropy(
     dense = holds_probabilities(
         target, torch.Size((*batch, *inner)), torch.Size((*batch, classes, *inner)), input
     )
-    if shard is not None and weight is not None and weight.requires_grad:
-        raise ValueError("weight must not require gradients where the vocabulary is sharded")
-    if dense and shard is not None:
-        raise ValueError("target must hold class indices where the vocabulary is sharded")
+    _check_shard(shard, weight, dense)
     if dense and ignore_index not in (None, -100):
         raise ValueError("ignore_index cannot be given when target holds class probabilities")
     if classes == 1:  # of one class the smoothed target is the same
@@ -148,51 +151,75 @@ def linear_cross_entropy(
     ):
         if present and not terms.is_cross_entropy:
             raise ValueError(f"{name} needs loss='cross_entropy', got loss={loss!r}")
-    tensors = (input, linear_weight, linear_bias, weight, row_weight, target)
-    chosen = _choose(impl, tensors, shard)
-    heads, features = math.prod(inner), input.shape[-1]
-    flat = input.reshape(math.prod(batch), features)
-    if heads > 1:  # their gradients are added before they are rounded
+    shared: dict[str, Any] = {
+        "transform": transform,
+        "impl": _choose(
+            impl, (input, linear_weight, linear_bias, weight, row_weight, target), shard
+        ),
+        "memory_budget": memory_budget,
+        "shard": shard,
+        "compact": check_compact(compact, input),
+    }
+    heads = [
+        Rows(**head, **labelled, **shared)
+        for head, labelled in zip(
+            _heads(input, linear_weight, linear_bias),
+            _targets(target, row_weight, ignore_index, classes, math.prod(inner), dense),
+            strict=True,
+        )
+    ]
+    if len(heads) == 1 and reduction != "none":
+        tiling = terms.tiling_of_one_pass(heads[0])
+        if tiling is not None:
+            return terms.in_one_pass(heads[0], reduction, tiling)
+    result = stack([terms.of(rows) for rows in heads]).reduce(reduction)
+    return result.reshape(torch.Size((*batch, *inner))) if reduction == "none" else result
+
+
+def _heads(
+    input: torch.Tensor, linear_weight: torch.Tensor, linear_bias: torch.Tensor | None
+) -> Iterator[dict[str, Any]]:
+    """Input (N, D), weight (V, D) and bias (V,) of every head of (V, d_1, ..., d_K, D)."""
+    flat = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
+    if linear_weight.ndim == 2:  # not selected: that would copy its gradient
+        yield {"input": flat, "weight": linear_weight, "bias": linear_bias}
+        return
+    weights = linear_weight.flatten(1, -2).unbind(1)
+    if len(weights) > 1:  # gradients of the input are added before they are rounded
         flat = widen(flat)
-    weights: list[torch.Tensor] = [linear_weight]
-    biases: list[torch.Tensor | None] = [linear_bias]
-    if inner:  # but a lone head is not selected: that would copy its gradient
-        weights = list(linear_weight.flatten(1, -2).unbind(1))
-        biases = [None] * heads
-        if linear_bias is not None:
-            biases = list(linear_bias.flatten(1).unbind(1))
-    parts = []
+    biases: Sequence[torch.Tensor | None] = [None] * len(weights)
+    if linear_bias is not None:
+        biases = linear_bias.flatten(1).unbind(1)
+    for weight, bias in zip(weights, biases, strict=True):
+        yield {"input": flat, "weight": weight, "bias": bias}
+
+
+def _targets(
+    target: torch.Tensor,
+    row_weight: torch.Tensor | None,
+    ignore_index: int | None,
+    classes: int,
+    heads: int,
+    dense: bool,
+) -> Iterator[dict[str, Any]]:
+    """What the rows of every head are compared with, and what each counts."""
     for head in range(heads):
+        weight = None if row_weight is None else row_weight.reshape(-1, heads)[:, head]
+        soft = None
         if dense:
             soft = target.reshape(-1, classes, heads)[:, :, head]
-            labels = torch.full(soft.shape[:1], -1, device=input.device)
+            labels = torch.full(soft.shape[:1], -1, device=soft.device)
             kept = labels == 0
         else:
             labels, kept = split_target(target.reshape(-1, heads)[:, head], ignore_index, classes)
-        rows = Rows(
-            flat,
-            weights[head],
-            biases[head],
-            labels,
-            kept,
-            transform,
-            chosen,
-            memory_budget,
-            shard,
-            None if row_weight is None else row_weight.reshape(-1, heads)[:, head],
-        )
-        if dense:
-            parts.append(terms.of_probabilities(rows, soft))
-            continue
-        trained = terms.trains_weights or (row_weight is not None and row_weight.requires_grad)
-        simple = terms.power is not None and not trained and rows.forms_gradients
-        if heads == 1 and reduction != "none" and simple:
-            tiling, whole_rows = rows.tiling(chosen, per_row=False)
-            if whole_rows:
-                return terms.in_one_pass(rows, reduction, tiling)
-        parts.append(terms.of_labels(rows))
-    result = stack(parts).reduce(reduction)
-    return result.reshape(torch.Size((*batch, *inner))) if reduction == "none" else result
+        yield {"labels": labels, "kept": kept, "probabilities": soft, "row_weight": weight}
+
+
+def _check_shard(shard: VocabularyShard | None, weight: torch.Tensor | None, dense: bool) -> None:
+    if shard is not None and weight is not None and weight.requires_grad:
+        raise ValueError("weight must not require gradients where the vocabulary is sharded")
+    if dense and shard is not None:
+        raise ValueError("target must hold class indices where the vocabulary is sharded")
 
 
 def row_statistics(
@@ -246,7 +273,15 @@ def row_statistics(
     chosen = _choose(impl, (input, linear_weight, linear_bias, target), shard)
     flat = input.reshape(math.prod(batch), input.shape[-1])
     rows = Rows(
-        flat, linear_weight, linear_bias, labels, kept, transform, chosen, memory_budget, shard
+        flat,
+        linear_weight,
+        linear_bias,
+        labels,
+        kept,
+        transform,
+        chosen,
+        memory_budget,
+        shard=shard,
     )
     row = rows.primitives(Want.of(names))
     shaped = Primitives._make(value if value is None else value.reshape(batch) for value in row)

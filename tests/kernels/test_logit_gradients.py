@@ -138,3 +138,27 @@ def test_losses_have_gradients_as_exact_as_those_of_plain_torch(options, classes
         return linear_cross_entropy(torch.eye(ROWS), leaf, labels, **how)
 
     compare(logits, labels, shape, lambda leaf: torch_loss(leaf.T, labels, options), ours)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+@pytest.mark.parametrize(("cap", "heights"), [(30.0, 4.0), (30.0, 1.0), (5.0, 8.0)])
+def test_the_slope_of_a_saturated_cap_keeps_its_digits(cap, heights, reduction):
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randn(2, 64, generator=generator).sign()
+    logits = signs * cap * heights * (0.8 + 0.2 * torch.rand(2, 64, generator=generator))
+    labels = torch.randint(2, (64,), generator=generator)
+
+    def ours(z):
+        eye = torch.eye(len(labels), dtype=z.dtype)
+        return linear_cross_entropy(eye, z, labels, softcap=cap, reduction=reduction).sum()
+
+    def eager(z):
+        return F.cross_entropy(cap * torch.tanh(z.T / cap), labels, reduction="sum")
+
+    def error(found):
+        return ((found - true).norm() / true.norm()).item()
+
+    true = gradient(logits, torch.float64, eager)
+    mine, theirs = (error(gradient(logits, torch.float32, of)) for of in (ours, eager))
+    assert mine <= max(theirs, 5 * ULP)
+    assert heights == 1.0 or mine < theirs / 10

@@ -24,6 +24,7 @@ OPTIONS = [
     {"reduction": "none", "loss": "brier"},
     {"label_smoothing": 0.1, "z_loss": 1e-2, "softcap": 3.0},
     {"loss": "entropy_bonus", "temperature": 0.7},
+    {"reduction": "none", "compact": False},
 ]
 
 
@@ -96,6 +97,7 @@ def spread(rank: int, cut: int) -> None:
     part = slice(0, cut) if rank == 0 else slice(cut, CLASSES)
     for options in OPTIONS:
         c = case()
+        c["input"][c["target"] == -100] = torch.nan
         x = c["input"].requires_grad_()
         w, b = (c[name][part].clone().requires_grad_() for name in ("weight", "bias"))
         shard = VocabularyShard.of(w, group)
@@ -108,6 +110,7 @@ def spread(rank: int, cut: int) -> None:
         expected[2:] = [whole[part] for whole in expected[2:]]
         for mine, theirs in zip(found, expected, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+    x = case()["input"]
     every = row_statistics(x, w, c["target"], linear_bias=b, shard=shard)
     whole = row_statistics(x, c["weight"], c["target"], linear_bias=c["bias"])
     for name in whole.names:
