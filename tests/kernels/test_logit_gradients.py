@@ -63,15 +63,25 @@ def gradient(
 
 
 def assert_accepted(
-    mine: torch.Tensor, theirs: torch.Tensor, true: torch.Tensor, labels: torch.Tensor, ulps: float
+    mine: torch.Tensor,
+    theirs: torch.Tensor,
+    true: torch.Tensor,
+    labels: torch.Tensor,
+    ulps: float,
+    near_uniform: bool,
 ) -> None:
-    """error(ours) <= max(error(plain torch), a few ulp) in every row, and at every target."""
+    """error(ours) <= max(error(plain torch), a few ulp) in every row, and at every target.
+
+    Near the uniform distribution all entries are alike in what rounding does to them, and one is
+    smaller than most only where its two halves happen to cancel: it is held to a usual entry.
+    """
+    usual = true.norm(dim=0) / math.sqrt(len(true)) if near_uniform else 1e-30
 
     def errors(found: torch.Tensor) -> list[torch.Tensor]:
         here = labels, torch.arange(ROWS)
         size = true.norm(dim=0)
         whole = (found - true).norm(dim=0) / size.clamp(min=1e-30)
-        own = (found[here] - true[here]).abs() / true[here].abs().clamp(min=1e-30)
+        own = (found[here] - true[here]).abs() / true[here].abs().clamp(min=usual)
         # a target that the loss does not move may get what rounding leaves of the others
         return [whole, torch.where(true[here] == 0, found[here].abs() / size, own)]
 
@@ -108,12 +118,13 @@ def compare(
     theirs = gradient(logits, torch.float32, plain)
     # p = exp(z - lse) has the digits of lse, about log V, and near the uniform distribution what is
     # left of p - 1/V is smaller by the spread of the logits
-    ulps = 8 * (1 + math.log(len(logits))) * (50 if shape == "early in training" else 1)
+    near_uniform = shape == "early in training"
+    ulps = 8 * (1 + math.log(len(logits))) * (50 if near_uniform else 1)
     for impl, budget in paths(len(logits)):
         mine = gradient(
             logits, torch.float32, functools.partial(ours, impl=impl, memory_budget=budget)
         )
-        assert_accepted(mine, theirs, true, labels, ulps)
+        assert_accepted(mine, theirs, true, labels, ulps, near_uniform)
 
 
 @each_case
