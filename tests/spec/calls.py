@@ -28,6 +28,7 @@ PARTS = (
     "dynamics",
     "calibration",
     "collapse",
+    "entropy",
     "representation",
     "sequence",
     "comparisons",

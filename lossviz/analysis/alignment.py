@@ -1,0 +1,110 @@
+"""How far a policy may leave its reference: the tilted optimum, and the best of N samples.
+
+Distributions are over a finite set of answers with rewards; everything is float64 and in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from ..declaration.arrays import Array, as_tensor
+
+
+class Aligned(NamedTuple):
+    """A policy (K,), its KL divergence from the reference in nats, and its expected reward."""
+
+    policy: torch.Tensor
+    kl: torch.Tensor
+    reward: torch.Tensor
+
+
+def distribution(name: str, values: Array) -> torch.Tensor:
+    """`values` (K,) in float64; ValueError unless they are probabilities that sum to 1."""
+    p = as_tensor(name, values)
+    if p.ndim != 1 or not len(p) or not (p >= 0).all() or abs(p.sum() - 1) > 1e-6:
+        raise ValueError(f"{name} must be probabilities (K,) that sum to 1, got {p.tolist()}")
+    return p
+
+
+def kl_divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) in nats over the last axis; inf where q rules out what p does not."""
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)
+
+
+def _checked(reference: Array, reward: Array) -> tuple[torch.Tensor, torch.Tensor]:
+    p, r = distribution("reference", reference), as_tensor("reward", reward)
+    if r.shape != p.shape or not r.isfinite().all():
+        raise ValueError(f"reward must be {len(p)} finite numbers, got {r.tolist()}")
+    return p, r
+
+
+def _aligned(policy: torch.Tensor, p: torch.Tensor, r: torch.Tensor) -> Aligned:
+    return Aligned(policy, kl_divergence(policy, p), (policy * r).sum())
+
+
+def tilted_policy(reference: Array, reward: Array, *, beta: float) -> Aligned:
+    """The policy p exp(beta r) / Z: most reward among all as far from the reference.
+
+    `reference` (K,) probabilities, `reward` (K,), `beta` >= 0 in nats per unit of reward; 0 is the
+    reference, inf its best answers. Raises ValueError outside these ranges.
+    """
+    p, r = _checked(reference, reward)
+    if not beta >= 0:
+        raise ValueError(f"beta must not be negative, got {beta!r}")
+    if beta == math.inf:
+        best = torch.where(r == r[p > 0].max(), p, 0.0)
+        return _aligned(best / best.sum(), p, r)
+    return _aligned((p.log() + beta * r).softmax(-1), p, r)
+
+
+class Constrained(NamedTuple):
+    """The tilted policy that spends a budget, and its beta (inf where more cannot be spent)."""
+
+    beta: float
+    policy: torch.Tensor
+    kl: torch.Tensor
+    reward: torch.Tensor
+
+
+def kl_constrained_optimum(reference: Array, reward: Array, *, budget: float) -> Constrained:
+    """The policy of most expected reward within a KL `budget` from the reference, in nats.
+
+    The best answers alone cost -log of their probability; a larger budget changes nothing. Raises
+    ValueError for a negative budget, and as `tilted_policy` does.
+    """
+    p, r = _checked(reference, reward)
+    if not budget >= 0:
+        raise ValueError(f"budget must not be negative, got {budget!r}")
+    best = tilted_policy(p, r, beta=math.inf)
+    if budget >= best.kl or best.kl == 0:
+        return Constrained(math.inf if best.kl > 0 else 0.0, *best)
+    low, high = 0.0, 1.0
+    while tilted_policy(p, r, beta=high).kl < budget:
+        low, high = high, 2 * high
+    for _ in range(200):
+        middle = (low + high) / 2
+        within = tilted_policy(p, r, beta=middle).kl < budget
+        low, high = (middle, high) if within else (low, middle)
+    return Constrained(low, *tilted_policy(p, r, beta=low))
+
+
+def best_of_n(reference: Array, reward: Array, *, samples: int) -> Aligned:
+    """The policy that answers with the best of `samples` draws; ties go by their probability.
+
+    Its KL divergence is exact: it lies below log N - (N - 1)/N, strictly for a finite set. A level
+    of reward gets F(v)^N - F(v-)^N, in logarithms, so that a large N keeps its digits. Raises
+    ValueError for samples below 1, and as `tilted_policy` does.
+    """
+    p, r = _checked(reference, reward)
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"samples must be a whole number from 1 on, got {samples!r}")
+    _, place = r.unique(return_inverse=True)
+    mass = torch.zeros(int(place.max()) + 1, dtype=torch.float64).index_add(0, place, p)
+    above = mass.flip(0).cumsum(0).flip(0) - mass  # better than the level
+    below = (samples * torch.log1p(-(above + mass).clamp_max(1))).exp()
+    level = (samples * torch.log1p(-above)).exp() - below
+    share = torch.where(mass > 0, level / mass, 0.0)
+    return _aligned(share[place] * p, p, r)
