@@ -5,8 +5,9 @@ stream. What a prediction holds is said by `kind` and never guessed (`confidence
 errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
 `chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
-`attempts`. Where features go is in `collapse` and `geometry`, the loss around the weights in
-`surface`.
+`attempts`. Where features go is in `collapse` and `geometry`, what moves
+the entropy of a policy in `policy`, `alignment`, `divergences` and `sampling`, the loss around the
+weights in `surface`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..declaration.registry import Registry
+from .alignment import best_of_n, kl_constrained_optimum, tilted_policy
 from .attempts import Resampling, pass_at_k, pass_at_n, resampling_reward
 from .binned import (
     Bins,
@@ -53,6 +55,7 @@ from .conformal import (
     prediction_sets,
     threshold_scores,
 )
+from .divergences import divergences, sampled_divergences
 from .geometry import (
     cell_entropy,
     covariance_rank,
@@ -63,6 +66,14 @@ from .geometry import (
     spectrum,
 )
 from .measures import mean_entropy, top_label_accuracy
+from .policy import (
+    entropy_change,
+    logit_update,
+    reward_entropy_law,
+    steer_weights,
+    token_covariance,
+    token_entropy_change,
+)
 from .probability import (
     BetaCalibration,
     HistogramBinning,
@@ -70,6 +81,7 @@ from .probability import (
     OneVersusRest,
     PlattScaling,
 )
+from .sampling import Mirostat, mirostat_k, top_k_zipf_cross_entropy, zipf_exponent
 from .scaling import DirichletScaling, MatrixScaling, TemperatureScaling, VectorScaling
 from .scores import BrierParts, brier_decomposition, brier_score, log_score
 from .selective import (
@@ -117,20 +129,23 @@ MEASURES = Registry(
 __all__ = [
     "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassStatistics", "Confidence",
     "Direction", "DirichletScaling", "HistogramBinning", "Interval", "IsotonicCalibration",
-    "MatrixScaling", "MeasureMetric", "Null", "OneVersusRest", "PlattScaling", "Resampling",
-    "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane",
-    "VectorScaling", "adaptive_scores", "area_under_risk_coverage", "auroc", "bootstrap",
-    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cell_entropy",
-    "class_probabilities", "class_statistics", "classwise_ece", "clopper_pearson",
+    "MatrixScaling", "MeasureMetric", "Mirostat", "Null", "OneVersusRest", "PlattScaling",
+    "Resampling", "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling",
+    "TrajectoryPlane", "VectorScaling", "adaptive_scores", "area_under_risk_coverage", "auroc",
+    "best_of_n", "bootstrap", "brier_decomposition", "brier_score", "by_group", "calibrated_null",
+    "cell_entropy", "class_probabilities", "class_statistics", "classwise_ece", "clopper_pearson",
     "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
-    "diffusion_information", "ece", "ece_equal_mass", "ece_left_closed", "equal_mass",
-    "equal_width", "every_class", "filter_normalised_directions", "greedy_nll", "kde_ece",
-    "likelihood_ratio", "log_score", "loss_on_plane", "mce", "mean_entropy", "nc1", "nc2",
+    "diffusion_information", "divergences", "ece", "ece_equal_mass", "ece_left_closed",
+    "entropy_change", "equal_mass", "equal_width", "every_class", "filter_normalised_directions",
+    "greedy_nll", "kde_ece", "kl_constrained_optimum", "likelihood_ratio", "log_score",
+    "logit_update", "loss_on_plane", "mce", "mean_entropy", "mirostat_k", "nc1", "nc2",
     "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k",
     "pass_at_n", "power_law", "prediction_sets", "rankme", "resampling_reward",
-    "risk_at_coverage", "risk_coverage", "rmsce", "sequence_confidence", "simplex_frame",
-    "smooth_ece", "spectrum", "squared_calibration_error", "sums_in_bins", "threshold_scores",
-    "top_label", "top_label_accuracy", "trajectory_plane",
+    "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce", "sampled_divergences",
+    "sequence_confidence", "simplex_frame", "smooth_ece", "spectrum", "squared_calibration_error",
+    "steer_weights", "sums_in_bins", "threshold_scores", "tilted_policy", "token_covariance",
+    "token_entropy_change", "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy",
+    "trajectory_plane", "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def token_entropy_change(
         raise ValueError(f"token must lie in [0, {len(z)}), got {token!r}")
     logp = z.log_softmax(-1)
     p = logp.exp()
-    old = p[token] if old_probability is None else torch.tensor(old_probability, dtype=torch.float64)
+    old = p[token] if old_probability is None else p.new_tensor(old_probability)
     if not 0 < old <= 1:
         raise ValueError(f"old_probability must lie in (0, 1], got {old.item()!r}")
     # the ratio is differentiated: its gradient by the logits is ratio * (one-hot - p)

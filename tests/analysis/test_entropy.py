@@ -1,0 +1,231 @@
+"""Entropy under updates, budgets and samplers: derivatives, enumeration, limits, bad input."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossviz.analysis.alignment import best_of_n, kl_constrained_optimum, tilted_policy
+from lossviz.analysis.divergences import divergences, sampled_divergences
+from lossviz.analysis.policy import (
+    entropy,
+    entropy_change,
+    logit_update,
+    reward_entropy_law,
+    steer_weights,
+    token_covariance,
+    token_entropy_change,
+)
+from lossviz.analysis.sampling import (
+    Mirostat,
+    mirostat_k,
+    top_k_zipf_cross_entropy,
+    zipf_exponent,
+)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_covariance_misses_the_exact_change_by_the_square_of_the_step():
+    z, direction = normal(20), normal(20, seed=1)
+    sizes = torch.tensor([1e-1, 1e-2, 1e-3], dtype=torch.float64)
+    changes = [entropy_change(z, size * direction) for size in sizes]
+    misses = torch.stack([(change.exact - change.predicted).abs() for change in changes])
+    slopes = misses.log().diff() / sizes.log().diff()
+    assert ((slopes - 2).abs() < 0.1).all()
+
+
+def test_at_the_uniform_policy_no_small_step_changes_the_entropy():
+    change = entropy_change(torch.zeros(6), 1e-4 * normal(6))
+    assert change.predicted.abs() < 1e-18
+    assert change.exact.abs() < 1e-7
+
+
+def test_ruled_out_tokens_add_nothing_to_the_entropy_and_leave_its_gradient_finite():
+    z = torch.tensor([0.0, math.log(3), -math.inf], dtype=torch.float64, requires_grad=True)
+    value = entropy(z)
+    assert value.item() == pytest.approx(0.5623351, abs=1e-7)
+
+
+@given(st.integers(0, 4), st.sampled_from([1.0, -2.0]), st.integers(0, 50))
+def test_the_change_by_one_token_is_the_derivative_along_its_policy_gradient(
+    token, advantage, seed
+):
+    z = (2 * normal(5, seed=seed)).requires_grad_()
+    p = z.softmax(-1)
+    (up,) = torch.autograd.grad(advantage * p[token] / p[token].detach(), z)
+    (slope,) = torch.autograd.grad(entropy(z), z)
+    found = token_entropy_change(z.detach(), token, advantage=advantage)
+    torch.testing.assert_close(found.all_logits, slope @ up)
+    torch.testing.assert_close(found.own_logit, slope[token] * up[token])
+
+
+def test_raising_a_token_that_surprises_more_than_the_average_raises_the_entropy():
+    z = torch.tensor([2.0, 0.0, -1.0, -2.0])
+    assert token_entropy_change(z, 3).all_logits > 0
+    assert token_entropy_change(z, 0).all_logits < 0
+
+
+def test_a_logit_update_is_the_gradient_of_the_log_probability():
+    z = normal(6).requires_grad_()
+    (slope,) = torch.autograd.grad(z.log_softmax(-1)[2], z)
+    torch.testing.assert_close(logit_update(z.detach(), 2), slope)
+    torch.testing.assert_close(logit_update(z.detach(), 2, reward=-1.0), -slope)
+    assert logit_update(z.detach(), 2).sum().abs() < 1e-12
+
+
+def test_rewarding_and_punishing_move_a_tabular_policy_alike_on_average():
+    """The expected update with rewards R and with R - 1 is the same: a baseline changes nothing."""
+    z, reward = normal(5), torch.tensor([1.0, 0, 1, 0, 0]).double()
+    p = z.softmax(-1)
+    expected = [
+        sum(p[a] * logit_update(z, a, reward=(reward[a] - base).item()) for a in range(5))
+        for base in (0.0, 1.0)
+    ]
+    torch.testing.assert_close(*expected)
+
+
+def test_the_law_is_found_where_it_holds_and_refused_where_nothing_varies():
+    h = torch.linspace(0.1, 2, 30, dtype=torch.float64)
+    law = reward_entropy_law(h, 0.9 - 0.1 * h.exp())
+    torch.testing.assert_close(torch.stack(law), torch.tensor([0.1, 0.9]).double())
+    assert law.ceiling.item() == pytest.approx(0.8)
+    with pytest.raises(ValueError, match="must vary"):
+        reward_entropy_law(torch.ones(5), h[:5])
+
+
+def test_masked_tokens_have_no_covariance_and_no_weight():
+    a, logp, mask = normal(3, 4), -normal(3, 4, seed=1).abs(), torch.ones(3, 4)
+    mask[1, 2:] = 0
+    poisoned = torch.where(mask > 0, logp, math.nan)
+    covariance = token_covariance(a, poisoned, mask)
+    assert (covariance[mask == 0] == 0).all()
+    kept = mask.bool()
+    exact = torch.cov(torch.stack((a[kept], logp[kept])), correction=0)[0, 1]
+    assert covariance.sum().item() == pytest.approx((exact * kept.sum()).item())
+    weights, _ = steer_weights(a, poisoned, poisoned, torch.ones(3, 4), mask)
+    assert (weights[mask == 0] == 0).all()
+    assert ((weights[kept] >= 0.8 - 1e-12) & (weights[kept] <= 1)).all()
+    assert weights[kept].min().item() == pytest.approx(0.8)
+
+
+def answers(seed):
+    p = normal(5, seed=seed).softmax(-1)
+    reward = torch.tensor([0.0, 1.0, 1.0, 2.0, 5.0])[torch.randperm(5)]
+    return p, reward.double()
+
+
+@given(st.integers(1, 4), st.integers(0, 30))
+def test_the_best_of_n_is_what_enumeration_of_all_draws_gives(n, seed):
+    p, r = normal(4, seed=seed).softmax(-1), torch.tensor([0.0, 1.0, 1.0, 3.0]).double()
+    policy = torch.zeros(4, dtype=torch.float64)
+    for draw in itertools.product(range(4), repeat=n):
+        best = [k for k in draw if r[k] == max(r[list(draw)])]
+        for k in best:
+            policy[k] += math.prod(p[list(draw)].tolist()) / len(best)
+    found = best_of_n(p, r, samples=n)
+    torch.testing.assert_close(found.policy, policy)
+    assert found.kl <= math.log(n) - (n - 1) / n + 1e-12
+
+
+def test_a_large_n_leaves_the_best_answers_alone_with_all_digits():
+    p, r = torch.tensor([1 - 1e-9, 1e-9]).double(), torch.tensor([0.0, 1.0])
+    found = best_of_n(p, r, samples=10**6)
+    assert found.policy[1].item() == pytest.approx(1 - (1 - 1e-9) ** 10**6, rel=1e-6)
+
+
+@given(st.floats(0.01, 3.0), st.integers(0, 30))
+def test_no_policy_as_near_earns_more_than_the_tilted_one(beta, seed):
+    p, r = normal(5, seed=seed).softmax(-1), normal(5, seed=seed + 100)
+    best = tilted_policy(p, r, beta=beta)
+    others = (best.policy.log() + 0.3 * normal(200, 5, seed=seed)).softmax(-1)
+    kl = (others * (others / p).log()).sum(-1)
+    near = kl <= best.kl
+    assert (others[near] @ r <= best.reward + 1e-12).all()
+    spent = kl_constrained_optimum(p, r, budget=best.kl.item())
+    torch.testing.assert_close(spent.policy, best.policy, rtol=1e-6, atol=1e-9)
+
+
+def test_a_budget_beyond_the_best_answers_buys_nothing_more():
+    p, r = [0.5, 0.3, 0.2], [0.0, 1.0, 1.0]
+    found = kl_constrained_optimum(p, r, budget=10.0)
+    assert found.beta == math.inf
+    torch.testing.assert_close(found.policy, torch.tensor([0.0, 0.6, 0.4]).double())
+    same = kl_constrained_optimum(p, [1.0, 1.0, 1.0], budget=1.0)
+    torch.testing.assert_close(same.policy, torch.tensor(p).double())
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: tilted_policy([0.5, 0.6], [0, 1], beta=1.0), "sum to 1"),
+        (lambda: tilted_policy([0.5, 0.5], [0, 1], beta=-1.0), "beta"),
+        (lambda: tilted_policy([0.5, 0.5], [0, math.nan], beta=1.0), "reward"),
+        (lambda: best_of_n([0.5, 0.5], [0, 1], samples=0), "samples"),
+        (lambda: kl_constrained_optimum([0.5, 0.5], [0, 1], budget=-1.0), "budget"),
+        (lambda: entropy_change([0.0, 1.0], [1.0]), "step"),
+        (lambda: token_entropy_change([0.0, 1.0], 2), "token"),
+        (lambda: divergences([0.5, 0.5], [0.2, 0.3, 0.5]), "one length"),
+        (lambda: sampled_divergences(torch.zeros(2), torch.zeros(2), alpha=1.0), "alpha"),
+        (lambda: Mirostat(0.0), "target"),
+        (lambda: Mirostat(3.0).step([0.5, 0.5], 1.0), "uniform"),
+        (lambda: zipf_exponent([1.0, 0.0]), "fall"),
+        (lambda: top_k_zipf_cross_entropy(0, vocabulary=5, exponent=1.0), "k must"),
+        (lambda: mirostat_k(0.0, 3.0, vocabulary=10), "exponent"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_the_mean_of_the_terms_over_the_reference_is_the_divergence():
+    p, q = normal(6).softmax(-1), normal(6, seed=1).softmax(-1)
+    terms, exact = sampled_divergences(p.log(), q.log()), divergences(p, q)
+    torch.testing.assert_close((q * terms.forward_kl).sum(), exact.forward_kl)
+    torch.testing.assert_close((q * terms.jensen_shannon).sum(), 2 * exact.jensen_shannon)
+    torch.testing.assert_close((q * terms.alpha).sum(), exact.alpha)
+
+
+def test_a_lost_mode_costs_forward_kl_without_bound_and_jensen_shannon_at_most_log_2():
+    found = divergences([1.0, 0.0], [0.0, 1.0])
+    assert found.forward_kl == math.inf
+    assert found.jensen_shannon.item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("exponent", [0.8, 1.0, 1.3])
+def test_the_exponent_of_a_zipf_law_is_found(exponent):
+    law = torch.arange(1, 400, dtype=torch.float64) ** -exponent
+    assert zipf_exponent(law / law.sum()) == pytest.approx(exponent, abs=1e-9)
+
+
+def test_the_number_kept_stays_within_the_vocabulary_whatever_mu():
+    assert mirostat_k(1.2, 1e4, vocabulary=50_000) == pytest.approx(50_000)
+    assert mirostat_k(1.2, -1e4, vocabulary=50_000) == 1
+    near = [mirostat_k(1 + d, 6.0, vocabulary=50_000) for d in (-1e-9, 0.0, 1e-9)]
+    assert near[0] == pytest.approx(near[1], rel=1e-6) == pytest.approx(near[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("target", [2.0, 4.0])
+def test_the_second_version_holds_the_surprise_at_its_target(target):
+    generator = torch.Generator().manual_seed(0)
+    rank = torch.arange(1, 2001, dtype=torch.float64)
+    law = rank**-1.4 / (rank**-1.4).sum()  # its likeliest token has 1.6 bits, which is the least
+    state, seen = Mirostat(target, rate=0.2), []
+    for _ in range(2000):
+        uniform = torch.rand((), generator=generator).item()
+        seen.append(state.step(law, uniform).surprise)
+    assert sum(seen) / len(seen) == pytest.approx(target, rel=0.02)
+
+
+def test_at_least_one_token_is_kept():
+    state = Mirostat(3.0)
+    state.mu = -5.0
+    assert state.step([0.25, 0.75], 0.99).token == 1
