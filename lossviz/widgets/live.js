@@ -267,8 +267,8 @@ async function render({ model, el }) {
     document.head.append(element("style", { id: "lossviz-style" }, STYLE));
   }
   el.classList.add("lossviz-stage");
-  // JupyterLab reads this: else the arrow keys move between its cells and not the slider
-  el.dataset.lmSuppressShortcuts = "true";
+  // JupyterLab reads this of what has the focus: else the arrow keys move between its cells
+  el.addEventListener("focusin", ({ target }) => { target.dataset.lmSuppressShortcuts = "true"; });
   const fail = (error) => {
     el.dataset.lossviz = "failed";
     el.replaceChildren(element("p", { class: "lossviz-failure", role: "alert" },
