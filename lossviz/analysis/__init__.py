@@ -6,7 +6,7 @@ errors are in `binned` and `smooth`, proper scores in `scores`, how far a number
 `chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
 `attempts`. Where features go is in `collapse` and `geometry`, what moves
-the entropy of a policy in `policy`, `alignment`, `divergences` and `sampling`, the loss around the
+the entropy of a policy in `policy`, `alignment`, `divergence` and `sampling`, the loss around the
 weights in `surface`.
 """
 
@@ -55,7 +55,7 @@ from .conformal import (
     prediction_sets,
     threshold_scores,
 )
-from .divergences import divergences, sampled_divergences
+from .divergence import divergences, sampled_divergences
 from .geometry import (
     cell_entropy,
     covariance_rank,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.analysis.alignment import best_of_n, kl_constrained_optimum, tilted_policy
-from lossviz.analysis.divergences import divergences, sampled_divergences
+from lossviz.analysis.divergence import divergences, sampled_divergences
 from lossviz.analysis.policy import (
     entropy,
     entropy_change,

@@ -29,6 +29,7 @@ PARTS = (
     "calibration",
     "collapse",
     "entropy",
+    "inside",
     "representation",
     "sequence",
     "comparisons",

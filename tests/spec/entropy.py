@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lossviz.analysis import alignment, divergences, policy, sampling
+from lossviz.analysis import alignment, divergence, policy, sampling
 
 from .adapters import Call, Inputs, Params
 
@@ -84,14 +84,14 @@ def token_entropy_change(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor
 
 
 def dph_f_terms(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    found = divergences.sampled_divergences(
+    found = divergence.sampled_divergences(
         i["logp"].double(), i["logp_ref"].double(), alpha=p["alpha"]
     )
     return dict(zip(("forward_kl_k3", "js_generator", "alpha_f"), found, strict=True))
 
 
 def f_divergence_expectations(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    found = divergences.divergences(i["pi"], i["ref"], alpha=p["alpha"])
+    found = divergence.divergences(i["pi"], i["ref"], alpha=p["alpha"])
     return {
         "forward_kl": found.forward_kl, "reverse_kl": found.reverse_kl,
         "jsd": found.jensen_shannon, "expected_js_generator": 2 * found.jensen_shannon,
