@@ -158,7 +158,8 @@ class SoftmaxRegression(NamedTuple):
 def softmax_regression(a: Array, x: Array, b: Array) -> SoftmaxRegression:
     """Half the squared distance of f = softmax(A x) to b, and A^T (diag f - f f^T)(f - b).
 
-    The second is its gradient. `a` (n, d), `x` (d,), `b` (n,). Not convex, and flat where the softmax saturates.
+    The second is its gradient. `a` (n, d), `x` (d,), `b` (n,). Not convex, and flat where the
+    softmax saturates.
     """
     matrix = _matrix("a", a)
     at, goal = as_tensor("x", x), as_tensor("b", b)

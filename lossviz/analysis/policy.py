@@ -149,11 +149,12 @@ def steer_weights(
     most: float = 1.0,
     linear: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """STEER's weights of tokens, small where an update would change the entropy much; and |omega|.
+    """STEER's weights of tokens, small where an update would change the entropy much; and omega.
 
-    All tensors share one shape; `token_entropy` in nats. The weight is exp(-kappa |omega|), with
-    kappa such that the largest |omega| (at least 0.02) gets `least`; `linear` maps the range of
-    |omega| to [`least`, `most`] instead, its middle where all are alike. 0 where masked out.
+    All tensors share one shape; `token_entropy` in nats. omega is the size of a token's first-order
+    part in that change, and the weight exp(-kappa omega), with kappa such that the largest omega
+    (at least 0.02) gets `least`; `linear` maps the range of omega to [`least`, `most`] instead, its
+    middle where all are alike. Both are 0 where masked out.
     """
     if not 0 < least <= most:
         raise ValueError(f"least must lie in (0, most], got {least!r} and {most!r}")

@@ -71,10 +71,8 @@ def softmax_attention_rnn(i: Inputs, p: Params, r: str) -> dict[str, torch.Tenso
     )  # fmt: skip
     scores = q @ k.mT / math.sqrt(q.shape[1])
     hidden = torch.ones_like(scores).triu(1).bool()
-    return {
-        "output": output,
-        "softmax_output": scores.masked_fill(hidden, -math.inf).softmax(-1) @ v,
-    }
+    whole = scores.masked_fill(hidden, -math.inf).softmax(-1) @ v
+    return {"output": output, "softmax_output": whole}
 
 
 def softmax_regression(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
