@@ -5,7 +5,8 @@ stream. What a prediction holds is said by `kind` and never guessed (`confidence
 errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
 `chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
-`attempts`. Where features go is in `collapse` and `geometry`, the loss around the weights in
+`attempts`. Where features go is in `collapse`, `geometry` and
+`neighbours`, whether two losses agree in `conflict`, the loss around the weights in
 `surface`.
 """
 
@@ -28,8 +29,12 @@ from .binned import (
 )
 from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
 from .collapse import (
+    ClassRows,
     ClassStatistics,
+    cdnv,
+    class_rows,
     class_statistics,
+    class_variances,
     nc1,
     nc2,
     nc2_of_weight,
@@ -46,6 +51,7 @@ from .confidence import (
     of_class,
     top_label,
 )
+from .conflict import Conflict, gradient_conflict, without_conflict
 from .conformal import (
     adaptive_scores,
     conformal_threshold,
@@ -63,6 +69,7 @@ from .geometry import (
     spectrum,
 )
 from .measures import mean_entropy, top_label_accuracy
+from .neighbours import NeighbourScore, icnn_score
 from .probability import (
     BetaCalibration,
     HistogramBinning,
@@ -100,6 +107,7 @@ from .surface import (
     loss_on_plane,
     trajectory_plane,
 )
+from .watching import Record, Watch, watch
 
 MEASURES = Registry(
     "measure",
@@ -115,22 +123,24 @@ MEASURES = Registry(
 )
 
 __all__ = [
-    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassStatistics", "Confidence",
-    "Direction", "DirichletScaling", "HistogramBinning", "Interval", "IsotonicCalibration",
-    "MatrixScaling", "MeasureMetric", "Null", "OneVersusRest", "PlattScaling", "Resampling",
-    "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane",
-    "VectorScaling", "adaptive_scores", "area_under_risk_coverage", "auroc", "bootstrap",
-    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cell_entropy",
-    "class_probabilities", "class_statistics", "classwise_ece", "clopper_pearson",
-    "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
-    "diffusion_information", "ece", "ece_equal_mass", "ece_left_closed", "equal_mass",
-    "equal_width", "every_class", "filter_normalised_directions", "greedy_nll", "kde_ece",
-    "likelihood_ratio", "log_score", "loss_on_plane", "mce", "mean_entropy", "nc1", "nc2",
-    "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k",
-    "pass_at_n", "power_law", "prediction_sets", "rankme", "resampling_reward",
-    "risk_at_coverage", "risk_coverage", "rmsce", "sequence_confidence", "simplex_frame",
-    "smooth_ece", "spectrum", "squared_calibration_error", "sums_in_bins", "threshold_scores",
-    "top_label", "top_label_accuracy", "trajectory_plane",
+    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassRows", "ClassStatistics",
+    "Confidence", "Conflict", "Direction", "DirichletScaling", "HistogramBinning", "Interval",
+    "IsotonicCalibration", "MatrixScaling", "MeasureMetric", "NeighbourScore", "Null",
+    "OneVersusRest", "PlattScaling", "Record", "Resampling", "RiskCoverage",
+    "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane",
+    "VectorScaling", "Watch", "adaptive_scores", "area_under_risk_coverage", "auroc",
+    "bootstrap", "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv",
+    "cell_entropy", "class_probabilities", "class_rows", "class_statistics", "class_variances",
+    "classwise_ece", "clopper_pearson", "conformal_threshold", "covariance_rank", "dc_pdd",
+    "diffusion_entropy", "diffusion_information", "ece", "ece_equal_mass", "ece_left_closed",
+    "equal_mass", "equal_width", "every_class", "filter_normalised_directions",
+    "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece", "likelihood_ratio", "log_score",
+    "loss_on_plane", "mce", "mean_entropy", "nc1", "nc2", "nc2_of_weight", "nc3",
+    "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k", "pass_at_n", "power_law",
+    "prediction_sets", "rankme", "resampling_reward", "risk_at_coverage", "risk_coverage",
+    "rmsce", "sequence_confidence", "simplex_frame", "smooth_ece", "spectrum",
+    "squared_calibration_error", "sums_in_bins", "threshold_scores", "top_label",
+    "top_label_accuracy", "trajectory_plane", "watch", "without_conflict",
 ]  # fmt: skip
 
 
