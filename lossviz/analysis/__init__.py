@@ -66,6 +66,7 @@ from .geometry import (
     diffusion_information,
     power_law,
     rankme,
+    rankme_of_moments,
     spectrum,
 )
 from .measures import mean_entropy, top_label_accuracy
@@ -137,8 +138,8 @@ __all__ = [
     "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece", "likelihood_ratio", "log_score",
     "loss_on_plane", "mce", "mean_entropy", "nc1", "nc2", "nc2_of_weight", "nc3",
     "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k", "pass_at_n", "power_law",
-    "prediction_sets", "rankme", "resampling_reward", "risk_at_coverage", "risk_coverage",
-    "rmsce", "sequence_confidence", "simplex_frame", "smooth_ece", "spectrum",
+    "prediction_sets", "rankme", "rankme_of_moments", "resampling_reward", "risk_at_coverage",
+    "risk_coverage", "rmsce", "sequence_confidence", "simplex_frame", "smooth_ece", "spectrum",
     "squared_calibration_error", "sums_in_bins", "threshold_scores", "top_label",
     "top_label_accuracy", "trajectory_plane", "watch", "without_conflict",
 ]  # fmt: skip

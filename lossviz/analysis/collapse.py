@@ -45,7 +45,7 @@ class ClassStatistics:
                 f"{tuple(other.means.shape)}"
             )
         rows = self.rows + other.rows
-        share = (other.rows / rows).nan_to_num(0.0)[:, None]
+        share = (other.rows.double() / rows).nan_to_num(0.0)[:, None]
         apart = other.means - self.means
         weighed = apart * share * self.rows[:, None]
         return ClassStatistics(
@@ -143,14 +143,15 @@ def nc1(stats: ClassStatistics, *, centre: Centre = "classes") -> torch.Tensor:
 
     W is the covariance within classes over all rows, B that of the class means around `centre`,
     each class alike. The pseudo-inverse keeps singular values above max(D, K) eps times the
-    largest. 0 after collapse; NaN where all class means are one point. Source: Papyan, Han and
-    Donoho (2020).
+    largest of them and of the means' entries. 0 after collapse; NaN where all class means are one
+    point. Source: Papyan, Han and Donoho (2020).
     """
     means = stats.centred(centre)
     classes = len(means)
     within = stats.within / stats.rows.sum()
     _, singular, directions = torch.linalg.svd(means / classes**0.5, full_matrices=False)
-    cut = max(means.shape) * torch.finfo(torch.float64).eps * singular.max()
+    size = torch.maximum(singular.max(), stats.means.abs().max())  # centring rounds in its scale
+    cut = max(means.shape) * torch.finfo(torch.float64).eps * size
     kept = singular > cut.clamp_min(1e-300)
     seen = ((directions @ within) * directions).sum(-1)
     ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
