@@ -36,11 +36,11 @@ def icnn_score(
     """ICNN: inter and intra class nearest neighbours, of features (N, D) with labels (N,).
 
     For each point its `k` nearest others. `near` is 1 minus the mean distance to those of its
-    class, over that to the nearest of another class among the `rivals` nearest (default k + 1), and
-    over the largest of these ratios if above 1; `far` the mean distance to those of other classes
-    over the largest such distance, 1 where there are none. Distances have 1e-6 under their root, as
-    published. Gradients flow through distances alone; minus the logarithm of the score is the
-    published loss. With fewer than k + 3 points k is N - 2, and `share` is 1.
+    class, over that to the nearest of another class among the `rivals` nearest (default k + 1, at
+    least k), and over the largest of these ratios if above 1; `far` the mean distance to those of
+    other classes over the largest such distance, 1 where there are none. Distances have 1e-6 under
+    their root, as published. Gradients flow through distances alone; minus the logarithm of the
+    score is the published loss. With fewer than k + 3 points k is N - 2, and `share` is 1.
 
     Raises TypeError and ValueError for bad rows or labels, fewer than three points, and numbers of
     neighbours that are not whole and positive. Source: Mendez-Ruiz et al. (2023).

@@ -260,7 +260,7 @@ def watch(
     if classes is None:
         if head is None:
             raise ValueError("classes must be given where no head is: how many labels there are")
-        classes = modules[head].out_features  # type: ignore[assignment]
+        classes = modules[head].out_features
     read = head if layer is None else layer
     assert read is not None and classes is not None
     seen = Watch(plain, read, head, classes, entering=layer is None)

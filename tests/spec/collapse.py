@@ -14,7 +14,7 @@ from lossviz import losses
 from lossviz.analysis import collapse, conflict, geometry, neighbours
 from lossviz.theory import cross_entropy_optimum, squared_error_optimum
 
-from .adapters import Call, Inputs, Params, given, leaf
+from .adapters import Call, Inputs, Params, leaf
 
 CENTRE = "samples"
 
@@ -179,7 +179,9 @@ def proto_triplet(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def icnn_score(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    found = neighbours.icnn_score(i["features"].double(), i["y"].long(), **given(p))
+    found = neighbours.icnn_score(
+        i["features"].double(), i["y"].long(), k=p.get("k", 4), rivals=p.get("ipc")
+    )
     names = ("score", "lambda_same", "lambda_diff", "gamma")
     return {**dict(zip(names, found, strict=True)), "loss": -found.score.log()}
 

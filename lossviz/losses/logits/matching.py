@@ -12,6 +12,7 @@ from ...declaration import (
     Fact,
     Gradient,
     Inputs,
+    Parameter,
     Source,
     convex,
     declare,
@@ -30,7 +31,7 @@ TWO_MODELS = Inputs(
 YANG = "yang2024dhkd"
 
 
-def _temperature(at_low: str, at_high: str, low: str, high: str):  # type: ignore[no-untyped-def]
+def _temperature(at_low: str, at_high: str, low: str, high: str) -> Parameter:
     return number(
         "temperature", "T", "(0, inf)", (0.25, 8.0, 0.25),
         "what the logits of both are divided by",
@@ -99,8 +100,8 @@ def _limit(student: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.Tensor, 
     notes="The factor T^2 keeps the gradient of one size as T changes; it is often forgotten.",
     related=("cross_entropy", "binary_kl_norm", "pld", "symmetric_ce"),
     also=("KD", "KL distillation", "soft targets", "temperature"),
-    in_torch="T**2 * F.kl_div((student / T).log_softmax(-1), (teacher / T).log_softmax(-1), "
-    'log_target=True, reduction="batchmean")',
+    in_torch="16 * F.kl_div((student / 4).log_softmax(-1), (teacher / 4).softmax(-1), "
+    'reduction="batchmean")',
     use="A teacher's probabilities are to be copied, those of unlikely classes too.",
     avoid="The teacher is wrong in ways that matter: add cross-entropy with the labels.",
 )
