@@ -160,7 +160,7 @@ class Watch:
         seen: list[torch.Tensor] = []
 
         def keep(_module: nn.Module, args: Any, output: Any = None) -> None:
-            found = args[0] if self._entering else output
+            found = args[0] if self._entering and args else output
             if not isinstance(found, torch.Tensor):
                 raise TypeError(
                     f"layer {self.layer!r} must give one tensor, got {type(found).__name__}"
@@ -175,9 +175,9 @@ class Watch:
             # compiled code may have been made without the hook
             with torch.no_grad(), torch.compiler.set_stance("force_eager"), _unseen(loader):
                 for batch in loader:
-                    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                    if not _is_pair(batch):
                         raise ValueError(
-                            "loader must give pairs of inputs and labels, got "
+                            "loader must give pairs of inputs and labels, two tensors, got "
                             f"{type(batch).__name__}"
                         )
                     self._model(batch[0].to(device))
@@ -268,6 +268,14 @@ def watch(
         yield seen
     finally:
         seen._open = False
+
+
+def _is_pair(batch: Any) -> bool:
+    return (
+        isinstance(batch, (tuple, list))
+        and len(batch) == 2
+        and all(isinstance(part, torch.Tensor) for part in batch)
+    )
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

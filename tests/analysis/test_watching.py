@@ -192,6 +192,7 @@ def test_bad_input_is_told(model, data):
             ([], "at least one batch"),
             (iter([(x, y)]), "anew each time"),
             ([x], "pairs of inputs and labels"),
+            ([({"x": x}, y)], "two tensors"),
             ([(x, y + 1)], r"\[0, 3\)"),
             ([(x[:2], y[:2])], r"none of the classes \[2\]"),
         ):

@@ -126,11 +126,29 @@ def pair_means(embeddings: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     return within, across
 
 
+def _turn(embeddings: torch.Tensor, target: torch.Tensor, *, gamma: float) -> torch.Tensor:
+    unit = F.normalize(embeddings, dim=-1)
+    same = target[:, None] == target
+    others = ~torch.eye(len(target), dtype=torch.bool)
+    alike, apart = (same & others).double(), (~same).double()
+    weights = gamma * apart * (unit @ unit.mT).sign() / apart.sum().clamp_min(1)
+    pull = 2 * (weights - alike / alike.sum().clamp_min(1)) @ unit
+    across = pull - (pull * unit).sum(-1, keepdim=True) * unit
+    return across / embeddings.norm(dim=-1, keepdim=True)
+
+
 @declare(
     family="few-shot",
     inputs=GROUPED,
     latex=r"\ell = 1 - \operatorname{mean}_{y_i = y_j,\, i \ne j} \cos(x_i, x_j) + \gamma "
     r"\operatorname{mean}_{y_i \ne y_j} \lvert \cos(x_i, x_j) \rvert",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial x_i} = 2\, \frac{I - u_i u_i^\top}{\lVert x_i \rVert} "
+        r"\Big( \frac{\gamma}{n_{\ne}} \sum_{y_j \ne y_i} \operatorname{sign}(u_i^\top u_j)\, u_j "
+        r"- \frac{1}{n_=} \sum_{y_j = y_i,\, j \ne i} u_j \Big), \qquad "
+        r"u_i = \frac{x_i}{\lVert x_i \rVert}",
+        _turn,
+    ),
     parameters=(GAMMA,),
     source=Source(
         "ranasinghe2021opl",
@@ -169,7 +187,7 @@ def pair_means(embeddings: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     notes="A regulariser: it is added to cross-entropy, with weight 1. More classes than features "
     "cannot all be at right angles. Features after a ReLU are not negative, so that right angles "
     "mean that no unit serves two classes. The authors' code has gamma = 2 as its default and "
-    "recommends 0.5.",
+    "recommends 0.5. In the gradient n counts the ordered pairs of each sort.",
     related=("cross_entropy", "normalized_softmax", "nt_xent"),
     also=("OPL", "orthogonal features", "neural collapse", "intra-class compactness"),
     use="Cross-entropy leaves the classes' features at small angles, and new classes will come.",
