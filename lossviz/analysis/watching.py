@@ -84,10 +84,10 @@ class Watch:
         work. Afterwards the model is as it was: its mode module by module, its buffers, and the
         random state of torch, numpy and Python. `by_class` adds rows for each class.
 
-        Metrics: nc1, nc2 (of class means, and of the classifier), nc3 (of products, and of
-        directions), nc4, all against a simplex around the mean of the class means; cdnv, the mean
-        over pairs; rankme; by class rows, variance, length, angle, own_weight. Without a head those
-        of the classifier are left out.
+        Metrics: nc1, nc2, nc2_of_weight, nc3 and nc3_distance, as the functions of these names with
+        their defaults (a simplex, around the mean of the class means); nc4; cdnv, the mean over
+        pairs; rankme; and, class by class, rows, variance, length, angle and own_weight of
+        `class_rows`. Without a head those of the classifier are left out.
 
         Raises RuntimeError outside the `with` block, ValueError for another mode, batches that are
         no pairs, features that are not (N, D) and finite, labels out of range, classes without
@@ -204,7 +204,6 @@ class Watch:
         }  # fmt: skip
         if self.head is not None:
             weight, _ = self._classifier()
-            weight = weight.double() - weight.double().mean(0)
             found |= {
                 "nc2_of_weight": nc2_of_weight(weight),
                 "nc3": nc3(weight, stats),

@@ -13,7 +13,18 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lossviz.analysis import class_rows, class_statistics, nc1, nc4, rankme, watch
+from lossviz.analysis import (
+    cdnv,
+    class_rows,
+    class_statistics,
+    nc1,
+    nc2_of_weight,
+    nc3,
+    nc3_distance,
+    nc4,
+    rankme,
+    watch,
+)
 
 
 @pytest.fixture
@@ -47,6 +58,11 @@ def test_numbers_are_those_of_all_features_at_once(model, data):
     head = model[-1]
     assert found["nc1", None] == pytest.approx(nc1(stats).item(), rel=1e-9)
     assert found["nc4", None] == nc4(head.weight, head.bias, stats, features).item()
+    for function in (nc3, nc3_distance):
+        expected = function(head.weight, stats).item()
+        assert found[function.__name__, None] == pytest.approx(expected, rel=1e-9)
+    assert found["nc2_of_weight", None] == nc2_of_weight(head.weight).item()
+    assert found["cdnv", None] == pytest.approx(cdnv(stats).nanmean().item(), rel=1e-9)
     assert found["rankme", None] == pytest.approx(rankme(features).item(), rel=1e-6)
     rows = class_rows(stats, head.weight.detach())
     for name, each in rows._asdict().items():
@@ -186,6 +202,9 @@ def test_bad_input_is_told(model, data):
     unused = nn.ModuleList([nn.Linear(4, 3), nn.Linear(4, 3)]).double()
     unused.forward = unused[0].forward
     with watch(unused) as seen, pytest.raises(ValueError, match="it ran 0 times"):
+        seen.collect([(x, y)], step=0)
+    recurrent = nn.LSTM(4, 3).double()
+    with watch(recurrent, "", classes=3) as seen, pytest.raises(TypeError, match="one tensor"):
         seen.collect([(x, y)], step=0)
     with watch(model) as seen:
         for loader, said in (
