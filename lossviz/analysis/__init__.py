@@ -5,9 +5,10 @@ stream. What a prediction holds is said by `kind` and never guessed (`confidence
 errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
 `chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
-`attempts`. Where features go is in `collapse` and `geometry`, what moves
-the entropy of a policy in `policy`, `alignment`, `divergence` and `sampling`, the loss around the
-weights in `surface`.
+`attempts`. Where features go is in `collapse`, `geometry` and `neighbours`, followed while a model
+trains by `watching`, whether two losses agree in `conflict`, what moves the entropy of a policy in
+`policy`, `alignment`, `divergence` and `sampling`, what variables say about one another in
+`information`, the inside of networks in `attention`, the loss around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,12 @@ from .binned import (
 )
 from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
 from .collapse import (
+    ClassRows,
     ClassStatistics,
+    cdnv,
+    class_rows,
     class_statistics,
+    class_variances,
     nc1,
     nc2,
     nc2_of_weight,
@@ -48,6 +53,7 @@ from .confidence import (
     of_class,
     top_label,
 )
+from .conflict import Conflict, gradient_conflict, without_conflict
 from .conformal import (
     adaptive_scores,
     conformal_threshold,
@@ -63,9 +69,11 @@ from .geometry import (
     diffusion_information,
     power_law,
     rankme,
+    rankme_of_moments,
     spectrum,
 )
 from .measures import mean_entropy, top_label_accuracy
+from .neighbours import NeighbourScore, icnn_score
 from .policy import (
     entropy_change,
     logit_update,
@@ -112,6 +120,7 @@ from .surface import (
     loss_on_plane,
     trajectory_plane,
 )
+from .watching import Record, Watch, watch
 
 MEASURES = Registry(
     "measure",
@@ -127,25 +136,27 @@ MEASURES = Registry(
 )
 
 __all__ = [
-    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassStatistics", "Confidence",
-    "Direction", "DirichletScaling", "HistogramBinning", "Interval", "IsotonicCalibration",
-    "MatrixScaling", "MeasureMetric", "Mirostat", "Null", "OneVersusRest", "PlattScaling",
-    "Resampling", "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling",
-    "TrajectoryPlane", "VectorScaling", "adaptive_scores", "area_under_risk_coverage", "auroc",
-    "best_of_n", "bootstrap", "brier_decomposition", "brier_score", "by_group", "calibrated_null",
-    "cell_entropy", "class_probabilities", "class_statistics", "classwise_ece", "clopper_pearson",
-    "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
+    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassRows", "ClassStatistics",
+    "Confidence", "Conflict", "Direction", "DirichletScaling", "HistogramBinning", "Interval",
+    "IsotonicCalibration", "MatrixScaling", "MeasureMetric", "Mirostat", "NeighbourScore", "Null",
+    "OneVersusRest", "PlattScaling", "Record", "Resampling", "RiskCoverage", "SequenceConfidence",
+    "SquaredError", "TemperatureScaling", "TrajectoryPlane", "VectorScaling", "Watch",
+    "adaptive_scores", "area_under_risk_coverage", "auroc", "best_of_n", "bootstrap",
+    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv", "cell_entropy",
+    "class_probabilities", "class_rows", "class_statistics", "class_variances", "classwise_ece",
+    "clopper_pearson", "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
     "diffusion_information", "divergences", "ece", "ece_equal_mass", "ece_left_closed",
     "entropy_change", "equal_mass", "equal_width", "every_class", "filter_normalised_directions",
-    "greedy_nll", "kde_ece", "kl_constrained_optimum", "likelihood_ratio", "log_score",
-    "logit_update", "loss_on_plane", "mce", "mean_entropy", "mirostat_k", "nc1", "nc2",
-    "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k",
-    "pass_at_n", "power_law", "prediction_sets", "rankme", "resampling_reward",
-    "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce", "sampled_divergences",
-    "sequence_confidence", "simplex_frame", "smooth_ece", "spectrum", "squared_calibration_error",
-    "steer_weights", "sums_in_bins", "threshold_scores", "tilted_policy", "token_covariance",
-    "token_entropy_change", "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy",
-    "trajectory_plane", "zipf_exponent",
+    "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece", "kl_constrained_optimum",
+    "likelihood_ratio", "log_score", "logit_update", "loss_on_plane", "mce", "mean_entropy",
+    "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class",
+    "of_label", "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme",
+    "rankme_of_moments", "resampling_reward", "reward_entropy_law", "risk_at_coverage",
+    "risk_coverage", "rmsce", "sampled_divergences", "sequence_confidence", "simplex_frame",
+    "smooth_ece", "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins",
+    "threshold_scores", "tilted_policy", "token_covariance", "token_entropy_change",
+    "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "trajectory_plane", "watch",
+    "without_conflict", "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -24,7 +24,10 @@ LABELLED = labels("K")
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """Rows (K,), means (K, D) and the scatter within classes (D, D), summed over rows; float64.
+    """Rows (K,), means (K, D) and what varies around them; float64.
+
+    `within` (D, D) is the scatter within classes, summed over all rows, `squares` (K,) the squared
+    distances to the class mean, summed over those of each class.
 
     `merge` joins those of two batches, in any order, to those of the whole.
     """
@@ -32,6 +35,7 @@ class ClassStatistics:
     rows: torch.Tensor
     means: torch.Tensor
     within: torch.Tensor
+    squares: torch.Tensor
 
     def merge(self, other: ClassStatistics) -> ClassStatistics:
         """The statistics of both batches; ValueError for other numbers of classes or features."""
@@ -41,11 +45,14 @@ class ClassStatistics:
                 f"{tuple(other.means.shape)}"
             )
         rows = self.rows + other.rows
-        share = (other.rows / rows).nan_to_num(0.0)[:, None]
+        share = (other.rows.double() / rows).nan_to_num(0.0)[:, None]
         apart = other.means - self.means
-        between = (apart * share * self.rows[:, None]).mT @ apart
+        weighed = apart * share * self.rows[:, None]
         return ClassStatistics(
-            rows, self.means + share * apart, self.within + other.within + between
+            rows,
+            self.means + share * apart,
+            self.within + other.within + weighed.mT @ apart,
+            self.squares + other.squares + (weighed * apart).sum(-1),
         )
 
     def centre(self, centre: Centre) -> torch.Tensor:
@@ -70,6 +77,19 @@ class ClassStatistics:
         return self.means if centre is None else self.means - self.centre(centre)
 
 
+def labelled_rows(
+    features: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Finite features (N, D) in float64 and labels (N,) in int64; raises for anything else."""
+    x = FEATURES.check({"features": features})["features"].double()
+    if not x.isfinite().all():
+        raise ValueError("features must be finite, got NaN or infinity")
+    y = LABELLED.check(target, "target").long()
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
+    return x, y
+
+
 def class_statistics(
     features: torch.Tensor, target: torch.Tensor, *, classes: int
 ) -> ClassStatistics:
@@ -81,18 +101,14 @@ def class_statistics(
     """
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"classes must be a whole number from 1 on, got {classes!r}")
-    x = FEATURES.check({"features": features})["features"].double()
-    if not x.isfinite().all():
-        raise ValueError("features must be finite, got NaN or infinity")
-    y = LABELLED.check(target, "target").long()
-    if y.shape != x.shape[:1]:
-        raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
+    x, y = labelled_rows(features, target)
     y = LABELLED.check_range(y, "target", {"K": classes})
     rows = torch.bincount(y, minlength=classes)
     sums = x.new_zeros(classes, x.shape[1]).index_add(0, y, x)
     means = sums / rows.clamp_min(1)[:, None]
     around = x - means[y]
-    return ClassStatistics(rows, means, around.mT @ around)
+    squares = x.new_zeros(classes).index_add(0, y, around.square().sum(-1))
+    return ClassStatistics(rows, means, around.mT @ around, squares)
 
 
 def simplex_frame(classes: int) -> torch.Tensor:
@@ -127,14 +143,15 @@ def nc1(stats: ClassStatistics, *, centre: Centre = "classes") -> torch.Tensor:
 
     W is the covariance within classes over all rows, B that of the class means around `centre`,
     each class alike. The pseudo-inverse keeps singular values above max(D, K) eps times the
-    largest. 0 after collapse; NaN where all class means are one point. Source: Papyan, Han and
-    Donoho (2020).
+    largest of them and of the means' entries. 0 after collapse; NaN where all class means are one
+    point. Source: Papyan, Han and Donoho (2020).
     """
     means = stats.centred(centre)
     classes = len(means)
     within = stats.within / stats.rows.sum()
     _, singular, directions = torch.linalg.svd(means / classes**0.5, full_matrices=False)
-    cut = max(means.shape) * torch.finfo(torch.float64).eps * singular.max()
+    size = torch.maximum(singular.max(), stats.means.abs().max())  # centring rounds in its scale
+    cut = max(means.shape) * torch.finfo(torch.float64).eps * size
     kept = singular > cut.clamp_min(1e-300)
     seen = ((directions @ within) * directions).sum(-1)
     ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
@@ -190,6 +207,68 @@ def nc3_distance(
     if scale is not None:
         means = scale.double()[:, None] * means
     return shape_distance(weight.double(), means)
+
+
+def class_variances(stats: ClassStatistics) -> torch.Tensor:
+    """The mean squared distance (K,) of the rows of each class to their mean, float64.
+
+    NaN for a class without rows.
+    """
+    return stats.squares / stats.rows
+
+
+def cdnv(stats: ClassStatistics) -> torch.Tensor:
+    """CDNV (K, K): the variances of two classes over twice the squared distance of their means.
+
+    0 after collapse, infinite for classes that share a mean, NaN on the diagonal; the published
+    number is the mean over pairs, `cdnv(stats).nanmean()`. Raises ValueError where a class has no
+    rows. Source: Galanti, Gyorgy and Hutter (2022).
+    """
+    means = stats.centred("classes")
+    variance = class_variances(stats)
+    apart = (means.unsqueeze(1) - means).square().sum(-1)
+    ratio = (variance[:, None] + variance) / (2 * apart)
+    return ratio.masked_fill(torch.eye(len(means), dtype=torch.bool), torch.nan)
+
+
+class ClassRows(NamedTuple):
+    """One number for each class (K,), float64: where imbalance shows.
+
+    `rows` counts; `variance` is the mean squared distance to the class mean; `length` that of the
+    centred class mean; `angle` that to the nearest other centred mean, in radians; `own_weight` the
+    cosine of the centred mean with the class's row of the classifier, None without one.
+    """
+
+    rows: torch.Tensor
+    variance: torch.Tensor
+    length: torch.Tensor
+    angle: torch.Tensor
+    own_weight: torch.Tensor | None
+
+
+def class_rows(
+    stats: ClassStatistics, weight: torch.Tensor | None = None, *, centre: Centre = "classes"
+) -> ClassRows:
+    """What NC1 to NC3 average away, class by class.
+
+    `weight` (K, D) is the classifier, whose rows are centred on their mean. After collapse to a
+    simplex variances are 0, lengths alike, angles arccos(-1 / (K - 1)) and cosines 1. A class mean
+    at the centre has no angle: NaN. Raises ValueError where a class has no rows, and for a weight
+    of another shape.
+    """
+    means = stats.centred(centre)
+    length = means.norm(dim=-1)
+    direction = means / length.where(length > 1e-12, torch.nan)[:, None]
+    cosine = (direction @ direction.mT).fill_diagonal_(-torch.inf)
+    angle = cosine.amax(-1).clamp(-1, 1).arccos() if len(means) > 1 else length * torch.nan
+    if weight is None:
+        own = None
+    elif weight.shape != means.shape:
+        raise ValueError(f"weight must have shape {tuple(means.shape)}, got {tuple(weight.shape)}")
+    else:
+        rows = weight.double() - weight.double().mean(0)
+        own = (direction * rows).sum(-1) / rows.norm(dim=-1)
+    return ClassRows(stats.rows.double(), class_variances(stats), length, angle, own)
 
 
 def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,

@@ -59,6 +59,18 @@ def covariance_rank(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor
     return _effective(spectrum(features), eps)
 
 
+def rankme_of_moments(moments: torch.Tensor) -> torch.Tensor:
+    """RankMe from the products X^T X (D, D) alone, which add up over batches.
+
+    Singular values are roots of its eigenvalues: those of at most D eps times the largest are
+    rounding and count as 0. NaN for features of zeros.
+    """
+    values = torch.linalg.eigvalsh(moments.double())
+    cut = len(values) * torch.finfo(torch.float64).eps * values.max()
+    roots = torch.where(values > cut, values, 0.0).sqrt()
+    return _effective(roots / roots.sum(), 0.0)
+
+
 def _effective(shares: torch.Tensor, eps: float) -> torch.Tensor:
     padded = shares + eps
     return (-torch.xlogy(padded, padded).sum()).exp()

@@ -134,6 +134,10 @@ def _relevant(generator: torch.Generator, shape: tuple[int, ...], sizes: Sizes) 
     return _truth(generator, shape, sizes) | first
 
 
+def _groups(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
+    return torch.randint(3, shape, generator=generator)
+
+
 def _counts(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:
     return torch.randint(1, 100, shape, generator=generator).double()
 
@@ -200,6 +204,9 @@ VALUES = Kind("values", _normal)
 PREDICTIONS = Kind("predictions", _normal, learnt=True, extremes=FAR)
 EMBEDDINGS = Kind("embeddings", _normal, learnt=True, directed=True, extremes=LENGTHS)
 CLASS_WEIGHTS = Kind("class weights", _normal, learnt=True, directed=True, extremes=LENGTHS)
+GROUPS = Kind(
+    "class labels", _groups, "integer", rest=(0, 1, 2), code="torch.randint(3, ({shape},))"
+)
 DRAWS = Kind("standard normal draws", _normal, random=True, rest=(-1.0, 0.5))
 WEIGHTS = Kind("weights", _positive, rest=(1.0,), code="torch.rand({shape}) + 0.5")
 LOG_PROBABILITIES = Kind(

@@ -26,8 +26,9 @@ from ..declaration import (
 )
 from ..declaration.module import class_name
 from ..declaration.registry import Registry
-from .embeddings.angular import arcface
+from .embeddings.angular import arcface, normalized_softmax
 from .embeddings.contrastive import nt_xent
+from .embeddings.prototypes import opl, proto_triplet
 from .logits.adaptive import adapted_temperature, aldr_kl
 from .logits.adversarial import (
     adv_comp_sum,
@@ -43,6 +44,7 @@ from .logits.crossentropy import cross_entropy
 from .logits.distillation import pld
 from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
+from .logits.matching import binary_kl, binary_kl_norm, tempered_kl
 from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
 from .logits.robust import ldr_kl, normalise_scores
@@ -91,8 +93,14 @@ LOSSES = Registry(
             balanced_softmax_ce,
             ordinal_cross_entropy,
             pld,
+            tempered_kl,
+            binary_kl,
+            binary_kl_norm,
             nt_xent,
             arcface,
+            normalized_softmax,
+            proto_triplet,
+            opl,
             decoupled_softmax,
             eisl,
             dpo,
@@ -147,6 +155,8 @@ __all__ = [
     "aldr_kl",
     "arcface",
     "balanced_softmax_ce",
+    "binary_kl",
+    "binary_kl_norm",
     "brier",
     "c51_projection",
     "c51_target",
@@ -176,11 +186,14 @@ __all__ = [
     "mae",
     "names",
     "normalise_scores",
+    "normalized_softmax",
     "nt_xent",
     "number",
+    "opl",
     "ordinal_cross_entropy",
     "pld",
     "poly_1",
+    "proto_triplet",
     "renyi_2_bonus",
     "soft_cldice",
     "soft_skeleton",
@@ -191,6 +204,7 @@ __all__ = [
     "symmetric_ce",
     "symmetric_cross_entropy",
     "taylor_softmax",
+    "tempered_kl",
     "trades_at",
     "train_adv_comp_sum",
     "train_trades",

@@ -267,6 +267,27 @@ def pld(
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def tempered_kl(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    *,
+    temperature: float = 4.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def binary_kl(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    *,
+    temperature: float = 2.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def binary_kl_norm(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    *,
+    temperature: float = 2.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def nt_xent(
     z1: torch.Tensor,
     z2: torch.Tensor,
@@ -284,6 +305,30 @@ def arcface(
     beyond_pi: str = "none",
     ignore_index: int = -100,
     reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def normalized_softmax(
+    embeddings: torch.Tensor,
+    class_weights: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    scale: float = 16.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def proto_triplet(
+    queries: torch.Tensor,
+    prototypes: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    margin: float = 0.5,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def opl(
+    embeddings: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    gamma: float = 0.5,
 ) -> torch.Tensor: ...
 def decoupled_softmax(
     scores: torch.Tensor,
@@ -996,6 +1041,66 @@ class Pld(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class TemperedKl(torch.nn.Module):
+    temperature: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        temperature: float = 4.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class BinaryKl(torch.nn.Module):
+    temperature: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        temperature: float = 2.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class BinaryKlNorm(torch.nn.Module):
+    temperature: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        temperature: float = 2.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class NtXent(torch.nn.Module):
     temperature: float
     reduction: str
@@ -1041,6 +1146,72 @@ class Arcface(torch.nn.Module):
         self,
         embeddings: torch.Tensor,
         class_weights: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class NormalizedSoftmax(torch.nn.Module):
+    scale: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        scale: float = 16.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        class_weights: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        embeddings: torch.Tensor,
+        class_weights: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class ProtoTriplet(torch.nn.Module):
+    margin: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        margin: float = 0.5,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        queries: torch.Tensor,
+        prototypes: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        queries: torch.Tensor,
+        prototypes: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Opl(torch.nn.Module):
+    gamma: float
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.5,
+    ) -> None: ...
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        embeddings: torch.Tensor,
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from lossviz.analysis import (
+    cdnv,
     cell_entropy,
+    class_rows,
     class_statistics,
+    class_variances,
     covariance_rank,
     diffusion_entropy,
     diffusion_information,
@@ -22,6 +25,7 @@ from lossviz.analysis import (
     nc4,
     power_law,
     rankme,
+    rankme_of_moments,
     simplex_frame,
     spectrum,
 )
@@ -61,12 +65,14 @@ def test_the_centre_of_all_rows_is_another_one():
 def test_streamed_and_merged_statistics_are_those_of_the_whole():
     x, y = normal(200, 6) + 1e3, torch.arange(200) % 5
     whole = class_statistics(x, y, classes=5)
-    parts = [class_statistics(x[i::3], y[i::3], classes=5) for i in range(3)]
+    cuts = ((0, 7), (7, 60), (60, 200))
+    parts = [class_statistics(x[a:b], y[a:b], classes=5) for a, b in cuts]
     merged = parts[2].merge(parts[0]).merge(parts[1])
     empty = class_statistics(x[:0], y[:0], classes=5)
     for joined in (merged, empty.merge(whole), whole.merge(empty)):
-        for name in ("rows", "means", "within"):
-            torch.testing.assert_close(getattr(joined, name), getattr(whole, name))
+        for name in ("rows", "means", "within", "squares"):
+            got, expected = getattr(joined, name), getattr(whole, name)
+            torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
     with pytest.raises(ValueError, match="means of shape"):
         whole.merge(class_statistics(x[:, :2], y, classes=5))
 
@@ -98,6 +104,69 @@ def test_total_collapse_has_no_shape():
     assert nc1(stats).isnan()
     assert nc2(stats).isnan()
     assert nc2_of_weight(torch.zeros(3, 3)).isnan()
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (5, 5, 5), (1, 40)])
+def test_on_an_exact_frame_every_class_is_a_point_at_the_widest_angle(sizes):
+    x, y, frame = collapsed(sizes, offset=3.0)
+    stats = class_statistics(x, y, classes=len(sizes))
+    rows = class_rows(stats, 7 * frame + 1)
+    assert rows.rows.tolist() == list(sizes)
+    assert rows.variance.max() < 1e-24
+    assert rows.length.diff().abs().max() < 1e-12
+    widest = math.acos(-1 / (len(sizes) - 1))
+    torch.testing.assert_close(rows.angle, torch.full_like(rows.angle, widest), rtol=1e-7, atol=0)
+    torch.testing.assert_close(rows.own_weight, torch.ones_like(rows.length))
+    assert cdnv(stats).nan_to_num().max() < 1e-24
+    assert cdnv(stats).diagonal().isnan().all()
+
+
+def test_rows_and_cdnv_are_their_definitions_class_by_class():
+    x, y = normal(90, 4), (torch.arange(90) % 9).clamp_max(2)
+    weight = normal(3, 4, seed=1)
+    stats = class_statistics(x, y, classes=3)
+    rows, ratios = class_rows(stats, weight), cdnv(stats)
+    means = torch.stack([x[y == k].mean(0) for k in range(3)])
+    variance = torch.stack([(x[y == k] - means[k]).square().sum(-1).mean() for k in range(3)])
+    torch.testing.assert_close(class_variances(stats), variance)
+    around, heads = means - means.mean(0), weight - weight.mean(0)
+    cosine = torch.nn.functional.cosine_similarity
+    for k in range(3):
+        others = [j for j in range(3) if j != k]
+        assert rows.length[k].item() == pytest.approx(around[k].norm().item())
+        nearest = max(cosine(around[k], around[j], 0).item() for j in others)
+        assert rows.angle[k].item() == pytest.approx(math.acos(nearest))
+        own = cosine(around[k], heads[k], 0).item()
+        assert rows.own_weight[k].item() == pytest.approx(own)
+        for j in others:
+            apart = (means[k] - means[j]).square().sum()
+            expected = ((variance[k] + variance[j]) / (2 * apart)).item()
+            assert ratios[k, j].item() == pytest.approx(expected)
+
+
+def test_a_minority_on_another_class_shows_in_its_row_alone():
+    frame = torch.eye(4, dtype=torch.float64)
+    frame[3] = frame[2]
+    y = torch.arange(4).repeat_interleave(torch.tensor(SIZES))
+    stats = class_statistics(frame[y] + 0.01 * normal(len(y), 4), y, classes=4)
+    angle = class_rows(stats).angle
+    assert angle[2:].max() < 0.1
+    assert angle[:2].min() > 1
+    assert cdnv(stats)[2, 3] > 100 * cdnv(stats)[0, 1]
+
+
+def test_rows_of_bad_input_are_refused_or_nan():
+    x, y, frame = collapsed()
+    absent = class_statistics(x[y < 3], y[y < 3], classes=4)
+    for function in (cdnv, class_rows):
+        with pytest.raises(ValueError, match=r"none of the classes \[3\]"):
+            function(absent)
+    assert class_variances(absent)[3].isnan()
+    with pytest.raises(ValueError, match="weight must have shape"):
+        class_rows(class_statistics(x, y, classes=4), frame[:3])
+    alone = class_rows(class_statistics(x, 0 * y, classes=1))
+    assert alone.angle.isnan().all()
+    assert class_rows(class_statistics(x, y, classes=4)).own_weight is None
 
 
 def test_an_absent_class_is_told_and_never_counted_as_a_mean_of_zero():
@@ -220,6 +289,9 @@ def test_ranks_of_low_rank_features_and_of_massive_activations():
     assert 600 < covariance_rank(wide) < 700
     assert rankme(torch.zeros(10, 5)).isnan()
     assert spectrum(wide).sum().item() == pytest.approx(1)
+    for x in (low, wide):
+        assert rankme_of_moments(x.mT @ x).item() == pytest.approx(rankme(x).item(), rel=1e-6)
+    assert rankme_of_moments(torch.zeros(5, 5)).isnan()
 
 
 def test_a_power_law_is_found_and_its_argument_left_alone():

@@ -1,13 +1,20 @@
-"""Keys of the collapse part of the dynamics sheet, which centres on the mean of all rows."""
+"""Keys of the collapse part of the dynamics sheet, which centres on the mean of all rows.
+
+The losses of its dual heads, projections and prototypes are here under the names of all sheets.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 
-from lossviz.analysis import collapse, geometry
+from lossviz import losses
+from lossviz.analysis import collapse, conflict, geometry, neighbours
 from lossviz.theory import cross_entropy_optimum, squared_error_optimum
 
-from .adapters import Call, Inputs, Params
+from .adapters import Call, Inputs, Params, leaf
 
 CENTRE = "samples"
 
@@ -22,7 +29,9 @@ def of_statistics(function) -> Call:
 
 def of_means(i: Inputs) -> collapse.ClassStatistics:
     means = i["class_means"].double()
-    return collapse.ClassStatistics(torch.ones(len(means)).long(), means, means.new_zeros(1))
+    return collapse.ClassStatistics(
+        torch.ones(len(means)).long(), means, means.new_zeros(1), means.new_zeros(1)
+    )
 
 
 def general(function) -> Call:
@@ -93,7 +102,104 @@ def dsmi(i: Inputs, p: Params, r: str) -> torch.Tensor:
     )  # fmt: skip
 
 
+def of_two_models(loss: Callable[..., torch.Tensor]) -> Call:
+    return lambda i, p, r: loss(
+        i["student"].double(), i["teacher"].double(), temperature=p["temperature"]
+    )
+
+
+def binary_kl_norm(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    """With form "clamped", the authors' sigmoid that stops at a smallest number."""
+    student, teacher, t = i["student"].double(), i["teacher"].double(), p["temperature"]
+    if p.get("form") != "clamped":
+        return losses.binary_kl_norm(student, teacher, temperature=t)
+    heads, tails = (((s * (student - teacher)) / t).sigmoid() for s in (1, -1))
+    logs = heads.clamp_min(p["eps"]).log() + tails.clamp_min(p["eps"]).log()
+    return -(t**2) * (logs / 2 + math.log(2)).sum(-1).mean()
+
+
+def dhkd_total(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    main, auxiliary = i["main_head_logits"].double(), i["aux_head_logits"].double()
+    copied = losses.binary_kl_norm(auxiliary, i["teacher"].double(), temperature=p["temperature"])
+    return p["gamma"] * losses.cross_entropy(main, i["labels"].long()) + p["alpha"] * copied
+
+
+def tempered_kl(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
+    student, teacher = i["student"].double(), i["teacher"].double()
+    apart = student - teacher
+    apart = apart - apart.mean(-1, keepdim=True)
+    return {
+        "loss": losses.tempered_kl(student, teacher, temperature=p["T"]),
+        "high_T_limit": apart.square().mean(-1).mean() / 2,
+    }
+
+
+def head_gradient_conflict(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
+    weight, features = i["W"].double(), i["h"].double().reshape(1, -1)
+    logits, teacher = leaf(features @ weight.mT), i["teacher_logits"].double().reshape(1, -1)
+    target = torch.as_tensor(i["y"]).reshape(1)
+    values = (
+        losses.cross_entropy(logits, target),
+        losses.binary_kl_norm(logits, teacher, temperature=p["temperature"]),
+    )
+    one, other = (torch.autograd.grad(value, logits)[0] for value in values)
+    cosines = conflict.gradient_conflict(weight, features, one, other)
+    return {
+        "cos_head": cosines.head, "cos_backbone": cosines.backbone,
+        "logit_grad_ce": one[0], "logit_grad_kd": other[0],
+    }  # fmt: skip
+
+
+def grad_align(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    leading, other = i["g_ce"].double(), i["g_kd"].double()
+    return leading + conflict.without_conflict(other, leading)
+
+
+def opl(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
+    """The authors add 1e-6 to the numbers of pairs."""
+    features, y = i["features"].double(), i["y"].long()
+    same = y[:, None] == y
+    pairs = [same.sum() - len(y), (~same).sum()]
+    within = 1 - losses.opl(features, y, gamma=0.0)
+    across = losses.opl(features, y, gamma=1.0) - 1 + within
+    within, across = (
+        mean * count / (count + 1e-6) for mean, count in zip((within, across), pairs, strict=True)
+    )
+    return {
+        "loss": 1 - within + p["gamma"] * across, "pos_mean": within, "neg_mean": across
+    }  # fmt: skip
+
+
+def proto_triplet(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    order = {int(label): row for row, label in enumerate(i["y_proto"])}
+    target = torch.tensor([order[int(label)] for label in i["y_query"]])
+    return losses.proto_triplet(
+        i["queries"].double(), i["prototypes"].double(), target, margin=p["margin"]
+    )
+
+
+def icnn_score(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
+    found = neighbours.icnn_score(
+        i["features"].double(), i["y"].long(), k=p.get("k", 4), rivals=p.get("ipc")
+    )
+    names = ("score", "lambda_same", "lambda_diff", "gamma")
+    return {**dict(zip(names, found, strict=True)), "loss": -found.score.log()}
+
+
 CALLS: dict[str, Call] = {
+    "dhkd_bkl_norm": binary_kl_norm,
+    "binary_kl_norm": binary_kl_norm,
+    "dhkd_bkl": of_two_models(losses.binary_kl),
+    "binary_kl": of_two_models(losses.binary_kl),
+    "kd": of_two_models(losses.tempered_kl),
+    "kd_kl": of_two_models(losses.tempered_kl),
+    "tempered_kl": tempered_kl,
+    "dhkd_total": dhkd_total,
+    "grad_align": grad_align,
+    "head_gradient_conflict": head_gradient_conflict,
+    "opl": opl,
+    "proto_triplet": proto_triplet,
+    "icnn_score": icnn_score,
     "nc1": of_statistics(lambda w, s: collapse.nc1(s, centre=CENTRE)),
     "nc2_etf_W": of_statistics(lambda w, s: collapse.nc2_of_weight(w)),
     "nc2_of_W": of_statistics(lambda w, s: collapse.nc2_of_weight(w, "orthogonal")),

@@ -67,7 +67,7 @@ def normalized_softmax(i: Inputs, p: Params, r: str) -> dict[str, Any]:
     features, weights, target = i["features"].double(), i["weights"].double(), i["y"].long()
     s, classes = p["scale"], len(weights)
     return {
-        "loss": losses.arcface(features, weights, target, scale=s, margin=0, reduction=literal(r)),
+        "loss": losses.normalized_softmax(features, weights, target, scale=s, reduction=literal(r)),
         "lower_bound": math.log1p((classes - 1) * math.exp(-s * classes / (classes - 1))),
     }
 

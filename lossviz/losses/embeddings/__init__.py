@@ -1,7 +1,7 @@
 """Losses of embeddings: of pairs of views, and against the weights of classes."""
 
 from ...declaration import Argument, Inputs
-from ...declaration.kinds import CLASS_WEIGHTS, EMBEDDINGS, labels
+from ...declaration.kinds import CLASS_WEIGHTS, EMBEDDINGS, GROUPS, labels
 
 VIEWS = Inputs(
     Argument("z1", EMBEDDINGS, "N D", "One view of each example"),
@@ -16,4 +16,10 @@ CLASS_HEAD = Inputs(
     Argument("class_weights", CLASS_WEIGHTS, "C D", "One vector for each class"),
     Argument("target", labels("C", ignorable=True), "N"),
     rows="N",
+)
+GROUPED = Inputs(
+    Argument("embeddings", EMBEDDINGS, "N D"),
+    Argument("target", GROUPS, "N", "Any integers: equal ones are one class"),
+    rows="",
+    coupled=True,
 )

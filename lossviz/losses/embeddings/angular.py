@@ -129,3 +129,68 @@ def arcface(
     own = widened(embeddings, class_weights[target], margin, beyond_pi).unsqueeze(-1)
     logits = cosines(embeddings, class_weights).scatter(-1, target.unsqueeze(-1), own)
     return softplus(-by_rows(target_margin)(scale * logits, target))
+
+
+def _bound(loss: Loss) -> None:
+    """A simplex reaches the bound of balanced batches; what is not balanced may go below."""
+    frame = torch.eye(4, dtype=torch.float64) - 1 / 4
+    batch = loss.inputs.example(N=400, D=4)[0]
+    for scale in (1.0, 16.0):
+        bound = math.log1p(3 * math.exp(-scale * 4 / 3))
+        reached = loss(frame, frame, torch.arange(4), scale=scale)
+        torch.testing.assert_close(reached.item(), bound)
+        assert loss(batch, frame, torch.arange(400) % 4, scale=scale) >= bound
+
+
+@declare(
+    family="angular margin",
+    inputs=CLASS_HEAD,
+    latex=r"\ell = -\log \frac{e^{s \cos \theta_y}}{\sum_j e^{s \cos \theta_j}}, \qquad "
+    r"\cos \theta_j = \frac{x^\top w_j}{\lVert x \rVert\, \lVert w_j \rVert}",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial x} = s\, \frac{I - u u^\top}{\lVert x \rVert} \sum_j "
+        r"(p_j - [j = y])\, \frac{w_j}{\lVert w_j \rVert}, \qquad u = \frac{x}{\lVert x \rVert}",
+        lambda x, w, y, *, scale: _pull(x, w, y, scale=scale, margin=0.0),
+    ),
+    parameters=(SCALE,),
+    source=Source("wang2017normface", "eq. 4 and proposition 2"),
+    facts=(
+        Fact(
+            "ArcFace without a margin",
+            lambda x, w, y: (
+                normalized_softmax(x, w, y, scale=16.0, reduction="none"),
+                arcface(x, w, y, scale=16.0, margin=0.0, reduction="none"),
+            ),
+        ),
+        Fact(
+            "Averaged over classes alike it is at least log(1 + (C - 1) exp(-s C / (C - 1))), "
+            "which a simplex reaches: a small scale cannot fit.",
+            holds=_bound,
+        ),
+        Fact(
+            "A small scale leaves log C, whatever the angles (at 1e-12)",
+            lambda x, w, y: (
+                normalized_softmax(x, w, y, scale=1e-12),
+                torch.tensor(len(w)).double().log(),
+            ),
+        ),
+    ),
+    stability="The target's margin over the log-sum-exp of the others. A zero embedding or class "
+    "weight has cosine 0 with everything, and no gradient.",
+    notes="There is no bias, and lengths do not matter. The scale is 1 over a temperature; 16 to "
+    "64 are common. New classes: compare with the direction of the mean of their few examples.",
+    related=("arcface", "cross_entropy", "nt_xent"),
+    also=("NormFace", "cosine softmax", "hyperspherical embedding", "metric learning"),
+    use="Features are to be compared by their angle, and no margin is wanted.",
+    avoid="The scale would be near 1: then no angles fit the labels.",
+)
+def normalized_softmax(
+    embeddings: torch.Tensor,
+    class_weights: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    scale: float = 16.0,
+) -> torch.Tensor:
+    """Normalised softmax: cross-entropy of scaled cosines between embeddings and class weights."""
+    logits = scale * cosines(embeddings, class_weights)
+    return softplus(-by_rows(target_margin)(logits, target))

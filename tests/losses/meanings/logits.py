@@ -105,6 +105,28 @@ def pld(student, teacher, label, *, temperature):
     return total
 
 
+def tempered_kl(student, teacher, *, temperature):
+    s, t = ([z / temperature for z in model] for model in (student, teacher))
+    terms = zip(softmax(t), s, t, strict=True)
+    sums = logsumexp(s) - logsumexp(t)
+    return temperature**2 * sum(q * (b - a + sums) for q, a, b in terms)
+
+
+def binary_kl(student, teacher, *, temperature):
+    total = 0
+    for s, t in zip(student, teacher, strict=True):
+        s, t = s / temperature, t / temperature
+        for sign in (1, -1):
+            log_q = -softplus(-sign * t)
+            total += exp(log_q) * (log_q + softplus(-sign * s))
+    return temperature**2 * total
+
+
+def binary_kl_norm(student, teacher, *, temperature):
+    gaps = [(s - t) / temperature for s, t in zip(student, teacher, strict=True)]
+    return temperature**2 * sum((softplus(x) + softplus(-x)) / 2 - log(2) for x in gaps)
+
+
 def gaussian_nll(mean, y, variance, *, eps):
     """Below the floor the slope in the variance is that at the floor."""
     variance = variance + (max(held(variance), eps) - held(variance))
@@ -123,6 +145,9 @@ MEANINGS = {
         balanced_softmax_ce,
         ordinal_cross_entropy,
         pld,
+        tempered_kl,
+        binary_kl,
+        binary_kl_norm,
         gaussian_nll,
     )
 }

@@ -43,4 +43,32 @@ def decoupled_softmax(scores, relevance):
     return sum(logsumexp([s, *rivals]) - s for s in positives) / max(len(positives), 1)
 
 
-MEANINGS = {meaning.__name__: meaning for meaning in (nt_xent, arcface, decoupled_softmax)}
+def normalized_softmax(embedding, class_weights, label, *, scale):
+    logits = [scale * _dot(_unit(embedding), _unit(weight)) for weight in class_weights]
+    return logsumexp(logits) - logits[label]
+
+
+def proto_triplet(query, prototypes, label, *, margin):
+    distances = []
+    for prototype in prototypes:
+        apart = [a - b for a, b in zip(query, prototype, strict=True)]
+        distances.append(sqrt(_dot(apart, apart) + mpmath.mpf(10) ** -6))
+    own = distances.pop(label)
+    return max(own - min(distances) + margin, 0 * own) if distances else 0 * own
+
+
+def opl(embeddings, target, *, gamma):
+    units = [_unit(x) for x in embeddings]
+    within, across = [], []
+    for i, one in enumerate(units):
+        for j, other in enumerate(units):
+            if i != j:
+                (within if target[i] == target[j] else across).append(_dot(one, other))
+    pull = sum(within) / max(len(within), 1)
+    return 1 - pull + gamma * sum(abs(x) for x in across) / max(len(across), 1)
+
+
+MEANINGS = {
+    meaning.__name__: meaning
+    for meaning in (nt_xent, arcface, normalized_softmax, proto_triplet, opl, decoupled_softmax)
+}
