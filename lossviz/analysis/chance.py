@@ -86,8 +86,9 @@ def calibrated_null(
         ]
     )  # fmt: skip
     value, low, high = _middle(statistic(confidence, correct), drawn, level)
-    p_value = (1 + (drawn >= value).sum()) / (repeats + 1)
-    return Null(value, drawn.mean(), low, high, p_value.double())
+    p_value = (1 + (drawn >= value).double().sum()) / (repeats + 1)
+    p_value = torch.where(value.isnan(), torch.nan, p_value)
+    return Null(value, drawn.mean(), low, high, p_value)
 
 
 def clopper_pearson(

@@ -41,7 +41,7 @@ class ClassStatistics:
                 f"{tuple(other.means.shape)}"
             )
         rows = self.rows + other.rows
-        share = (other.rows / rows).nan_to_num(0.0)[:, None]
+        share = (other.rows.double() / rows.clamp_min(1))[:, None]
         apart = other.means - self.means
         between = (apart * share * self.rows[:, None]).mT @ apart
         return ClassStatistics(

@@ -183,5 +183,5 @@ def cell_entropy(features: torch.Tensor, *, bins: int = 2) -> torch.Tensor:
         return x.new_tensor(torch.nan)
     cells = ((x - low) / (high - low) * bins).long().clamp_max(bins - 1)
     _, rows = cells.unique(dim=0, return_counts=True)
-    shares = rows / len(x)
-    return -(shares.double() * shares.double().log2()).sum()
+    shares = rows.double() / len(x)
+    return -(shares * shares.log2()).sum()

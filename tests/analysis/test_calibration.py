@@ -13,10 +13,13 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from lossviz import analysis
 from lossviz.analysis import (
+    auroc,
     brier_decomposition,
     brier_score,
     calibrated_null,
+    cell_entropy,
     class_probabilities,
+    class_statistics,
     classwise_ece,
     ece,
     ece_equal_mass,
@@ -102,6 +105,36 @@ def test_a_calibrated_model_has_an_error_that_the_null_expects():
     assert fair.mean > 0.01  # above zero, though nothing is wrong
     unfair = calibrated_null(ece, c, a & (torch.arange(2000) % 3 > 0), repeats=200)
     assert unfair.p_value < 0.01
+
+
+def test_a_confidence_of_nan_makes_errors_and_the_chance_of_them_nan():
+    c, a = drawn(40)
+    c[3] = math.nan
+    for error in (ece, ece_left_closed, rmsce, mce):
+        assert error(c, a).isnan()
+    assert calibrated_null(mce, c, a, repeats=9).p_value.isnan()
+
+
+def test_no_number_depends_on_the_default_dtype():
+    """torch divides two integers in it."""
+    c, a = drawn(3001)
+    x = torch.stack((c, c.square()), -1)
+    halves = [class_statistics(part, (part[:, 0] < 0.3).long(), classes=2) for part in x.split(999)]
+    numbers = (
+        lambda: torch.stack([error(c, a) for error in (ece, rmsce, mce, smooth_ece)]),
+        lambda: torch.stack(squared_calibration_error(c, a, bins=7)),
+        lambda: auroc(c, a),
+        lambda: cell_entropy(x, bins=5),
+        lambda: halves[0].merge(halves[1]).merge(halves[2]).within,
+        lambda: calibrated_null(ece, c, a, repeats=9).p_value,
+    )
+    usual = [number() for number in numbers]
+    torch.set_default_dtype(torch.float16)
+    try:
+        for number, expected in zip(numbers, usual, strict=True):
+            torch.testing.assert_close(number(), expected, rtol=1e-12, atol=0)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_bins_of_equal_mass_do_not_depend_on_the_order_of_the_rows():
