@@ -167,7 +167,7 @@ def _slopes(
     later = F.pad(sums[..., 1:], (0, 1))
     rows = (weights * (later / odds).log1p_()).sum(-1)
     chosen = weights / sums
-    before = chosen.cumsum(-1).sub_(chosen)
+    before = F.pad(chosen[..., :-1].cumsum(-1), (1, 0))
     slope = before.mul_(odds).sub_(chosen.mul_(later))
     return rows, torch.empty_like(slope).scatter_(-1, ranking, slope)
 
