@@ -176,6 +176,14 @@ def test_the_smooth_error_is_the_integral(width):
     assert smooth_ece(c, a, bandwidth=width).item() == pytest.approx(by_sum.item(), abs=1e-7)
 
 
+def test_a_narrow_kernel_keeps_neighbours_apart_and_a_wide_one_sees_the_average_alone():
+    c, a = torch.tensor([0.5001, 0.50011]).double(), torch.tensor([True, False])
+    apart = ((1 - c[0]) + c[1]) / 2
+    torch.testing.assert_close(smooth_ece(c, a, bandwidth=1e-7), apart)
+    for bandwidth in (30.0, 1e9, 1e300):
+        torch.testing.assert_close(smooth_ece(c, a, bandwidth=bandwidth), ece(c, a, bins=1))
+
+
 def test_the_smooth_error_without_a_width_is_its_own_width():
     c, a = drawn(300)
     error = smooth_ece(c, a)
