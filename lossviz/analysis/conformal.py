@@ -10,7 +10,12 @@ import math
 
 import torch
 
-from .confidence import Kind, _labels, class_probabilities
+from ..declaration import Argument, Inputs
+from ..declaration.kinds import SCORES, labels
+from .confidence import Kind, class_probabilities
+
+OF_CLASSES = Inputs(Argument("scores", SCORES, "... K"), Argument("target", labels("K"), "..."))
+OF_ROWS = Inputs(Argument("scores", SCORES, "*"))
 
 
 def conformal_threshold(scores: torch.Tensor, *, alpha: float) -> torch.Tensor:
@@ -23,7 +28,7 @@ def conformal_threshold(scores: torch.Tensor, *, alpha: float) -> torch.Tensor:
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), got {alpha!r}")
-    flat = scores.double().flatten()
+    flat = OF_ROWS.check({"scores": scores})["scores"].double().flatten()
     if flat.isnan().any():
         raise ValueError("scores must not hold NaN")
     # the product is rounded first: 10 times 0.9 must not become 9.000000000000002
@@ -58,9 +63,12 @@ def adaptive_scores(
 
 
 def of_label(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The scores (...) of the labels among those of all classes (..., K)."""
-    truth, _ = _labels(scores, target, -100)
-    return scores.gather(-1, truth[..., None])[..., 0]
+    """The scores (...) of the labels among those of all classes (..., K).
+
+    Raises ValueError for labels that are no class; none can be ignored.
+    """
+    checked = OF_CLASSES.check({"scores": scores, "target": target})
+    return scores.gather(-1, checked["target"][..., None])[..., 0]
 
 
 def prediction_sets(scores: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:

@@ -189,6 +189,12 @@ def test_one_calibrator_for_each_class_gives_distributions():
 
 @pytest.mark.parametrize("make", SCALINGS)
 def test_bad_logits_are_refused(make):
+    fitted = make().fit(*rows(400))
+    with pytest.raises(TypeError, match="logits"):
+        fitted.transform(torch.ones(2, 3, dtype=torch.long))
+    if fitted.parameters.keys() != {"temperature"}:
+        with pytest.raises(ValueError, match="classes of the fit"):
+            fitted.transform(torch.zeros(2, 1))
     logits, y = rows(20)
     with pytest.raises(RuntimeError, match="fit"):
         make().transform(logits)
