@@ -14,6 +14,7 @@ import torch
 
 from ..declaration import Argument, Fact, Inputs, Measure, Source, measure, number
 from ..declaration.kinds import DISTRIBUTIONS, PROBABILITIES, SCORES, TRUTH, WEIGHTS, labels
+from ..declaration.numbers import check_count
 
 Closed = Literal["right", "left"]
 GUO = Source("guo2017calibration", "section 2")
@@ -107,7 +108,7 @@ def equal_mass(confidence: torch.Tensor, bins: int) -> torch.Tensor:
     """
     ordered = confidence.flatten().sort().values
     rows = len(ordered)
-    if not 1 <= bins <= rows:
+    if check_count("bins", bins) > rows:
         raise ValueError(f"bins must lie in [1, {rows}], the number of rows, got {bins}")
     sizes = [len(part) for part in torch.arange(rows).tensor_split(bins)]
     last = torch.tensor(sizes).cumsum(0)[:-1]

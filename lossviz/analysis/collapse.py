@@ -15,6 +15,7 @@ import torch
 
 from ..declaration import Argument, Inputs
 from ..declaration.kinds import EMBEDDINGS, labels
+from ..declaration.numbers import check_count
 
 Centre = Literal["classes", "samples"]
 Frame = Literal["simplex", "orthogonal"]
@@ -79,8 +80,7 @@ def class_statistics(
     Raises TypeError and ValueError for wrong dtypes, shapes, labels that are no class, NaN or
     infinity.
     """
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"classes must be a whole number from 1 on, got {classes!r}")
+    classes = check_count("classes", classes)
     x = FEATURES.check({"features": features})["features"].double()
     if not x.isfinite().all():
         raise ValueError("features must be finite, got NaN or infinity")
@@ -127,18 +127,19 @@ def nc1(stats: ClassStatistics, *, centre: Centre = "classes") -> torch.Tensor:
 
     W is the covariance within classes over all rows, B that of the class means around `centre`,
     each class alike. The pseudo-inverse keeps singular values above max(D, K) eps times the
-    largest. 0 after collapse; NaN where all class means are one point. Source: Papyan, Han and
-    Donoho (2020).
+    largest. 0 after collapse; NaN where all class means are one point, up to rounding. Source:
+    Papyan, Han and Donoho (2020).
     """
     means = stats.centred(centre)
     classes = len(means)
     within = stats.within / stats.rows.sum()
     _, singular, directions = torch.linalg.svd(means / classes**0.5, full_matrices=False)
-    cut = max(means.shape) * torch.finfo(torch.float64).eps * singular.max()
-    kept = singular > cut.clamp_min(1e-300)
+    digits = max(means.shape) * torch.finfo(torch.float64).eps
+    kept = singular > digits * singular.max()
     seen = ((directions @ within) * directions).sum(-1)
     ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
-    return torch.where(kept.any(), ratio, torch.nan)
+    apart = singular.max() > digits * stats.means.norm()
+    return torch.where(apart, ratio, torch.nan)
 
 
 def nc2(

@@ -13,6 +13,7 @@ from typing import Self
 
 import torch
 
+from ..declaration.numbers import check_count
 from .binned import checked_rows, equal_width, sums_in_bins
 from .confidence import binary_probability
 from .scaling import Parameters, minimise
@@ -124,9 +125,7 @@ class HistogramBinning(ProbabilityCalibrator):
 
     def __init__(self, *, bins: int = 15, **parameters: torch.Tensor) -> None:
         super().__init__(**parameters)
-        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-            raise ValueError(f"bins must be a whole number from 1 on, got {bins!r}")
-        self.bins = bins
+        self.bins = check_count("bins", bins)
 
     def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
         edges = equal_width(self.bins, probability)
