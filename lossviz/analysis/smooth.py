@@ -121,15 +121,15 @@ def _smoothed(places: torch.Tensor, residual: torch.Tensor, width: float) -> tor
     grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     if steps * width < 16:  # too coarse for kernels that stand apart
         grid = torch.cat([grid, places, (places[1:] + places[:-1]) / 2]).unique()
-    height = _kernels(grid, places, residual, width)
-    inside = height[:-1] * height[1:] < 0
+    signs = _kernels(grid, places, residual, width).sign()  # a product of heights may underflow
+    inside = signs[:-1] * signs[1:] < 0
     low, high = grid[:-1][inside], grid[1:][inside]
-    sign = height[:-1][inside].sign()
+    sign = signs[:-1][inside]
     for _ in range(50):
         middle = (low + high) / 2
         same = _kernels(middle, places, residual, width).sign() == sign
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-    ends = torch.cat([grid[:1], grid[height == 0], (low + high) / 2, grid[-1:]]).sort().values
+    ends = torch.cat([grid[:1], grid[signs == 0], (low + high) / 2, grid[-1:]]).sort().values
     return _integrals(ends, places, residual, width).diff().abs().sum()
 
 

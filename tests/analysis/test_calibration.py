@@ -180,6 +180,11 @@ def test_a_narrow_kernel_keeps_neighbours_apart_and_a_wide_one_sees_the_average_
     c, a = torch.tensor([0.5001, 0.50011]).double(), torch.tensor([True, False])
     apart = ((1 - c[0]) + c[1]) / 2
     torch.testing.assert_close(smooth_ece(c, a, bandwidth=1e-7), apart)
+    c, a = torch.tensor([0.1, 0.3, 0.6]).double(), torch.tensor([True, False, False])
+    for bandwidth in (0.01, 0.003, 0.001):
+        torch.testing.assert_close(
+            smooth_ece(c, a, bandwidth=bandwidth), (c - a.double()).abs().mean()
+        )
     for bandwidth in (30.0, 1e9, 1e300):
         torch.testing.assert_close(smooth_ece(c, a, bandwidth=bandwidth), ece(c, a, bins=1))
 
