@@ -14,13 +14,14 @@ from typing import Literal
 import torch
 
 from ..declaration import Argument, Inputs
-from ..declaration.kinds import EMBEDDINGS, labels
+from ..declaration.kinds import CLASS_WEIGHTS, EMBEDDINGS, labels
 from ..declaration.numbers import check_count
 
 Centre = Literal["classes", "samples"]
 Frame = Literal["simplex", "orthogonal"]
 FEATURES = Inputs(Argument("features", EMBEDDINGS, "N D"))
 LABELLED = labels("K")
+HEAD = Inputs(Argument("weight", CLASS_WEIGHTS, "K D"))
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,25 @@ def simplex_frame(classes: int) -> torch.Tensor:
 def _frame(frame: Frame | torch.Tensor, classes: int) -> torch.Tensor:
     """The Gram matrix to compare with: of a named frame, or diagonal with given squares."""
     if isinstance(frame, torch.Tensor):
+        if frame.shape != (classes,):
+            raise ValueError(f"frame must hold squares ({classes},), got {tuple(frame.shape)}")
         return frame.double().diag()
     if frame == "simplex":
         return simplex_frame(classes)
     if frame == "orthogonal":
         return torch.eye(classes, dtype=torch.float64) / classes**0.5
     raise ValueError(f"frame must be 'simplex', 'orthogonal' or squares (K,), got {frame!r}")
+
+
+def _checked_head(weight: torch.Tensor, means: torch.Tensor | None = None) -> torch.Tensor:
+    """A classifier's rows (K, D) in float64, of the shape of the class means, if given."""
+    rows = HEAD.check({"weight": weight})["weight"].double()
+    if means is not None and rows.shape != means.shape:
+        raise ValueError(
+            f"weight must have the shape of the class means, {tuple(means.shape)}, got "
+            f"{tuple(rows.shape)}"
+        )
+    return rows
 
 
 def shape_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -156,7 +170,7 @@ def nc2(
 
 def nc2_of_weight(weight: torch.Tensor, frame: Frame | torch.Tensor = "simplex") -> torch.Tensor:
     """NC2 of a classifier's rows (K, D), as `nc2` of class means."""
-    rows = weight.double()
+    rows = _checked_head(weight)
     return shape_distance(rows @ rows.mT, _frame(frame, len(rows)))
 
 
@@ -172,7 +186,7 @@ def nc3(
     `weight` (K, D); `frame` and `centre` as of `nc2`, where squares are those of the products.
     """
     means = stats.centred(centre if isinstance(frame, str) and frame == "simplex" else None)
-    return shape_distance(weight.double() @ means.mT, _frame(frame, len(means)))
+    return shape_distance(_checked_head(weight, means) @ means.mT, _frame(frame, len(means)))
 
 
 def nc3_distance(
@@ -190,7 +204,7 @@ def nc3_distance(
     means = stats.centred(centre)
     if scale is not None:
         means = scale.double()[:, None] * means
-    return shape_distance(weight.double(), means)
+    return shape_distance(_checked_head(weight, means), means)
 
 
 def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
@@ -202,5 +216,7 @@ def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
     """
     x = FEATURES.check({"features": features})["features"].double()
     means = stats.centred(None)
-    scores = x @ weight.double().mT + (0.0 if bias is None else bias.double())
+    if x.shape[1] != means.shape[1]:
+        raise ValueError(f"features must have {means.shape[1]} columns, got {x.shape[1]}")
+    scores = x @ _checked_head(weight, means).mT + (0.0 if bias is None else bias.double())
     return (scores.argmax(-1) != torch.cdist(x, means).argmin(-1)).double().mean()

@@ -11,10 +11,11 @@ import math
 import torch
 
 from ..declaration import Argument, Inputs
-from ..declaration.kinds import SCORES, labels
+from ..declaration.kinds import PROBABILITIES, SCORES, labels
 from .confidence import Kind, class_probabilities
 
 OF_CLASSES = Inputs(Argument("scores", SCORES, "... K"), Argument("target", labels("K"), "..."))
+DRAWN = Inputs(Argument("predictions", SCORES, "... K"), Argument("uniform", PROBABILITIES, "..."))
 OF_ROWS = Inputs(Argument("scores", SCORES, "*"))
 
 
@@ -59,7 +60,10 @@ def adaptive_scores(
     p = class_probabilities(predictions, kind=kind)
     ordered = p.sort(dim=-1, descending=True, stable=True)
     mass = torch.empty_like(p).scatter(-1, ordered.indices, ordered.values.cumsum(-1))
-    return mass if uniform is None else mass - (1 - uniform.double()[..., None]) * p
+    if uniform is None:
+        return mass
+    draws = DRAWN.check({"predictions": predictions, "uniform": uniform})["uniform"].double()
+    return mass - (1 - draws[..., None]) * p
 
 
 def of_label(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

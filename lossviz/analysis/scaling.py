@@ -45,10 +45,11 @@ class Calibrator(ABC):
         Raises as `lossviz.losses.cross_entropy` does, ValueError for NaN, infinite logits or no
         rows, and RuntimeError where there is no optimum (see the class).
         """
-        z, y = _checked(logits, target, ignore_index)
-        found = minimise(lambda at: _nll(self._apply(z, at), y) + self._penalty(at),
-                          self._start(z.shape[-1]))  # fmt: skip
-        self.parameters = found
+        with torch.inference_mode(False):  # the search needs slopes
+            z, y = _checked(logits, target, ignore_index)
+            self.parameters = minimise(
+                lambda at: _nll(self._apply(z, at), y) + self._penalty(at), self._start(z.shape[-1])
+            )
         return self
 
     def transform(self, logits: torch.Tensor) -> torch.Tensor:

@@ -141,6 +141,20 @@ def test_an_absent_class_is_told_and_never_counted_as_a_mean_of_zero():
             value(stats)
 
 
+def test_a_classifier_of_other_classes_or_features_is_refused():
+    x, y, frame = collapsed()
+    stats = class_statistics(x, y, classes=4)
+    for value in (nc3, nc3_distance, lambda weight, stats: nc4(weight, None, stats, x)):
+        with pytest.raises(ValueError, match="weight must have the shape of the class means"):
+            value(frame[:, :3], stats)
+    with pytest.raises(ValueError, match="features must have 4 columns"):
+        nc4(frame, None, stats, x[:, :3])
+    with pytest.raises(ValueError, match="squares"):
+        nc2_of_weight(frame, torch.ones(5))
+    with pytest.raises(TypeError, match="weight"):
+        nc2_of_weight([[1.0]])
+
+
 def test_bad_rows_are_refused():
     x, y = normal(5, 2), torch.arange(5) % 2
     for features, target, classes, said in (
