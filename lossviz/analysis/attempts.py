@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
 
 from ..declaration.arrays import Array, as_tensor, like
+from ..declaration.numbers import check_count
 
 
 def pass_at_n(probability: Array, attempts: int) -> Array:
@@ -20,7 +20,7 @@ def pass_at_n(probability: Array, attempts: int) -> Array:
     p = as_tensor("probability", probability)
     if ((p < 0) | (p > 1)).any():
         raise ValueError("probability must lie in [0, 1]")
-    n = _count("attempts", attempts, 1)
+    n = check_count("attempts", attempts, 1)
     return like(-torch.expm1(n * torch.log1p(-p)), probability)
 
 
@@ -31,8 +31,8 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     ValueError for k > samples: nothing unbiased can be said about more attempts than were made.
     Source: Chen et al. (2021), eq. 1.
     """
-    n, k = _count("samples", samples, 1), _count("k", k, 1)
-    c = _count("correct", correct, 0)
+    n, k = check_count("samples", samples, 1), check_count("k", k, 1)
+    c = check_count("correct", correct, 0)
     if c > n:
         raise ValueError(f"correct must be at most samples = {n}, got {c}")
     if k > n:
@@ -43,12 +43,6 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
         return 1.0
     logs = (math.log1p(-k / i) for i in range(n - c + 1, n + 1))
     return -math.expm1(math.fsum(logs))
-
-
-def _count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number from {least} on, got {value!r}")
-    return int(value)
 
 
 class Resampling(NamedTuple):
@@ -82,7 +76,7 @@ def resampling_reward(
         raise ValueError("right, prior, completeness and soundness must lie in [0, 1]")
     if r.shape != share.shape or abs(share.sum() - 1) > 1e-6:
         raise ValueError(f"prior must have {len(r)} entries that sum to 1, got {share.tolist()}")
-    steps = torch.arange(_count("attempts", attempts, 1), dtype=torch.float64)
+    steps = torch.arange(check_count("attempts", attempts, 1), dtype=torch.float64)
     refused = (1 - completeness) * r + soundness * (1 - r)
     gain = completeness * r * value_correct + (1 - soundness) * (1 - r) * value_fluke
     each = refused ** steps[:, None] * (share * gain)

@@ -14,6 +14,7 @@ import torch
 
 from ..declaration import Argument, Fact, Inputs, Measure, Source, measure, number
 from ..declaration.kinds import DISTRIBUTIONS, PROBABILITIES, SCORES, TRUTH, WEIGHTS, labels
+from ..declaration.numbers import check_count
 
 Closed = Literal["right", "left"]
 GUO = Source("guo2017calibration", "section 2")
@@ -58,7 +59,12 @@ class Bins(NamedTuple):
     @property
     def share(self) -> torch.Tensor:
         """The share of the rows that fell into each bin (B,)."""
-        return self.rows / self.rows.sum()
+        return self.rows.double() / self.rows.sum()
+
+    @property
+    def held_gap(self) -> torch.Tensor:
+        """The gap (B,), but 0 without rows; a confidence of NaN stays NaN."""
+        return torch.where(self.rows == 0, 0.0, self.gap)
 
 
 def sums_in_bins(
@@ -102,7 +108,7 @@ def equal_mass(confidence: torch.Tensor, bins: int) -> torch.Tensor:
     """
     ordered = confidence.flatten().sort().values
     rows = len(ordered)
-    if not 1 <= bins <= rows:
+    if check_count("bins", bins) > rows:
         raise ValueError(f"bins must lie in [1, {rows}], the number of rows, got {bins}")
     sizes = [len(part) for part in torch.arange(rows).tensor_split(bins)]
     last = torch.tensor(sizes).cumsum(0)[:-1]
@@ -116,12 +122,11 @@ def _mean_gap(sums: Bins) -> torch.Tensor:
 def _largest_gap(sums: Bins) -> torch.Tensor:
     if not sums.rows.sum():
         return sums.confidence.sum() * torch.nan
-    return sums.gap.abs().nan_to_num(0.0).max()
+    return sums.held_gap.abs().max()
 
 
 def _root_mean_square_gap(sums: Bins) -> torch.Tensor:
-    squares = sums.rows * sums.gap.nan_to_num(0.0).square()  # an empty bin has no gap
-    return (squares.sum() / sums.rows.sum()).sqrt()
+    return (sums.rows * sums.held_gap.square()).sum().div(sums.rows.sum()).sqrt()
 
 
 Pair = tuple[torch.Tensor, torch.Tensor]

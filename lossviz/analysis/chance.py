@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..declaration.numbers import check_count
+
 Statistic = Callable[..., torch.Tensor]
 
 
@@ -86,8 +88,9 @@ def calibrated_null(
         ]
     )  # fmt: skip
     value, low, high = _middle(statistic(confidence, correct), drawn, level)
-    p_value = (1 + (drawn >= value).sum()) / (repeats + 1)
-    return Null(value, drawn.mean(), low, high, p_value.double())
+    p_value = (1 + (drawn >= value).double().sum()) / (repeats + 1)
+    p_value = torch.where(value.isnan(), torch.nan, p_value)
+    return Null(value, drawn.mean(), low, high, p_value)
 
 
 def clopper_pearson(
@@ -96,11 +99,14 @@ def clopper_pearson(
     """The ends of the exact interval of a chance, given successes among rows, float64.
 
     It covers the chance with probability at least `level`, whatever the chance; without rows it is
-    [0, 1]. Raises ValueError for a level outside (0, 1). Source: Clopper and Pearson (1934).
+    [0, 1]. Raises ValueError for a level outside (0, 1) and more successes than rows. Source:
+    Clopper and Pearson (1934).
     """
     from scipy.special import betaincinv  # a third of a second, which only this function needs
 
     _check(1, level)
+    if ((successes < 0) | (successes > rows)).any():
+        raise ValueError("successes must lie in [0, rows]")
     hit, count = successes.double().cpu().numpy(), rows.double().cpu().numpy()
     tail = (1 - level) / 2
     missed = count - hit
@@ -122,7 +128,6 @@ def _middle(value: torch.Tensor, drawn: torch.Tensor, level: float) -> Interval:
 
 
 def _check(repeats: int, level: float) -> None:
-    if not isinstance(repeats, int) or repeats < 1:
-        raise ValueError(f"repeats must be a whole number from 1 on, got {repeats!r}")
+    check_count("repeats", repeats)
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1), got {level!r}")

@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..declaration import Argument, Inputs
-from ..declaration.kinds import EMBEDDINGS, labels
+from ..declaration.kinds import CLASS_WEIGHTS, EMBEDDINGS, labels
+from ..declaration.numbers import check_count
 
 Centre = Literal["classes", "samples"]
 Frame = Literal["simplex", "orthogonal"]
 FEATURES = Inputs(Argument("features", EMBEDDINGS, "N D"))
 LABELLED = labels("K")
+HEAD = Inputs(Argument("weight", CLASS_WEIGHTS, "K D"))
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ClassStatistics:
                 f"{tuple(other.means.shape)}"
             )
         rows = self.rows + other.rows
-        share = (other.rows.double() / rows).nan_to_num(0.0)[:, None]
+        share = (other.rows.double() / rows.clamp_min(1))[:, None]
         apart = other.means - self.means
         weighed = apart * share * self.rows[:, None]
         return ClassStatistics(
@@ -99,8 +101,7 @@ def class_statistics(
     Raises TypeError and ValueError for wrong dtypes, shapes, labels that are no class, NaN or
     infinity.
     """
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"classes must be a whole number from 1 on, got {classes!r}")
+    classes = check_count("classes", classes)
     x, y = labelled_rows(features, target)
     y = LABELLED.check_range(y, "target", {"K": classes})
     rows = torch.bincount(y, minlength=classes)
@@ -120,12 +121,25 @@ def simplex_frame(classes: int) -> torch.Tensor:
 def _frame(frame: Frame | torch.Tensor, classes: int) -> torch.Tensor:
     """The Gram matrix to compare with: of a named frame, or diagonal with given squares."""
     if isinstance(frame, torch.Tensor):
+        if frame.shape != (classes,):
+            raise ValueError(f"frame must hold squares ({classes},), got {tuple(frame.shape)}")
         return frame.double().diag()
     if frame == "simplex":
         return simplex_frame(classes)
     if frame == "orthogonal":
         return torch.eye(classes, dtype=torch.float64) / classes**0.5
     raise ValueError(f"frame must be 'simplex', 'orthogonal' or squares (K,), got {frame!r}")
+
+
+def _checked_head(weight: torch.Tensor, means: torch.Tensor | None = None) -> torch.Tensor:
+    """A classifier's rows (K, D) in float64, of the shape of the class means, if given."""
+    rows = HEAD.check({"weight": weight})["weight"].double()
+    if means is not None and rows.shape != means.shape:
+        raise ValueError(
+            f"weight must have the shape of the class means, {tuple(means.shape)}, got "
+            f"{tuple(rows.shape)}"
+        )
+    return rows
 
 
 def shape_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -143,19 +157,19 @@ def nc1(stats: ClassStatistics, *, centre: Centre = "classes") -> torch.Tensor:
 
     W is the covariance within classes over all rows, B that of the class means around `centre`,
     each class alike. The pseudo-inverse keeps singular values above max(D, K) eps times the
-    largest of them and of the means' entries. 0 after collapse; NaN where all class means are one
-    point. Source: Papyan, Han and Donoho (2020).
+    largest. 0 after collapse; NaN where all class means are one point, up to rounding. Source:
+    Papyan, Han and Donoho (2020).
     """
     means = stats.centred(centre)
     classes = len(means)
     within = stats.within / stats.rows.sum()
     _, singular, directions = torch.linalg.svd(means / classes**0.5, full_matrices=False)
-    size = torch.maximum(singular.max(), stats.means.abs().max())  # centring rounds in its scale
-    cut = max(means.shape) * torch.finfo(torch.float64).eps * size
-    kept = singular > cut.clamp_min(1e-300)
+    digits = max(means.shape) * torch.finfo(torch.float64).eps
+    kept = singular > digits * singular.max()
     seen = ((directions @ within) * directions).sum(-1)
     ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
-    return torch.where(kept.any(), ratio, torch.nan)
+    apart = singular.max() > digits * stats.means.norm()
+    return torch.where(apart, ratio, torch.nan)
 
 
 def nc2(
@@ -172,7 +186,7 @@ def nc2(
 
 def nc2_of_weight(weight: torch.Tensor, frame: Frame | torch.Tensor = "simplex") -> torch.Tensor:
     """NC2 of a classifier's rows (K, D), as `nc2` of class means."""
-    rows = weight.double()
+    rows = _checked_head(weight)
     return shape_distance(rows @ rows.mT, _frame(frame, len(rows)))
 
 
@@ -188,7 +202,7 @@ def nc3(
     `weight` (K, D); `frame` and `centre` as of `nc2`, where squares are those of the products.
     """
     means = stats.centred(centre if isinstance(frame, str) and frame == "simplex" else None)
-    return shape_distance(weight.double() @ means.mT, _frame(frame, len(means)))
+    return shape_distance(_checked_head(weight, means) @ means.mT, _frame(frame, len(means)))
 
 
 def nc3_distance(
@@ -206,7 +220,7 @@ def nc3_distance(
     means = stats.centred(centre)
     if scale is not None:
         means = scale.double()[:, None] * means
-    return shape_distance(weight.double(), means)
+    return shape_distance(_checked_head(weight, means), means)
 
 
 def class_variances(stats: ClassStatistics) -> torch.Tensor:
@@ -280,5 +294,7 @@ def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
     """
     x = FEATURES.check({"features": features})["features"].double()
     means = stats.centred(None)
-    scores = x @ weight.double().mT + (0.0 if bias is None else bias.double())
+    if x.shape[1] != means.shape[1]:
+        raise ValueError(f"features must have {means.shape[1]} columns, got {x.shape[1]}")
+    scores = x @ _checked_head(weight, means).mT + (0.0 if bias is None else bias.double())
     return (scores.argmax(-1) != torch.cdist(x, means).argmin(-1)).double().mean()

@@ -10,7 +10,13 @@ import math
 
 import torch
 
-from .confidence import Kind, _labels, class_probabilities
+from ..declaration import Argument, Inputs
+from ..declaration.kinds import PROBABILITIES, SCORES, labels
+from .confidence import Kind, class_probabilities
+
+OF_CLASSES = Inputs(Argument("scores", SCORES, "... K"), Argument("target", labels("K"), "..."))
+DRAWN = Inputs(Argument("predictions", SCORES, "... K"), Argument("uniform", PROBABILITIES, "..."))
+OF_ROWS = Inputs(Argument("scores", SCORES, "*"))
 
 
 def conformal_threshold(scores: torch.Tensor, *, alpha: float) -> torch.Tensor:
@@ -23,7 +29,7 @@ def conformal_threshold(scores: torch.Tensor, *, alpha: float) -> torch.Tensor:
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), got {alpha!r}")
-    flat = scores.double().flatten()
+    flat = OF_ROWS.check({"scores": scores})["scores"].double().flatten()
     if flat.isnan().any():
         raise ValueError("scores must not hold NaN")
     # the product is rounded first: 10 times 0.9 must not become 9.000000000000002
@@ -54,13 +60,19 @@ def adaptive_scores(
     p = class_probabilities(predictions, kind=kind)
     ordered = p.sort(dim=-1, descending=True, stable=True)
     mass = torch.empty_like(p).scatter(-1, ordered.indices, ordered.values.cumsum(-1))
-    return mass if uniform is None else mass - (1 - uniform.double()[..., None]) * p
+    if uniform is None:
+        return mass
+    draws = DRAWN.check({"predictions": predictions, "uniform": uniform})["uniform"].double()
+    return mass - (1 - draws[..., None]) * p
 
 
 def of_label(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The scores (...) of the labels among those of all classes (..., K)."""
-    truth, _ = _labels(scores, target, -100)
-    return scores.gather(-1, truth[..., None])[..., 0]
+    """The scores (...) of the labels among those of all classes (..., K).
+
+    Raises ValueError for labels that are no class; none can be ignored.
+    """
+    checked = OF_CLASSES.check({"scores": scores, "target": target})
+    return scores.gather(-1, checked["target"][..., None])[..., 0]
 
 
 def prediction_sets(scores: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:

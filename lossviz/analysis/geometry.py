@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from ..declaration.numbers import check_count
 from .collapse import FEATURES, LABELLED
 
 Normalised = Literal["symmetric", "anisotropic"]
@@ -27,13 +28,19 @@ def _checked(features: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def _around_mean(x: torch.Tensor) -> torch.Tensor:
+    """Rows minus their mean; equal rows are exactly 0, which a rounded mean would not make them."""
+    apart = x - x[0]
+    return apart - apart.mean(0)
+
+
 def spectrum(features: torch.Tensor) -> torch.Tensor:
     """The shares of the variance along the principal axes (min(N, D),), falling, summing to 1.
 
     NaN for features that do not vary.
     """
-    x = _checked(features)
-    squares = torch.linalg.svdvals(x - x.mean(0)).square()
+    values = torch.linalg.svdvals(_around_mean(_checked(features)))
+    squares = (values / values.max()).square()
     return squares / squares.sum()
 
 
@@ -45,7 +52,7 @@ def rankme(features: torch.Tensor, *, centred: bool = False, eps: float = 0.0) -
     Source: Garrido, Balestriero, Najman and LeCun (2023), eq. 1 and 2.
     """
     x = _checked(features)
-    values = torch.linalg.svdvals(x - x.mean(0) if centred else x)
+    values = torch.linalg.svdvals(_around_mean(x) if centred else x)
     return _effective(values / values.sum(), eps)
 
 
@@ -118,26 +125,32 @@ def diffusion_entropy(
     et al. (2024), section 3.
     """
     x = _checked(features)
-    if not steps > 0:
-        raise ValueError(f"steps must be positive, got {steps!r}")
-    if sigma != "median" and not (isinstance(sigma, (int, float)) and 0 < sigma < math.inf):
-        raise ValueError(f"sigma must be 'median' or positive, got {sigma!r}")
+    _check_diffusion(sigma, steps)
+    if normalised not in ("symmetric", "anisotropic"):
+        raise ValueError(f"normalised must be 'symmetric' or 'anisotropic', got {normalised!r}")
     distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-    if sigma == "median":
-        width = torch.pdist(x).median() if len(x) > 1 else x.new_zeros(())
-        if not width > 0:
-            return x.new_zeros(())
-    else:
-        width = x.new_tensor(sigma)
+    width = _median_distance(x) if sigma == "median" else sigma
+    if width == 0:
+        return x.new_zeros(())
     kernel = (-(distance / width).square() / 2).exp()
     kernel = _symmetric(kernel)
     if normalised == "anisotropic":
         kernel = _symmetric(kernel)  # a row-stochastic matrix has the spectrum of this one
-    elif normalised != "symmetric":
-        raise ValueError(f"normalised must be 'symmetric' or 'anisotropic', got {normalised!r}")
     values = torch.linalg.eigvalsh(kernel).abs() ** steps
     shares = values / values.sum() + torch.finfo(torch.float64).eps
     return -(shares * shares.log2()).sum()
+
+
+def _check_diffusion(sigma: object, steps: float) -> None:
+    if not steps > 0:
+        raise ValueError(f"steps must be positive, got {steps!r}")
+    if sigma != "median" and not (isinstance(sigma, (int, float)) and 0 < sigma < math.inf):
+        raise ValueError(f"sigma must be 'median' or positive, got {sigma!r}")
+
+
+def _median_distance(x: torch.Tensor) -> float:
+    """That of two points; 0 for one."""
+    return torch.pdist(x).median().item() if len(x) > 1 else 0.0
 
 
 def _symmetric(kernel: torch.Tensor) -> torch.Tensor:
@@ -160,15 +173,19 @@ def diffusion_information(
     For each class, the mean entropy of random subsets of its size minus its own, weighted by its
     share. `subsets` gives the rows of the subsets, for every class in rising order; else each
     class draws `repeats` of them from Python's random numbers, seeded with `seed` anew. "median"
-    takes the width of all rows. Source: Liao et al. (2024), section 3.3.
+    takes the width of all rows; where it is 0 the information is 0. Raises as `diffusion_entropy`.
+    Source: Liao et al. (2024), section 3.3.
     """
     x = _checked(features)
     y = LABELLED.check(target, "target")
     if y.shape != x.shape[:1]:
         raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
-    if sigma == "median":
-        sigma = torch.pdist(x).median().item()
+    _check_diffusion(sigma, steps)
+    check_count("repeats", repeats)
+    width = _median_distance(x) if sigma == "median" else sigma
     total = x.new_zeros(())
+    if width == 0:
+        return total
     for place, label in enumerate(y.unique().tolist()):
         rows = (y == label).nonzero().flatten()
         if subsets is None:
@@ -176,9 +193,10 @@ def diffusion_information(
             drawn = [source.sample(range(len(x)), len(rows)) for _ in range(repeats)]
         else:
             drawn = [list(each) for each in subsets[place]]
-        options = {"sigma": sigma, "steps": steps}
-        others = torch.stack([diffusion_entropy(x[each], **options) for each in drawn])  # type: ignore[arg-type]
-        own = diffusion_entropy(x[rows], **options)  # type: ignore[arg-type]
+        others = torch.stack(
+            [diffusion_entropy(x[each], sigma=width, steps=steps) for each in drawn]
+        )
+        own = diffusion_entropy(x[rows], sigma=width, steps=steps)
         total = total + len(rows) / len(x) * (others.mean() - own)
     return total
 
@@ -189,11 +207,11 @@ def cell_entropy(features: torch.Tensor, *, bins: int = 2) -> torch.Tensor:
     The plain estimate to compare with: with many dimensions every point has a cell of its own, and
     it is log2 N whatever the features. NaN where a dimension does not vary.
     """
-    x = _checked(features)
+    x, bins = _checked(features), check_count("bins", bins)
     low, high = x.amin(0), x.amax(0)
     if (low == high).any():
         return x.new_tensor(torch.nan)
     cells = ((x - low) / (high - low) * bins).long().clamp_max(bins - 1)
     _, rows = cells.unique(dim=0, return_counts=True)
-    shares = rows / len(x)
-    return -(shares.double() * shares.double().log2()).sum()
+    shares = rows.double() / len(x)
+    return -(shares * shares.log2()).sum()

@@ -13,9 +13,16 @@ from typing import Self
 
 import torch
 
+from ..declaration import Argument, Inputs
+from ..declaration.kinds import PROBABILITIES, labels
+from ..declaration.numbers import check_count
 from .binned import checked_rows, equal_width, sums_in_bins
 from .confidence import binary_probability
 from .scaling import Parameters, minimise
+
+OF_CLASSES = Inputs(
+    Argument("probabilities", PROBABILITIES, "N K"), Argument("target", labels("K"), "N")
+)
 
 
 class ProbabilityCalibrator(ABC):
@@ -39,7 +46,8 @@ class ProbabilityCalibrator(ABC):
         Raises TypeError for wrong dtypes, ValueError for no rows, NaN, values outside [0, 1] and
         truths other than 0 and 1, and RuntimeError where there is no optimum.
         """
-        self.parameters = self._find(*checked_rows(probability, truth))
+        with torch.inference_mode(False):  # the search needs slopes
+            self.parameters = self._find(*checked_rows(probability, truth))
         return self
 
     def transform(self, probability: torch.Tensor) -> torch.Tensor:
@@ -124,9 +132,7 @@ class HistogramBinning(ProbabilityCalibrator):
 
     def __init__(self, *, bins: int = 15, **parameters: torch.Tensor) -> None:
         super().__init__(**parameters)
-        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-            raise ValueError(f"bins must be a whole number from 1 on, got {bins!r}")
-        self.bins = bins
+        self.bins = check_count("bins", bins)
 
     def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
         edges = equal_width(self.bins, probability)
@@ -152,11 +158,13 @@ class OneVersusRest:
         self.classes: list[ProbabilityCalibrator] = []
 
     def fit(self, probabilities: torch.Tensor, target: torch.Tensor) -> Self:
-        """Fit one calibrator per column of (N, K) on whether the label is that class."""
-        if probabilities.ndim != 2:
-            raise ValueError(f"probabilities must be (N, K), got {tuple(probabilities.shape)}")
-        columns = probabilities.unbind(-1)
-        self.classes = [self.make().fit(p, target == k) for k, p in enumerate(columns)]
+        """Fit one calibrator per column of (N, K) on whether the label is that class.
+
+        Raises as the calibrator does, and ValueError for labels that are no class.
+        """
+        checked = OF_CLASSES.check({"probabilities": probabilities, "target": target})
+        columns, y = checked["probabilities"].unbind(-1), checked["target"]
+        self.classes = [self.make().fit(p, y == k) for k, p in enumerate(columns)]
         return self
 
     def transform(self, probabilities: torch.Tensor) -> torch.Tensor:

@@ -13,8 +13,10 @@ from typing import ClassVar, Self
 
 import torch
 
-from ..declaration import CLASS_LOGITS
+from ..declaration import CLASS_LOGITS, Argument, Inputs
+from ..declaration.kinds import LOGITS
 
+PREDICTED = Inputs(Argument("logits", LOGITS, "... K"))
 Parameters = dict[str, torch.Tensor]
 
 
@@ -43,18 +45,26 @@ class Calibrator(ABC):
         Raises as `lossviz.losses.cross_entropy` does, ValueError for NaN, infinite logits or no
         rows, and RuntimeError where there is no optimum (see the class).
         """
-        z, y = _checked(logits, target, ignore_index)
-        found = minimise(lambda at: _nll(self._apply(z, at), y) + self._penalty(at),
-                          self._start(z.shape[-1]))  # fmt: skip
-        self.parameters = found
+        with torch.inference_mode(False):  # the search needs slopes
+            z, y = _checked(logits, target, ignore_index)
+            self.parameters = minimise(
+                lambda at: _nll(self._apply(z, at), y) + self._penalty(at), self._start(z.shape[-1])
+            )
         return self
 
     def transform(self, logits: torch.Tensor) -> torch.Tensor:
-        """Calibrated logits of the shape and dtype of `logits`."""
+        """Calibrated logits of the shape and dtype of `logits`.
+
+        Raises TypeError for what is not a floating tensor, ValueError for other classes than those
+        of the fit.
+        """
         if not self.parameters:
             raise RuntimeError(f"{type(self).__name__} must be fitted first: call fit")
-        wide = logits.double()
+        wide = PREDICTED.check({"logits": logits})["logits"].double()
+        wanted = self._start(wide.shape[-1])
         placed = {name: value.to(wide.device) for name, value in self.parameters.items()}
+        if any(value.shape != wanted[name].shape for name, value in placed.items()):
+            raise ValueError(f"logits must have the classes of the fit, got {tuple(wide.shape)}")
         return self._apply(wide, placed).to(logits.dtype)
 
 

@@ -69,7 +69,7 @@ def auroc(score: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """
     c, a = checked_rows(score, truth, RANKED)
     _, index, size = c.unique(return_inverse=True, return_counts=True)
-    ranks = (size.cumsum(0) - (size - 1) / 2.0)[index]
+    ranks = (size.cumsum(0) - (size - 1).double() / 2)[index]
     positives = a.sum()
     total = (ranks * a).sum() - positives * (positives + 1) / 2
     return total / (positives * (len(a) - positives))

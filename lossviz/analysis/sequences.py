@@ -11,9 +11,12 @@ from typing import NamedTuple
 import torch
 
 from ..declaration import Argument, Inputs
-from ..declaration.kinds import LOG_PROBABILITIES
+from ..declaration.kinds import LOG_PROBABILITIES, MASK
 
-TOKENS = Inputs(Argument("log_probability", LOG_PROBABILITIES, "... T"))
+TOKENS = Inputs(
+    Argument("log_probability", LOG_PROBABILITIES, "... T"),
+    Argument("kept", MASK, "... T", optional=True),
+)
 STEPS = Inputs(Argument("log_probabilities", LOG_PROBABILITIES, "... T V"))
 
 
@@ -30,19 +33,15 @@ def sequence_confidence(
 ) -> SequenceConfidence:
     """Three confidences of sequences (..., T), float64, nats: of the whole, per token, the worst.
 
-    `kept` (..., T) bool says which tokens are part of a sequence. The sum is the probability of the
-    answer and falls with its length; the mean does not. A sequence without tokens has sum 0, mean
-    NaN and a least of inf. Raises TypeError and ValueError for wrong dtypes, shapes, and values
-    above 0.
+    `kept` (..., T), bool or 0/1, says which tokens are part of a sequence. The sum is the
+    log-probability of the answer and falls with its length; the mean does not. A sequence without
+    tokens has sum 0, mean NaN and a least of inf. Raises TypeError and ValueError for wrong dtypes,
+    shapes, NaN, and values above 0.
     """
-    token = TOKENS.check({"log_probability": log_probability})["log_probability"].double()
+    checked = TOKENS.check({"log_probability": log_probability, "kept": kept})
+    token, mask = checked["log_probability"].double(), checked.tensors["kept"]
     _no_nan(token)
-    if kept is None:
-        kept = torch.ones_like(token, dtype=torch.bool)
-    if kept.dtype != torch.bool or kept.shape != token.shape:
-        raise ValueError(
-            f"kept must be bool {tuple(token.shape)}, got {kept.dtype} {tuple(kept.shape)}"
-        )
+    kept = torch.ones_like(token, dtype=torch.bool) if mask is None else mask
     total = torch.where(kept, token, 0.0).sum(-1)
     least = torch.where(kept, token, torch.inf).amin(-1)
     return SequenceConfidence(total, total / kept.sum(-1), least)

@@ -116,17 +116,20 @@ def smooth_ece(
 
 def _smoothed(places: torch.Tensor, residual: torch.Tensor, width: float) -> torch.Tensor:
     """The integral of |sum of residuals times kernels|, exact between the zeros that are found."""
+    width = min(width, 4.0)  # from here on what is reflected is even, but for 1e-34
     steps = min(8192, max(256, math.ceil(16 / width)))
     grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    height = _kernels(grid, places, residual, width)
-    inside = height[:-1] * height[1:] < 0
+    if steps * width < 16:  # too coarse for kernels that stand apart
+        grid = torch.cat([grid, places, (places[1:] + places[:-1]) / 2]).unique()
+    signs = _kernels(grid, places, residual, width).sign()  # a product of heights may underflow
+    inside = signs[:-1] * signs[1:] < 0
     low, high = grid[:-1][inside], grid[1:][inside]
-    sign = height[:-1][inside].sign()
+    sign = signs[:-1][inside]
     for _ in range(50):
         middle = (low + high) / 2
         same = _kernels(middle, places, residual, width).sign() == sign
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-    ends = torch.cat([grid[:1], (low + high) / 2, grid[-1:]])
+    ends = torch.cat([grid[:1], grid[signs == 0], (low + high) / 2, grid[-1:]]).sort().values
     return _integrals(ends, places, residual, width).diff().abs().sum()
 
 

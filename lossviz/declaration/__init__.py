@@ -23,7 +23,7 @@ from .loss import Gradient, Loss
 from .measure import Measure, Stream, measure
 from .numbers import RowLosses, row_dtype, widen
 from .parameter import Parameter, number
-from .rows import Row, Rows, box_cox, softplus
+from .rows import Row, Rows, box_cox, log_add, softplus
 from .shell import declaration_of, declare
 from .source import Source
 from .view import View
@@ -54,6 +54,7 @@ __all__ = [
     "declare",
     "exact_by_rows",
     "law",
+    "log_add",
     "measure",
     "minimiser",
     "monotone",

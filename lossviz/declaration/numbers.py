@@ -31,6 +31,13 @@ def check_ignore_index(ignore_index: object) -> int:
     return index
 
 
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """Return a whole number as an int; raise ValueError for another value or one below `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least} on, got {value!r}")
+    return int(value)
+
+
 def seen(condition: torch.Tensor) -> bool:
     """Whether any entry is true, as far as values can be read."""
     return _read(condition, torch.any) is True

@@ -84,7 +84,7 @@ class Rows:
     @property
     def log_sum_square(self) -> torch.Tensor:
         margin = self._bounded
-        return torch.logaddexp(-2 * softplus(-margin), self.log_sum_square_others)
+        return log_add(-2 * softplus(-margin), self.log_sum_square_others)
 
     @property
     def log_sum_square_others(self) -> torch.Tensor:
@@ -263,6 +263,11 @@ def _entropy(top: Top) -> torch.Tensor:
 def softplus(x: torch.Tensor) -> torch.Tensor:
     """log(1 + exp(x)), exact in both tails (torch's own is linear beyond a threshold)."""
     return -F.logsigmoid(-x)
+
+
+def log_add(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """log(exp(x) + exp(y)); derivatives of every order are finite, torch's own give inf / inf."""
+    return torch.where(x > y, x + softplus(y - x), y + softplus(x - y))
 
 
 def box_cox(nll: torch.Tensor, power: float) -> torch.Tensor:

@@ -116,8 +116,8 @@ def evaluating(model: Any) -> Iterator[None]:
 def _value_and_slope(
     model: Callable[[torch.Tensor], torch.Tensor], gain: Gain, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()  # a tensor of inference mode takes no gradient
         value = gain(model(leaf))
         if value.shape != x.shape[:1]:
             raise ValueError(
@@ -224,15 +224,20 @@ def _check_radius(radius: Any, x: torch.Tensor, norm: Norm) -> Each:
             f"radius must be a number for norm 'l2', got a tensor {tuple(radius.shape)}"
         )
     radius = _like(radius, x, "radius")
-    if not bool(((radius >= 0) & radius.isfinite()).all()):
-        raise ValueError(f"radius must lie in [0, ∞), got {radius.min().item()!r} at the least")
+    outside = ~((radius >= 0) & radius.isfinite())
+    if outside.any():
+        raise ValueError(f"radius must lie in [0, ∞), got {radius[outside][0].item()!r}")
     return radius
 
 
 def _check_bounds(bounds: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     if bounds is None:
         return None
-    low, high = (_like(bound, x, "bounds") for bound in bounds)
+    try:
+        low, high = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be (lowest, highest), got {bounds!r}") from None
+    low, high = _like(low, x, "bounds"), _like(high, x, "bounds")
     if not bool((low < high).all()):
         raise ValueError(f"bounds must be (lowest, highest), got {bounds!r}")
     if not bool(((low <= x) & (x <= high)).all()):
@@ -245,6 +250,8 @@ def _check_bounds(bounds: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 def _like(values: Any, x: torch.Tensor, name: str) -> torch.Tensor:
     """Values in the dtype of x, so that an end which x was rounded to is that end."""
+    if not isinstance(values, (Real, torch.Tensor)):
+        raise TypeError(f"{name} must be numbers or tensors, got {type(values).__name__}")
     tensor = torch.as_tensor(values, dtype=x.dtype, device=x.device).detach()
     try:
         fits = torch.broadcast_shapes(tensor.shape, x.shape) == x.shape

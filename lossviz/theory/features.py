@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..declaration.numbers import check_count
+
 
 class SquaredErrorOptimum(NamedTuple):
     """The minimiser's geometry, per class (K,) where not said otherwise, float64.
@@ -48,19 +50,23 @@ def squared_error_optimum(
     counts = torch.tensor(sizes, dtype=torch.float64)
     if counts.ndim != 1 or not len(counts) or (counts < 1).any():
         raise ValueError(f"sizes must be numbers of rows from 1 on, got {sizes!r}")
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise ValueError(f"depth must be a whole number from 1 on, got {depth!r}")
+    depth = check_count("depth", depth)
     for name, value in (("lambda_w", lambda_w), ("lambda_h", lambda_h)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value!r}")
     total, m = counts.sum(), depth
-    load = m * total / counts * (total * lambda_w**m * lambda_h) ** (1 / m)
+    load = m * total / counts * lambda_w * (total * lambda_h) ** (1 / m)
+    if not (load > 0).all():
+        raise ValueError(
+            f"lambda_w and lambda_h are too small for float64, got {lambda_w!r} and {lambda_h!r}"
+        )
     threshold = 1.0 if m == 1 else (m - 1) ** ((m - 1) / m) / m
     ratio = torch.tensor(
         [_ratio(b, m) if b < threshold else 0.0 for b in load.tolist()], dtype=torch.float64
     )
     square = total * lambda_h * ratio**m
-    objective = (counts / (2 * total) * (1 / (1 + ratio**m) + load * ratio)).sum()
+    cost = torch.where(ratio == 0, 0.0, load * ratio)
+    objective = (counts / (2 * total) * (1 / (1 + ratio**m) + cost)).sum()
     weight = square.sqrt()
     decay = square + total * lambda_h
     return SquaredErrorOptimum(
@@ -74,7 +80,7 @@ def _ratio(load: float, depth: int) -> float:
         return load**-0.5 - 1
 
     def slope(x: float) -> float:
-        return depth * x ** (depth - 1) / (1 + x**depth) ** 2
+        return depth / x / (x ** (-depth / 2) + x ** (depth / 2)) ** 2
 
     # the slope is largest where (M - 1)(1 + x^M) = 2 M x^M
     low = ((depth - 1) / (depth + 1)) ** (1 / depth)
@@ -109,16 +115,15 @@ def cross_entropy_optimum(
     weight decays that are not positive. Derived in the notes of this project and checked against
     direct minimisation.
     """
-    if classes < 2 or rows < 1:
-        raise ValueError(f"classes must be at least 2 and rows 1, got {classes!r} and {rows!r}")
+    classes, rows = check_count("classes", classes, 2), check_count("rows", rows)
     for name, value in (("lambda_w", lambda_w), ("lambda_h", lambda_h)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value!r}")
-    rho = math.sqrt(rows * lambda_w * lambda_h)
-    if classes * rho >= 1:
+    rho = math.sqrt(rows) * math.sqrt(lambda_w) * math.sqrt(lambda_h)
+    gap = math.log1p(-(classes - 1) * rho) - math.log(rho) if classes * rho < 1 else 0.0
+    if gap <= 0:
         return CrossEntropyOptimum(0.0, 0.0, 0.0, math.log(classes))
-    gap = math.log((1 - (classes - 1) * rho) / rho)
-    spectral = math.sqrt(rows * lambda_h / lambda_w) * gap
+    spectral = math.sqrt(rows) * math.sqrt(lambda_h) / math.sqrt(lambda_w) * gap
     share = (classes - 1) / classes
     value = math.log1p((classes - 1) * math.exp(-gap)) + (classes - 1) * rho * gap
     weight = math.sqrt(spectral * share)

@@ -176,7 +176,7 @@ def majorant(t: torch.Tensor, tau: float, n: int) -> torch.Tensor:
     if tau < 1:
         return (2**tau * (2 - tau) * t).sqrt()
     if tau < 2:
-        return (2 * float(n) ** (tau - 1) * t).sqrt()
+        return float(n) ** ((tau - 1) / 2) * math.sqrt(2) * t.sqrt()  # n^(tau - 1) may overflow
     log_slope = (tau - 1) * math.log(n)
     if log_slope < 700:
         return (tau - 1) * float(n) ** (tau - 1) * t

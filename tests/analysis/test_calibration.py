@@ -13,10 +13,13 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from lossviz import analysis
 from lossviz.analysis import (
+    auroc,
     brier_decomposition,
     brier_score,
     calibrated_null,
+    cell_entropy,
     class_probabilities,
+    class_statistics,
     classwise_ece,
     ece,
     ece_equal_mass,
@@ -104,6 +107,36 @@ def test_a_calibrated_model_has_an_error_that_the_null_expects():
     assert unfair.p_value < 0.01
 
 
+def test_a_confidence_of_nan_makes_errors_and_the_chance_of_them_nan():
+    c, a = drawn(40)
+    c[3] = math.nan
+    for error in (ece, ece_left_closed, rmsce, mce):
+        assert error(c, a).isnan()
+    assert calibrated_null(mce, c, a, repeats=9).p_value.isnan()
+
+
+def test_no_number_depends_on_the_default_dtype():
+    """torch divides two integers in it."""
+    c, a = drawn(3001)
+    x = torch.stack((c, c.square()), -1)
+    halves = [class_statistics(part, (part[:, 0] < 0.3).long(), classes=2) for part in x.split(999)]
+    numbers = (
+        lambda: torch.stack([error(c, a) for error in (ece, rmsce, mce, smooth_ece)]),
+        lambda: torch.stack(squared_calibration_error(c, a, bins=7)),
+        lambda: auroc(c, a),
+        lambda: cell_entropy(x, bins=5),
+        lambda: halves[0].merge(halves[1]).merge(halves[2]).within,
+        lambda: calibrated_null(ece, c, a, repeats=9).p_value,
+    )
+    usual = [number() for number in numbers]
+    torch.set_default_dtype(torch.float16)
+    try:
+        for number, expected in zip(numbers, usual, strict=True):
+            torch.testing.assert_close(number(), expected, rtol=1e-12, atol=0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_bins_of_equal_mass_do_not_depend_on_the_order_of_the_rows():
     c, a = drawn(200)
     c = (c * 10).round() / 10
@@ -141,6 +174,19 @@ def test_the_smooth_error_is_the_integral(width):
             height += residual * torch.exp(-(((at - image) / width) ** 2) / 2)
     by_sum = torch.trapezoid(height.abs(), at) / width / math.sqrt(2 * math.pi) / len(c)
     assert smooth_ece(c, a, bandwidth=width).item() == pytest.approx(by_sum.item(), abs=1e-7)
+
+
+def test_a_narrow_kernel_keeps_neighbours_apart_and_a_wide_one_sees_the_average_alone():
+    c, a = torch.tensor([0.5001, 0.50011]).double(), torch.tensor([True, False])
+    apart = ((1 - c[0]) + c[1]) / 2
+    torch.testing.assert_close(smooth_ece(c, a, bandwidth=1e-7), apart)
+    c, a = torch.tensor([0.1, 0.3, 0.6]).double(), torch.tensor([True, False, False])
+    for bandwidth in (0.01, 0.003, 0.001):
+        torch.testing.assert_close(
+            smooth_ece(c, a, bandwidth=bandwidth), (c - a.double()).abs().mean()
+        )
+    for bandwidth in (30.0, 1e9, 1e300):
+        torch.testing.assert_close(smooth_ece(c, a, bandwidth=bandwidth), ece(c, a, bins=1))
 
 
 def test_the_smooth_error_without_a_width_is_its_own_width():

@@ -167,6 +167,15 @@ def test_probabilities_of_zero_and_one_stay_probabilities(make):
 
 
 @each_binary
+def test_calibrators_are_fitted_in_inference_mode_as_outside(make):
+    p, truth = chances(400)
+    outside = make().fit(p, truth).transform(p)
+    with torch.inference_mode():
+        inside = make().fit(p.clone(), truth.clone()).transform(p)
+    assert torch.equal(inside, outside)
+
+
+@each_binary
 def test_bad_rows_are_refused_and_an_unfitted_calibrator_says_so(make):
     with pytest.raises(RuntimeError, match="fit"):
         make().transform(torch.tensor([0.5]))
@@ -187,8 +196,22 @@ def test_one_calibrator_for_each_class_gives_distributions():
         fitted.transform(p[:, :3])
 
 
+@each_scaling
+def test_scalings_are_fitted_in_inference_mode_as_outside(make):
+    logits, y = rows(400)
+    outside = make().fit(logits, y).transform(logits)
+    with torch.inference_mode():
+        assert torch.equal(make().fit(logits.clone(), y.clone()).transform(logits), outside)
+
+
 @pytest.mark.parametrize("make", SCALINGS)
 def test_bad_logits_are_refused(make):
+    fitted = make().fit(*rows(400))
+    with pytest.raises(TypeError, match="logits"):
+        fitted.transform(torch.ones(2, 3, dtype=torch.long))
+    if fitted.parameters.keys() != {"temperature"}:
+        with pytest.raises(ValueError, match="classes of the fit"):
+            fitted.transform(torch.zeros(2, 1))
     logits, y = rows(20)
     with pytest.raises(RuntimeError, match="fit"):
         make().transform(logits)

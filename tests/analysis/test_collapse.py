@@ -99,6 +99,38 @@ def test_nc1_of_single_precision_features_far_from_the_origin_stays_positive():
     assert nc1(stats).item() == pytest.approx(1.77272e-6, rel=1e-4)
 
 
+def test_equal_rows_do_not_vary_though_their_mean_is_rounded():
+    x = torch.full((7, 3), 0.1, dtype=torch.float64)
+    stats = class_statistics(x, torch.tensor([0, 1, 1, 2, 2, 2, 2]), classes=3)
+    for value in (nc1(stats), nc2(stats), covariance_rank(x), rankme(x, centred=True)):
+        assert value.isnan()
+    assert spectrum(x).isnan().all()
+    assert diffusion_information(x, torch.arange(7) % 2) == 0
+    assert diffusion_information(x[:1], torch.tensor([0])) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_shares_of_the_variance_do_not_depend_on_the_scale(scale):
+    x = normal(9, 4)
+    torch.testing.assert_close(spectrum(x * scale), spectrum(x))
+
+
+@pytest.mark.parametrize("decay", [1e-150, 1e-50, 1e100, 1e200])
+def test_optima_under_decays_of_any_size_are_numbers(decay):
+    for depth in (1, 2, 5, 50):
+        found = squared_error_optimum((5, 7), depth=depth, lambda_w=decay, lambda_h=decay)
+        for value in (found.weight_norm, found.feature_norm, found.product, found.objective):
+            assert value.isfinite().all()
+        if decay < 1:
+            assert found.product == pytest.approx(1.0, abs=1e-9)
+    found = cross_entropy_optimum(3, 2, lambda_w=decay, lambda_h=decay)
+    assert all(math.isfinite(value) for value in found)
+    with pytest.raises(ValueError, match="too small"):
+        squared_error_optimum((5, 7), lambda_w=1e-200, lambda_h=1e-200)
+    third = math.nextafter(1 / 3, 0)
+    assert cross_entropy_optimum(3, 1, lambda_w=third, lambda_h=third).gap < 1e-15
+
+
 def test_total_collapse_has_no_shape():
     stats = class_statistics(torch.ones(6, 3), torch.arange(6) % 3, classes=3)
     assert nc1(stats).isnan()
@@ -175,6 +207,20 @@ def test_an_absent_class_is_told_and_never_counted_as_a_mean_of_zero():
     for value in (nc1, nc2):
         with pytest.raises(ValueError, match=r"none of the classes \[3\]"):
             value(stats)
+
+
+def test_a_classifier_of_other_classes_or_features_is_refused():
+    x, y, frame = collapsed()
+    stats = class_statistics(x, y, classes=4)
+    for value in (nc3, nc3_distance, lambda weight, stats: nc4(weight, None, stats, x)):
+        with pytest.raises(ValueError, match="weight must have the shape of the class means"):
+            value(frame[:, :3], stats)
+    with pytest.raises(ValueError, match="features must have 4 columns"):
+        nc4(frame, None, stats, x[:, :3])
+    with pytest.raises(ValueError, match="squares"):
+        nc2_of_weight(frame, torch.ones(5))
+    with pytest.raises(TypeError, match="weight"):
+        nc2_of_weight([[1.0]])
 
 
 def test_bad_rows_are_refused():

@@ -72,6 +72,12 @@ def test_auroc_is_that_of_scikit_learn(rows, seed):
         assert auroc(score, truth).item() == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
 
 
+def test_a_label_that_is_no_class_has_no_score():
+    for label in (-100, -1, 3):
+        with pytest.raises(ValueError, match="target"):
+            of_label(torch.rand(2, 3), torch.tensor([0, label]))
+
+
 @pytest.mark.parametrize("scores", [threshold_scores, adaptive_scores])
 def test_sets_hold_the_label_as_often_as_asked(scores):
     """Over many splits: the mean coverage is at least 1 - alpha, up to its own error."""

@@ -201,6 +201,10 @@ def test_a_gain_that_is_nan_is_never_chosen():
         ({"step_size": 0.0}, ValueError, "step_size must be positive, got 0"),
         ({"bounds": (1.0, 0.0)}, ValueError, "bounds must be (lowest, highest), got (1.0, 0.0)"),
         ({"bounds": (0.0, 0.1)}, ValueError, "x must lie within bounds (0.0, 0.1), got"),
+        ({"bounds": 1.0}, ValueError, "bounds must be (lowest, highest), got 1.0"),
+        ({"bounds": (0.0, 0.5, 1.0)}, ValueError, "bounds must be (lowest, highest), got (0.0,"),
+        ({"bounds": ("0", "1")}, TypeError, "bounds must be numbers or tensors, got str"),
+        ({"radius": torch.tensor(math.inf)}, ValueError, "radius must lie in [0, ∞), got inf"),
         ({"x": torch.zeros(3, 6, dtype=torch.int64)}, TypeError, "x must be a floating tensor"),
         ({"x": torch.zeros(3)}, ValueError, "x must have shape (N, ...)"),
         ({"gain": lambda logits: logits.sum()}, ValueError, "gain must give one number per row"),
@@ -238,6 +242,15 @@ def test_no_place_is_beyond_the_radius_even_by_rounding(norm, dtype):
 def test_a_gain_that_does_not_depend_on_the_input_is_refused(model, gain):
     with pytest.raises(ValueError, match=r"gain\(model\(x\)\) must depend on x"):
         pgd(model, torch.rand(5, 4), gain, radius=0.1)
+
+
+def test_an_attack_in_inference_mode_finds_what_it_finds_outside():
+    x, target = batch()
+    model, gain = network(), losing(target)
+    outside = pgd(model, x, gain, radius=0.7, generator=seeded())
+    with torch.inference_mode():
+        inside = pgd(model, x.clone(), gain, radius=0.7, generator=seeded())
+    assert torch.equal(inside, outside)
 
 
 def test_radius_and_bounds_of_each_channel():

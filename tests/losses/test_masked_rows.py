@@ -93,6 +93,22 @@ def test_a_class_that_is_ruled_out_gets_no_gradient_and_spoils_no_other(loss, pa
     torch.testing.assert_close(found, gradients(loss, tuple(near), **parameters)[0])
 
 
+@parametrize(MASKED, corners)
+def test_a_row_has_the_gradient_that_it_has_without_rows_whose_target_is_ruled_out(
+    loss, parameters
+):
+    if loss.inputs.coupled:
+        return
+    ruled_out = [with_a_class_ruled_out(loss, own)[0] for own in (False, True)]
+    axes = [row_axis(loss, argument) for argument in arguments(loss)]
+    both = tuple(
+        one if axis is None else torch.cat((one, other), axis)
+        for one, other, axis in zip(*ruled_out, axes, strict=True)
+    )
+    alone, together = (gradients(loss, x, **parameters)[0] for x in (ruled_out[0], both))
+    torch.testing.assert_close(together[: len(alone)], alone)
+
+
 def test_aldr_kl_with_a_class_that_is_ruled_out():
     logits = torch.tensor([[0.0, -INFINITY, 1.0]], dtype=torch.float64)
     (slope,) = gradients(LOSSES["aldr_kl"], (logits, torch.tensor([0])))

@@ -64,6 +64,16 @@ def test_value_and_gradient_in_float32_are_right_at_margins_of_60_nats(key, othe
         )
 
 
+def test_second_derivatives_are_numbers_where_one_class_leads_by_thousands():
+    logits = torch.tensor([[8000.0, -400.0, 8100.0], [0.0, 9000.0, 1.0]]).double()
+    for key in KEYS:
+        loss = LOSSES[key]
+        hessian = torch.autograd.functional.hessian(
+            lambda z, loss=loss: loss(z, torch.tensor([1, 1])), logits
+        )
+        assert hessian.isfinite().all()
+
+
 @each_score
 def test_one_class_and_ignored_rows_have_numbers(key):
     loss = LOSSES[key]

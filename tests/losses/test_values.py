@@ -179,12 +179,12 @@ def test_extreme_inputs_give_no_nan_and_inf_only_beyond_the_dtype(loss, paramete
         assert_exact(loss, cast(inputs, dtype), parameters, rtol=rtol)
 
 
-def beyond_17_nats(loss: Loss, offset: float = 0.0) -> Tensors:
+def beyond_17_nats(loss: Loss, offset: float = 0.0, classes: int = 4) -> Tensors:
     """Margins of 17 to 40 nats of either sign, in integers: float32 holds them without rounding."""
     leads = torch.tensor([17, 18, 23, 28, 34, 40, -40, -34, -28, -23, -18, -17]).float()
-    sizes = dict.fromkeys(class_letters(loss), 4)
+    sizes = dict.fromkeys(class_letters(loss), classes)
     inputs = cast(make(loss, len(leads), **sizes), torch.float32)
-    logits = torch.tensor([0.0, 0.0, -1.0, -5.0]).repeat(len(leads), 1)
+    logits = torch.tensor([0.0, 0.0, -1.0, -5.0])[:classes].repeat(len(leads), 1)
     logits[:, 0] = leads
     changed = []
     for argument, x in zip(arguments(loss), inputs, strict=True):
@@ -198,6 +198,23 @@ def beyond_17_nats(loss: Loss, offset: float = 0.0) -> Tensors:
 def test_gradient_in_float32_is_right_at_margins_of_40_nats(loss, parameters):
     for offset in (0.0, 1e4):
         assert_exact(loss, beyond_17_nats(loss, offset), parameters, rtol=1e-6)
+
+
+@each_setting_of_logits
+def test_torch_func_and_compilers_have_the_gradient_at_margins_of_40_nats(loss, parameters):
+    """They differentiate the function; the gradients of eager torch are written out."""
+    inputs = cast(beyond_17_nats(loss, classes=2), torch.float64)
+    places = learnt(loss)
+
+    def value(*moved):
+        changed = dict(zip(places, moved, strict=True))
+        return row_losses(
+            loss, tuple(changed.get(i, x) for i, x in enumerate(inputs)), parameters
+        ).sum()
+
+    found = torch.func.grad(value, tuple(range(len(places))))(*(inputs[i] for i in places))
+    for slope, wanted in zip(found, gradients(loss, inputs, **parameters), strict=True):
+        torch.testing.assert_close(slope, wanted, rtol=1e-6, atol=1e-30)
 
 
 @parametrize([loss for loss in ALL if class_letters(loss)], settings)

@@ -23,6 +23,7 @@ CLASSES = st.one_of(st.integers(2, 1000), st.integers(2, 10**308))
 @given(TAUS, CLASSES, st.floats(0, math.inf), st.floats(0, 1))
 @example(60.0, 10**6, 0.5, 0.5)
 @example(1e308, 10**308, 0.0, 0.0)
+@example(math.nextafter(2, 0), 10**308, 0.0, 0.0)
 @example(1e308, 10**308, 5e-324, 5e-324)
 def test_transform_and_bound_keep_to_their_ranges(tau, n, t, beta):
     options = {"tau": tau, "n": n}

@@ -208,11 +208,11 @@ def _at_best(logits: torch.Tensor, target: torch.Tensor, **options: float) -> to
     if num_classes == 1:  # nothing to weigh, and log K = 0
         return torch.where(absent, torch.inf, delta.squeeze(-1))
     lam = _adapt(logits, target, **options)
-    # an infinite loss has no slope in lam that could be 0
-    lam = torch.where(absent, lam.detach(), lam) if possible(absent) else lam
+    fixed = lam.detach()  # an infinite loss has no slope in lam that could be 0
+    lam = torch.where(absent, fixed, lam) if possible(absent) else lam
     rows = smooth_maximum(delta, lam)
     if possible(absent):
-        rows = torch.where(absent, hinge_of_the_others(logits, target, lam, margin), rows)
+        rows = torch.where(absent, hinge_of_the_others(logits, target, fixed, margin), rows)
     return rows - price(lam, lam0, alpha, num_classes)
 
 

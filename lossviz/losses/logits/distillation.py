@@ -17,6 +17,7 @@ from ...declaration import (
     by_rows,
     convex,
     declare,
+    log_add,
     number,
     row_dtype,
     softplus,
@@ -54,8 +55,7 @@ def _log_sums(ranked: torch.Tensor) -> torch.Tensor:
     sums, step = ranked, 1
     while step < ranked.shape[-1]:
         near, far = sums[..., :-step], sums[..., step:]
-        ahead, behind = near + softplus(far - near), far + softplus(near - far)
-        sums = torch.cat([torch.where(near > far, ahead, behind), sums[..., -step:]], -1)
+        sums = torch.cat([log_add(near, far), sums[..., -step:]], -1)
         step *= 2
     return sums
 
@@ -167,7 +167,7 @@ def _slopes(
     later = F.pad(sums[..., 1:], (0, 1))
     rows = (weights * (later / odds).log1p_()).sum(-1)
     chosen = weights / sums
-    before = chosen.cumsum(-1).sub_(chosen)
+    before = F.pad(chosen[..., :-1].cumsum(-1), (1, 0))
     slope = before.mul_(odds).sub_(chosen.mul_(later))
     return rows, torch.empty_like(slope).scatter_(-1, ranking, slope)
 

@@ -76,13 +76,12 @@ def smooth_maximum(delta: torch.Tensor, lam: float | torch.Tensor) -> torch.Tens
     scale = lam.unsqueeze(-1).to(delta) if isinstance(lam, torch.Tensor) else lam
     below = (delta - largest) / scale
     exact = row_dtype(delta)
-    shortfall = torch.expm1(below).mean(-1).to(exact)
-    # Large lam: log1p keeps the digits that a logarithm near 1 loses and lam would blow up.
-    # Small lam: the shortfall is near -1, where it is the direct mean that keeps them.
-    log_mean = torch.where(
-        shortfall > -0.5, torch.log1p(shortfall), below.exp().mean(-1).to(exact).log()
-    )
-    return largest.squeeze(-1).to(exact) + lam * log_mean
+    log_mean = below.exp().mean(-1).to(exact).log()
+    # Large lam: log1p keeps the digits that a logarithm near 1 loses and lam would blow up; its
+    # slope is that of the logarithm, as that of expm1 has no digits far below.
+    shortfall = torch.expm1(below.detach()).mean(-1).to(exact)
+    lost = torch.where(shortfall > -0.5, torch.log1p(shortfall) - log_mean.detach(), 0.0)
+    return largest.squeeze(-1).to(exact) + lam * (log_mean + lost)
 
 
 def weights_less_one_hot(
