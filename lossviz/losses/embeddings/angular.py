@@ -24,8 +24,7 @@ MARGIN = number(
     "angle in radians that is added to that of the target",
     "softmax over scaled cosines",
     "the target scores as if it lay opposite",
-    label="angle added to the target's (radians)",
-    ends=("none", "large"),
+    label="angle added to the target's (radians)", ends=("none", "large"),
 )  # fmt: skip
 
 

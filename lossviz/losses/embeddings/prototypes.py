@@ -21,16 +21,14 @@ MARGIN = number(
     "how much nearer the own prototype has to be than the next",
     "it is enough to be on the right side",
     "every query counts, however clear",
-    label="lead that is asked for",
-    ends=("none", "large"),
+    label="lead that is asked for", ends=("none", "large"),
 )  # fmt: skip
 GAMMA = number(
     "gamma", r"\gamma", "[0, inf)", (0.0, 3.0, 0.25),
     "weight of pairs of two classes",
     "classes are pulled together and may coincide",
     "right angles between classes count alone",
-    label="weight of pairs of two classes",
-    ends=("pull alone", "right angles"),
+    label="weight of pairs of two classes", ends=("pull alone", "right angles"),
 )  # fmt: skip
 
 

@@ -53,8 +53,7 @@ ADAPTIVITY = number(
     "price of a temperature that differs from lam0",
     "the temperature of a certain example may fall to 0",
     "the temperature stays at lam0: LDR-KL",
-    label="how much the temperature adapts",
-    ends=("fully", "hardly"),
+    label="how much the temperature adapts", ends=("fully", "hardly"),
 )  # fmt: skip
 
 

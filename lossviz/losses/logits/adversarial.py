@@ -48,16 +48,14 @@ RHO = number(
     "lead, in units of the scores, that counts as safe",
     "any lead is safe: the first term is steep",
     "no lead is safe: the first term is flat",
-    label="lead that counts as safe",
-    ends=("small", "large"),
+    label="lead that counts as safe", ends=("small", "large"),
 )  # fmt: skip
 NU = number(
     "nu", r"\nu", "[0, inf)", (0.0, 5.0, 0.1),
     "weight of how far the adversary moves the score differences",
     "plain comp-sum loss of the scores divided by rho",
     "only a model that does not react to its input is good",
-    label="weight of how far scores are moved",
-    ends=("none", "dominates"),
+    label="weight of how far scores are moved", ends=("none", "dominates"),
 )  # fmt: skip
 BETA = number(
     "beta", r"\beta", "[0, inf)", (0.0, 12.0, 0.5),
@@ -65,8 +63,7 @@ BETA = number(
     "cross-entropy",
     "only a model that does not react to its input is good",
     default=6.0,
-    label="weight of how far probabilities are moved",
-    ends=("cross-entropy", "dominates"),
+    label="weight of how far probabilities are moved", ends=("cross-entropy", "dominates"),
 )  # fmt: skip
 
 MAO = Source(

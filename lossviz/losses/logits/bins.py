@@ -31,8 +31,7 @@ RELATIVE_SIGMA = number(
     "standard deviation of the target's bell, in bin widths",
     "one-hot: the bin of the value",
     "uniform, whatever the value",
-    label="width of the target's bell, in bins",
-    ends=("one-hot", "nearly uniform"),
+    label="width of the target's bell, in bins", ends=("one-hot", "nearly uniform"),
 )  # fmt: skip
 SIGMA = number(
     "sigma", r"\sigma", "(0, inf)", (0.1, 3.0, 0.05),

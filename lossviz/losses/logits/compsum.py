@@ -33,8 +33,7 @@ TAU = number(
     "hard examples dominate (sum-exponential loss)",
     "hard examples are ignored (2: mean absolute error)",
     default=1.0,
-    label="how much hard examples count",
-    ends=("most", "hardly at all"),
+    label="how much hard examples count", ends=("most", "hardly at all"),
 )  # fmt: skip
 
 
@@ -176,8 +175,7 @@ Q = number(
     "how far from cross-entropy towards the mean absolute error; equals tau - 1",
     "cross-entropy: learns fast, also from wrong labels",
     "mean absolute error: tolerant of uniform label noise, learns slowly",
-    label="how little hard examples count",
-    ends=("cross-entropy", "mean absolute error"),
+    label="how little hard examples count", ends=("cross-entropy", "mean absolute error"),
 )  # fmt: skip
 
 

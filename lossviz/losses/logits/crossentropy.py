@@ -49,8 +49,7 @@ LABEL_SMOOTHING = number(
     "share of the target probability that is spread evenly over all K classes",
     "the label as given",
     "the uniform distribution, whatever the label",
-    label="label smoothing",
-    ends=("none", "half"),
+    label="label smoothing", ends=("none", "half"),
 )  # fmt: skip
 
 

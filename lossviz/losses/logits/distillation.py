@@ -35,8 +35,7 @@ TEMPERATURE = number(
     "what the logits of the teacher are divided by before its softmax",
     "only the rank of the teacher's first choice counts",
     "all ranks count alike: list-wise maximum likelihood, divided by K",
-    label="temperature of the teacher",
-    ends=("first choice alone", "all ranks alike"),
+    label="temperature of the teacher", ends=("first choice alone", "all ranks alike"),
 )  # fmt: skip
 
 

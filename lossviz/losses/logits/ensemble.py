@@ -36,8 +36,7 @@ LAM = number(
     "power of the inverse Box-Cox transform that turns normal draws into magnitudes",
     "heavy tails: most magnitudes are clipped to 1",
     "magnitudes near 1: close to a hinge loss without an end",
-    label="spread of the random slopes",
-    ends=("heavy tails", "near 1"),
+    label="spread of the random slopes", ends=("heavy tails", "near 1"),
 )  # fmt: skip
 CLIP = number(
     "clip", "m", "(-inf, 0)", (-2.0, -0.2, 0.1),

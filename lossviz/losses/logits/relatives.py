@@ -24,16 +24,14 @@ GAMMA = number(
     "how strongly examples that are already right are played down",
     "cross-entropy",
     "only examples with small target probability count",
-    label="how much easy examples are played down",
-    ends=("cross-entropy", "only hard ones count"),
+    label="how much easy examples are played down", ends=("cross-entropy", "only hard ones count"),
 )  # fmt: skip
 EPSILON = number(
     "epsilon", r"\epsilon", "[-1, inf)", (-1.0, 5.0, 0.1),
     "change of the first coefficient of the expansion of -log p in powers of 1 - p",
     "the linear term is gone: easy examples count less",
     "the linear term, a mean absolute error, dominates",
-    label="weight of the linear term, less 1",
-    ends=("none", "dominates"),
+    label="weight of the linear term, less 1", ends=("none", "dominates"),
 )  # fmt: skip
 
 

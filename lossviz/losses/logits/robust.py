@@ -50,16 +50,14 @@ LAM = number(
     "temperature: the price of weights that differ from uniform",
     "the multi-class hinge loss: only the strongest class counts",
     "the mean of all score differences: linear, symmetric, tolerant of label noise",
-    label="temperature",
-    ends=("hinge of the strongest", "mean of all"),
+    label="temperature", ends=("hinge of the strongest", "mean of all"),
 )  # fmt: skip
 MARGIN = number(
     "margin", "c", "[0, inf)", (0.0, 2.0, 0.1),
     "lead over each other class that is asked of the target's logit",
     "no margin: at lam = 1 cross-entropy minus log K",
     "no lead is enough",
-    label="lead asked of the target (nats)",
-    ends=("none", "large"),
+    label="lead asked of the target (nats)", ends=("none", "large"),
 )  # fmt: skip
 
 

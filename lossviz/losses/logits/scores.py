@@ -228,8 +228,7 @@ BONUS = number(
     "reward of an undecided softmax, in nats per nat of entropy",
     "sure predictions are rewarded",
     "undecided predictions are rewarded",
-    label="reward of an undecided softmax",
-    ends=("none", "strong"),
+    label="reward of an undecided softmax", ends=("none", "strong"),
 )  # fmt: skip
 
 

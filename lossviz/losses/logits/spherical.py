@@ -51,16 +51,14 @@ SHARPNESS = number(
     "how sharply the loss bends at z = b",
     "nearly linear in the standardised score",
     "the hinge max(0, b - z)",
-    label="sharpness of the bend at z = b",
-    ends=("nearly linear", "hinge"),
+    label="sharpness of the bend at z = b", ends=("nearly linear", "hinge"),
 )  # fmt: skip
 LOCATION = number(
     "b", "b", "(-inf, inf)", (-2.0, 4.0, 0.1),
     "standardised target score from which on an example counts as right",
     "every example is right: the loss is nearly 0",
     "no example is right: the loss is nearly linear",
-    label="score from which on an example is right",
-    ends=("all are right", "none is"),
+    label="score from which on an example is right", ends=("all are right", "none is"),
 )  # fmt: skip
 EPS = number(
     "eps", r"\epsilon", "(0, inf)", (0.0001, 1.0, 0.0001),

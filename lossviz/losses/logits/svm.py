@@ -44,8 +44,7 @@ TRADE_OFF = number(
     "weight of the data against the regulariser of the last layer",
     "only small weights matter",
     "only the data matter",
-    label="weight of the data",
-    ends=("weights matter", "data matter"),
+    label="weight of the data", ends=("weights matter", "data matter"),
 )  # fmt: skip
 
 

@@ -55,8 +55,7 @@ LOG_ZERO = number(
     "the finite number that stands for log 0 in the reverse term, in nats",
     "a heavier reverse term",
     "no reverse term",
-    label="number that stands for log 0 (nats)",
-    ends=("heavy reverse term", "light"),
+    label="number that stands for log 0 (nats)", ends=("heavy reverse term", "light"),
 )  # fmt: skip
 
 
@@ -123,8 +122,7 @@ MIX = number(
     "weight of the reverse term, in which the student is the distribution",
     "cross-entropy of the student under the teacher",
     "cross-entropy of the teacher under the student",
-    label="weight of the reverse term",
-    ends=("forward alone", "reverse alone"),
+    label="weight of the reverse term", ends=("forward alone", "reverse alone"),
 )  # fmt: skip
 
 

@@ -16,6 +16,5 @@ SMOOTH = number(
     "added to numerator and denominator of the ratio",
     "the bare ratio; where nothing is there and nothing is predicted the loss is 0",
     "every prediction is as good as any other",
-    label="added above and below in the ratio",
-    ends=("the bare ratio", "blunt"),
+    label="added above and below in the ratio", ends=("the bare ratio", "blunt"),
 )  # fmt: skip

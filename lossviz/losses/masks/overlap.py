@@ -106,16 +106,14 @@ ALPHA = number(
     "power of (1 - p) by which confident predictions count less",
     "Dice of one element",
     "only undecided predictions count",
-    label="how much sure predictions are played down",
-    ends=("Dice", "undecided ones count"),
+    label="how much sure predictions are played down", ends=("Dice", "undecided ones count"),
 )  # fmt: skip
 GAMMA = number(
     "gamma", r"\gamma", "[0, inf)", (0.0, 5.0, 0.5),
     "added to numerator and denominator of the ratio",
     "the bare ratio; 0 where nothing is there and nothing is predicted",
     "every prediction is as good as any other",
-    label="added above and below in the ratio",
-    ends=("the bare ratio", "blunt"),
+    label="added above and below in the ratio", ends=("the bare ratio", "blunt"),
 )  # fmt: skip
 
 

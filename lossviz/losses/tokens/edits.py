@@ -24,16 +24,14 @@ TEMPERATURE = number(
     "how soft the choice is of the place where an n-gram stands in the output",
     "the best place alone counts",
     "all places count alike",
-    label="how soft the choice of a place is",
-    ends=("the best alone", "all alike"),
+    label="how soft the choice of a place is", ends=("the best alone", "all alike"),
 )  # fmt: skip
 FLOOR = number(
     "log_prob_floor", "f", "(-inf, 0)", (-40.0, -1.0, 1.0),
     "least log-probability of a token; below it there is no gradient",
     "log-probabilities as they are",
     "only tokens that are nearly certain are told apart",
-    label="least log-probability of a token",
-    ends=("as they are", "cut short"),
+    label="least log-probability of a token", ends=("as they are", "cut short"),
 )  # fmt: skip
 
 

@@ -42,8 +42,7 @@ LABEL_SMOOTHING = number(
     "probability that the preference was given the wrong way round",
     "the chosen answer can never lead by enough",
     "hardly any lead is wanted",
-    label="share of preferences that are wrong",
-    ends=("none", "nearly half"),
+    label="share of preferences that are wrong", ends=("none", "nearly half"),
 )  # fmt: skip
 
 
