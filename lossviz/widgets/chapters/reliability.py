@@ -14,16 +14,17 @@ from ..vega.plot import axis, line, rule, symbols
 
 MOST = 40
 RULES = ("equal width", "equal mass")
-TEMPERATURES = tuple(2 ** (k / 2) for k in range(-2, 7))
-DIGITS = 5
+TEMPERATURES = tuple(2 ** (k / 2) for k in range(-2, 5))
+DIGITS = 4
 """Of confidences: with MOST bins at most, none is so close to an edge that rounding could err."""
 LEGEND = (
     ("'measured'", "subject"),
     ("'if calibrated: mean; dashed: 95th percentile'", "path"),
 )
 READOUT = (
-    "rows_text + ' examples at temperature ' + temperature_text + ' in ' + bins + (bins > 1 ? ' bins'"
-    " : ' bin') + ' of ' + edges + ', ' + now.length + ' not empty: mean confidence '"
+    "rows_text + ' examples at temperature ' + temperature_text + ' in ' + bins"
+    " + (bins > 1 ? ' bins' : ' bin') + ' of ' + edges + ', ' + now.length"
+    " + ' not empty: mean confidence '"
     " + format(said, '.3f') + ', accuracy ' + format(right, '.3f') + ', calibration error '"
     " + format(error, '.4f') + '. A calibrated model with these confidences would get '"
     " + format(known.mean[bins - 1], '.4f') + ' on average, and more than '"
@@ -82,7 +83,7 @@ def reliability(
             shows="format(sizes[rows], ',')",
         ),
         Slider(
-            "temperature", "temperature", -1, 3, 0.5, 0, "1/2: more confident", "8: less confident",
+            "temperature", "temperature", -1, 2, 0.5, 0, "1/2: more confident", "4: less confident",
             shows="format(pow(2, temperature), '.2~f')",
         ),
     )  # fmt: skip
