@@ -57,8 +57,8 @@ class Bins(NamedTuple):
 
     @property
     def share(self) -> torch.Tensor:
-        """The share of the rows that fell into each bin (B,)."""
-        return self.rows / self.rows.sum()
+        """The share of the rows that fell into each bin (B,), float64."""
+        return self.rows.double() / self.rows.sum()
 
 
 def sums_in_bins(
