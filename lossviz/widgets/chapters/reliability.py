@@ -207,7 +207,7 @@ def _over_bins() -> dict[str, Any]:
 
 
 def _plots() -> tuple[Plot, Plot]:
-    probability = "[0, 1.02]"
+    probability = "[-0.04, 1.06]"
     gap = rule(("datum.said", "datum.said"), ("datum.said", "datum.right"), "subject", 1.5)
     diagram = [
         rule(("0", "1"), ("0", "1"), "path", 1.5),
@@ -216,7 +216,7 @@ def _plots() -> tuple[Plot, Plot]:
             "bins",
             "datum.said",
             "datum.right",
-            size="20 + 500 * datum.rows / size",
+            size="20 + 300 * datum.rows / size",
             fill="subject",
             fillOpacity=0.75,
             stroke="surface",
