@@ -2,6 +2,7 @@
 
 from .chapters.ball import ball
 from .chapters.online import online
+from .chapters.reliability import reliability
 from .chapters.roofline import roofline
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
@@ -28,6 +29,7 @@ __all__ = [
     "matplotlib_style",
     "online",
     "picture",
+    "reliability",
     "roofline",
     "surface",
     "training_bound",

@@ -24,6 +24,7 @@ from lossviz.analysis import (
     ece,
     ece_equal_mass,
     ece_left_closed,
+    equal_width,
     every_class,
     kde_ece,
     log_score,
@@ -32,6 +33,7 @@ from lossviz.analysis import (
     rmsce,
     smooth_ece,
     squared_calibration_error,
+    sums_in_bins,
     top_label,
 )
 
@@ -146,6 +148,12 @@ def test_bins_of_equal_mass_do_not_depend_on_the_order_of_the_rows():
     )
     with pytest.raises(ValueError, match="number of rows"):
         ece_equal_mass(c[:3], a[:3], bins=4)
+
+
+def test_the_shares_of_bins_keep_their_digits():
+    c = torch.tensor([0.1, 0.2, 0.9], dtype=torch.float64)
+    share = sums_in_bins(c, c > 0.5, equal_width(2, c)).share
+    assert share.tolist() == [2 / 3, 1 / 3]
 
 
 def test_the_debiased_square_is_unbiased_for_a_calibrated_model():

@@ -12,6 +12,7 @@ from lossviz.widgets import (
     law_curve,
     online,
     picture,
+    reliability,
     roofline,
     surface,
     training_bound,
@@ -20,7 +21,7 @@ from lossviz.widgets import (
 from lossviz.widgets.loss.picture import drawing
 
 from ..labels import faults
-from . import test_ball, test_surface
+from . import test_ball, test_reliability, test_surface
 from .test_consistency_figures import STEPS, runs
 from .test_kernel_figures import trace
 
@@ -43,6 +44,7 @@ GROUPS = {
         "ball": test_ball.figure(),
         "large steps": large_steps(),
         "online": online(*trace()[:3], [True, False] * 3, seen=2),
+        "reliability": reliability(*test_reliability.sample()),
         "roofline": roofline(),
         "surface": surface(test_surface.VALUES, X, Y, title="Noise", frames=FRAMES),
         "training bound": training_bound(STEPS, runs(), title="Random scores"),
