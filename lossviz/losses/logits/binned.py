@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -95,11 +96,12 @@ def _onto_two_hot(_z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torc
     return projected, two_hot_target(y, num_locations=21)
 
 
+TARGET = number(
+    "y", "y", "[-10, 10]", (-10, 10, 2), "the number to be learnt", "lowest", "highest",
+    default=4.0,
+)  # fmt: skip
 VIEW = {
-    "frames": number(
-        "y", "y", "[-10, 10]", (-10, 10, 2), "the number to be learnt", "lowest", "highest",
-        default=4.0,
-    ),
+    "frames": TARGET,
     "classes": {1: "middle bin", 0: "lowest bin", 2: "highest bin"},
 }  # fmt: skip
 
@@ -225,7 +227,8 @@ def _drawn_inwards(loss: Loss) -> None:
     "whose targets are therefore much wider.",
     related=("two_hot", "cross_entropy"),
     breaks=("order of K", "absent entry of K"),
-    view=VIEW | {"frames": (VIEW["frames"], "sigma_over_binwidth")},
+    # two sliders multiply their frames, so the target takes fewer steps here
+    view=VIEW | {"frames": (replace(TARGET, slider=(-2, 10, 6)), "sigma_over_binwidth")},
     also=("histogram loss", "regression by classification"),
     use="As two-hot, where neighbouring values should share what is learnt: the usual "
     "choice for value functions.",

@@ -99,7 +99,7 @@ def _limit(student: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.Tensor, 
     "the teacher rules out costs nothing.",
     notes="The factor T^2 keeps the gradient of one size as T changes; it is often forgotten.",
     related=("cross_entropy", "binary_kl_norm", "pld", "symmetric_ce"),
-    also=("KD", "KL distillation", "soft targets", "temperature"),
+    also=("KD", "KL distillation", "soft targets"),
     in_torch="16 * F.kl_div((student / 4).log_softmax(-1), (teacher / 4).softmax(-1), "
     'reduction="batchmean")',
     use="A teacher's probabilities are to be copied, those of unlikely classes too.",

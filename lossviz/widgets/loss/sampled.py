@@ -14,7 +14,7 @@ from .axes import Plane, plane
 from .subject import declaration, framed, frames, settings
 
 MOST, MOST_LOG = 11, 7  # frames; on a log scale each number keeps more digits
-MOST_EACH = 5  # where they run over several
+MOST_EACH = 4  # where they run over several
 
 
 def sampled(
