@@ -1,0 +1,126 @@
+"""Tables of predictions, a column per class and one with the labels: csv, tsv, parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from .arrays import InputError
+
+LABELS = ("label", "labels", "label_ids", "target", "targets", "y", "y_true", "ground_truth")
+"""Names under which labels are looked for, where none is given."""
+
+
+class Table(NamedTuple):
+    """Predictions (N, K) in float32, labels (N,) or None, and the names of the K classes."""
+
+    predictions: torch.Tensor
+    labels: torch.Tensor | None
+    classes: tuple[str, ...]
+
+
+def of_text(path: Path, label: str | None) -> Table:
+    """A table of text with a header; columns are parted by commas, semicolons or tabs.
+
+    With semicolons a comma may stand for the decimal point. Numbers are read in single precision,
+    whose tolerance fits text that was rounded.
+    """
+    numbers, truth = array("f"), []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            parted = max("\t;,", key=first.count)
+            header = next(csv.reader([first], delimiter=parted), [])
+            columns, place = _columns(path, header, label)
+            for line, row in enumerate(csv.reader(file, delimiter=parted), 2):
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise InputError(
+                        f"{path}, line {line}: {len(row)} columns, the header has {len(header)}"
+                    )
+                cells = [row[at] for at in columns]
+                if parted == ";":
+                    cells = [cell.replace(",", ".") for cell in cells]
+                try:
+                    numbers.extend(map(float, cells))
+                except ValueError as error:
+                    raise InputError(f"{path}, line {line}: {error}") from None
+                if place is not None:
+                    truth.append(row[place])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a table of text in UTF-8: {error}") from None
+    if not numbers:
+        raise InputError(f"{path} has no rows below its header")
+    names = _class_names([header[at] for at in columns])
+    values = torch.tensor(numbers).reshape(-1, len(columns))
+    return Table(values, _as_labels(path, truth, names) if truth else None, names)
+
+
+def of_parquet(path: Path, label: str | None) -> Table:
+    """A parquet file, if pyarrow is installed."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(
+            f"{path} is a parquet file, which needs pyarrow: pip install pyarrow, or save a .npz"
+        ) from None
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+        raise InputError(f"{path} cannot be read, it is damaged or truncated: {error}") from None
+    header = table.column_names
+    columns, place = _columns(path, header, label)
+    names = _class_names([header[at] for at in columns])
+    try:
+        each = [torch.tensor(table.column(at).to_numpy()).float() for at in columns]
+    except (TypeError, pyarrow.ArrowInvalid):
+        raise InputError(f"{path}: columns of classes must hold numbers") from None
+    truth = None if place is None else _as_labels(path, table.column(place).to_pylist(), names)
+    return Table(torch.stack(each, -1), truth, names)
+
+
+def _columns(path: Path, header: Sequence[str], label: str | None) -> tuple[list[int], int | None]:
+    """Places of the classes and of the labels; a column without a name is an index."""
+    known = [name for name in header if name == label or (label is None and name in LABELS)]
+    if label is not None and not known:
+        raise InputError(f"{path} has no column {label!r}, expected one of {list(header)}")
+    if len(known) > 1:
+        raise InputError(f"{path} has the columns {known}: say which holds the labels (--labels)")
+    place = header.index(known[0]) if known else None
+    unnamed = ("", "__index_level_0__")
+    columns = [at for at, name in enumerate(header) if at != place and name not in unnamed]
+    if not columns:
+        raise InputError(f"{path} has no columns of predictions, its header is {list(header)}")
+    return columns, place
+
+
+def _class_names(header: Sequence[str]) -> tuple[str, ...]:
+    """Columns without what all of them start with up to a mark, as in p_cat and p_dog."""
+    shared = os.path.commonprefix([*header]) if len(header) > 1 else ""
+    start = re.match(r".*[\W_]", shared)
+    return tuple(name[start.end() :] if start else name for name in header)
+
+
+def _as_labels(path: Path, truth: Iterable[object], names: Sequence[str]) -> torch.Tensor:
+    """Names of classes, or their numbers from 0 on, as class numbers."""
+    place = {name: number for number, name in enumerate(names)}
+    words = [str(word).strip() for word in truth]
+    if all(word in place for word in words):
+        return torch.tensor([place[word] for word in words])
+    try:
+        return torch.tensor([int(word) for word in words])
+    except ValueError:
+        strange = next(word for word in words if word not in place)
+        raise InputError(
+            f"{path}: label {strange!r} is neither a whole number nor one of the classes "
+            f"{list(names)[:20]}"
+        ) from None
