@@ -87,15 +87,16 @@ def of_safetensors(path: Path) -> dict[str, Array]:
         try:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
-            entries = {
-                key: (SAFETENSORS[entry["dtype"]], tuple(map(int, entry["shape"])),
-                      *map(int, entry["data_offsets"]))
+            entries = [
+                (key, SAFETENSORS[entry["dtype"]], tuple(map(int, entry["shape"])),
+                 *map(int, entry["data_offsets"]))
                 for key, entry in header.items()
-            }  # fmt: skip
+            ]  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} has a broken safetensors header: {error!r}") from None
     found = {}
-    for key, (code, shape, start, end) in entries.items():
+    key: str
+    for key, code, shape, start, end in entries:
         name, dtype = f"{path}, key {key!r}", np.dtype(code or "<u2")
         if min(shape, default=1) < 0 or end - start != math.prod(shape) * dtype.itemsize:
             raise InputError(f"{name}: {end - start} bytes do not hold {shape} of {dtype}")
@@ -179,7 +180,9 @@ def _of_numpy(name: str, opened: Opener, size: int) -> Array:
 
     def by_rows(count: int) -> Iterator[torch.Tensor]:
         flat = torch.cat([*array.parts(2**22)])
-        yield from flat.reshape(shape[::-1]).permute(*range(len(shape))[::-1]).flatten().split(count)
+        yield from (
+            flat.reshape(shape[::-1]).permute(*range(len(shape))[::-1]).flatten().split(count)
+        )
 
     return Array(name, shape, array.floating, by_rows)
 

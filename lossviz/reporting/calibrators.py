@@ -61,7 +61,7 @@ CANDIDATES = (
 
 @dataclass(frozen=True)
 class Gain:
-    """How much lower the held-out log score became (nats per row, with its interval), or why not."""
+    """How much lower the held-out log score became, nats per row with its interval, or why not."""
 
     title: str
     code: str
@@ -103,14 +103,16 @@ def compare(sample: torch.Tensor, label: torch.Tensor, kind: str, seed: int = 0)
             continue
         try:
             q = _held_out(candidate, z, y, folds)
-        except (RuntimeError, ValueError) as error:
-            gains.append(Gain(candidate.title, candidate.code, *[torch.nan] * 4, str(error)))
+        except (RuntimeError, ValueError) as why:
+            none = torch.nan
+            gains.append(Gain(candidate.title, candidate.code, none, none, none, none, str(why)))
             continue
         saved = before + q.gather(-1, y[:, None])[:, 0].log()
         interval = bootstrap(torch.mean, saved, repeats=500, seed=seed)
         best = q.max(-1)
         error = ece(best.values.clamp(0, 1), best.indices == y, bins=BINS)
-        gains.append(Gain(candidate.title, candidate.code, *map(float, (*interval, error))))
+        gain, low, high = map(float, interval)
+        gains.append(Gain(candidate.title, candidate.code, gain, low, high, float(error)))
     gains.sort(key=lambda one: one.gain if one.gain == one.gain else -torch.inf, reverse=True)
     winner = next((one for one in gains if one.low > 0), None)
     top = z.softmax(-1).max(-1)

@@ -6,7 +6,7 @@ What the predictions hold (`kind`) is asked for and never guessed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def _checked(
             'P(label = 1) alone is kind "binary score"'
         )
     else:
-        *shape, classes = shape
+        shape, classes = shape[:-1], shape[-1]
     if isinstance(truth, Array):
         label_name = truth.name
         if truth.floating or len(truth.shape) == len(shape) + 1:
@@ -146,9 +146,9 @@ def _checked(
                 f"{' of floats' if truth.floating else ''}; one-hot rows become labels by "
                 ".argmax(-1), floats by .astype(int)"
             )
-        if tuple(truth.shape) != tuple(shape):
+        if truth.shape != shape:
             raise InputError(
-                f"{label_name} has shape {truth.shape}, expected {tuple(shape)} beside "
+                f"{label_name} has shape {truth.shape}, expected {shape} beside "
                 f"{array.name} of shape {array.shape}"
             )
         target = truth.whole().long().flatten()
@@ -180,7 +180,11 @@ def _format(path: Path) -> str:
     return path.suffix
 
 
-READERS = {".npy": of_npy, ".npz": of_npz, ".safetensors": of_safetensors}
+READERS: Mapping[str, Callable[[Path], Mapping[str, Array | InputError]]] = {
+    ".npy": of_npy,
+    ".npz": of_npz,
+    ".safetensors": of_safetensors,
+}
 
 
 def _arrays(path: Path) -> Mapping[str, Array | InputError]:

@@ -85,14 +85,18 @@ def pass_over(
         sample.append(block[inside])
         done += len(block)
         progress(done, count)
-    columns = [torch.cat(parts) for parts in zip(*kept, strict=True)]
+    predicted, confidence, correct, among_five, log_rows, brier_rows = (
+        torch.cat(parts) for parts in zip(*kept, strict=True)
+    )
     per_class = streams[0].sums
     assert per_class is not None
     classwise, brier, log = (float(stream.compute()) for stream in streams)
     if kind != "probabilities":  # from logits the log score loses nothing, however small p
-        log = float(columns[4].mean())
-    return Rows(labels, *columns, torch.cat(sample), drawn, per_class,
-                classwise, brier, log, sum_to_one)  # fmt: skip
+        log = float(log_rows.mean())
+    return Rows(
+        labels, predicted, confidence, correct, among_five, log_rows, brier_rows,
+        torch.cat(sample), drawn, per_class, classwise, brier, log, sum_to_one,
+    )  # fmt: skip
 
 
 def as_logits(block: torch.Tensor, kind: str) -> torch.Tensor:

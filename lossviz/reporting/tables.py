@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +105,8 @@ def _columns(path: Path, header: Sequence[str], label: str | None) -> tuple[list
 
 def _class_names(header: Sequence[str]) -> tuple[str, ...]:
     """Columns without what all of them start with up to a mark, as in p_cat and p_dog."""
-    shared = os.path.commonprefix([*header]) if len(header) > 1 else ""
+    letters = zip(*header, strict=False) if len(header) > 1 else ()
+    shared = "".join(each[0] for each in takewhile(lambda each: len({*each}) == 1, letters))
     start = re.match(r".*[\W_]", shared)
     return tuple(name[start.end() :] if start else name for name in header)
 

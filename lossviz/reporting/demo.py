@@ -1,0 +1,33 @@
+"""Where the logits of ``lossviz report --demo`` come from: a small network, sure of itself.
+
+``python -m lossviz.reporting.demo`` trains it on 200 handwritten digits of scikit-learn and writes
+its logits on the 1,597 others beside this module.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..experiments import datasets, networks, training
+from ..losses import cross_entropy
+
+DEMO = Path(__file__).with_name("demo.npz")
+
+
+def demo_logits() -> dict[str, np.ndarray]:
+    """Logits (1597, 10) in float32 and labels (1597,) in int64, made anew."""
+    split = datasets.digits(test_size=1597)
+    model = networks.network(64, 128, 10)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    examples = training.batches(split.train_features, split.train_labels, size=50, epochs=100)
+    training.train(model, cross_entropy, examples, optimizer)
+    with torch.no_grad():
+        logits = model(split.test_features)
+    return {"logits": logits.numpy(), "labels": split.test_labels.numpy()}
+
+
+if __name__ == "__main__":
+    np.savez_compressed(DEMO, **demo_logits())
