@@ -69,6 +69,7 @@ class Gain:
     low: float
     high: float
     ece: float
+    accuracy: float
     failure: str = ""
 
 
@@ -105,14 +106,27 @@ def compare(sample: torch.Tensor, label: torch.Tensor, kind: str, seed: int = 0)
             q = _held_out(candidate, z, y, folds)
         except (RuntimeError, ValueError) as why:
             none = torch.nan
-            gains.append(Gain(candidate.title, candidate.code, none, none, none, none, str(why)))
+            gains.append(
+                Gain(candidate.title, candidate.code, none, none, none, none, none, str(why))
+            )
             continue
         saved = before + q.gather(-1, y[:, None])[:, 0].log()
         interval = bootstrap(torch.mean, saved, repeats=500, seed=seed)
         best = q.max(-1)
-        error = ece(best.values.clamp(0, 1), best.indices == y, bins=BINS)
+        right = best.indices == y
+        error = ece(best.values.clamp(0, 1), right, bins=BINS)
         gain, low, high = map(float, interval)
-        gains.append(Gain(candidate.title, candidate.code, gain, low, high, float(error)))
+        gains.append(
+            Gain(
+                candidate.title,
+                candidate.code,
+                gain,
+                low,
+                high,
+                float(error),
+                float(right.double().mean()),
+            )
+        )
     gains.sort(key=lambda one: one.gain if one.gain == one.gain else -torch.inf, reverse=True)
     winner = next((one for one in gains if one.low > 0), None)
     top = z.softmax(-1).max(-1)

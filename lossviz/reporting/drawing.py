@@ -45,7 +45,7 @@ def reliability(bins: Mapping[str, Sequence[float]], words: str) -> str:
 
 def risk_curve(curve: Mapping[str, Sequence[float]], words: str) -> str:
     """The error rate against the share of rows that are answered, with a point to move."""
-    top = max(*curve["risk"], 1e-9)
+    top = axis_end(max(curve["risk"]))
     line = "L".join(
         f"{LEFT + SIZE * x:.1f} {_up(y / top)}"
         for x, y in zip(curve["coverage"], curve["risk"], strict=True)
@@ -55,6 +55,12 @@ def risk_curve(curve: Mapping[str, Sequence[float]], words: str) -> str:
         f'<circle class="point" r="6" cx="{LEFT + SIZE}" cy="{_up(curve["risk"][-1] / top)}"/>'
     )
     return _frame(inner, words, "share answered", "error rate", top=top)
+
+
+def axis_end(most: float) -> float:
+    """The least of 1, 2, 5, 10, ... thousandths, up to 1, that is not below `most`."""
+    steps = (digit * 10.0**power for power in range(-3, 0) for digit in (1, 2, 5))
+    return next((step for step in steps if step >= most), 1.0)
 
 
 def histograms(counts: Mapping[str, Sequence[int]], words: str) -> str:

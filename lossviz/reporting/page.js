@@ -68,7 +68,7 @@ function coverage(figure) {
   const drop = figure.querySelector(".drop");
   const says = figure.querySelector("output");
   const { coverage: share, risk, confidence } = data.curve;
-  const most = Math.max(...risk, 1e-9);
+  const most = data.most;
 
   function draw() {
     const at = Number(slider.value);

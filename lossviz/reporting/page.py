@@ -14,7 +14,7 @@ import numpy
 import torch
 
 from .calibrators import FLOOR, FOLDS, code_to_apply
-from .drawing import LEFT, SIZE, STRIP, TOP, histograms, reliability, risk_curve
+from .drawing import LEFT, SIZE, STRIP, TOP, axis_end, histograms, reliability, risk_curve
 from .rows import BINS
 from .summary import DRAWS, FEW_DRAWS, FINE, TEMPERATURES, Summary
 
@@ -62,6 +62,7 @@ def page(summary: Summary) -> str:
         "temperatures": TEMPERATURES,
         "live": summary.live,
         "curve": summary.curve,
+        "most": axis_end(max(summary.curve["risk"])),
     }
     held = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     text = {name: files(__package__).joinpath(name).read_text("utf-8") for name in
@@ -207,7 +208,7 @@ def _calibrators(summary: Summary) -> str:
         [
             escape(one.title), _number(one.gain),
             f"{_number(one.low)} to {_number(one.high)}" if not one.failure else "",
-            _number(one.ece),
+            _number(one.ece), _number(one.accuracy),
             escape(one.failure) or ("helps" if one.low > 0 else "harms" if one.high < 0 else
                                     "no gain beyond chance"),
         ]
@@ -216,10 +217,18 @@ def _calibrators(summary: Summary) -> str:
     note = (
         f"Each was fitted {FOLDS} times on four fifths of {compared.rows:,} rows and judged on the "
         f"rest. Gain: how much lower the log score is, nats per row. Before, the calibration error "
-        f"of these rows is {_number(compared.ece)}. Per-class calibrators have 1/n added to each "
+        f"of these rows is {_number(compared.ece)}. All but the temperature may change which class "
+        "is most likely. Per-class calibrators have 1/n added to each "
         f"probability; probabilities are kept {FLOOR:g} away from 0."
     )
-    head = ("calibrator", "gain", "95 % interval", "calibration error after", "verdict")
+    head = (
+        "calibrator",
+        "gain",
+        "95 % interval",
+        "calibration error after",
+        "accuracy after",
+        "verdict",
+    )
     apply = (
         "<p>To apply the best one, fit it on held-out rows and use it on new ones:</p>"
         f'<pre tabindex="0">{escape(code_to_apply(compared.best, summary.about["kind"]))}</pre>'
