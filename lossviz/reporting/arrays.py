@@ -58,7 +58,7 @@ def of_tensor(name: str, tensor: torch.Tensor) -> Array:
 
 def of_npy(path: Path) -> dict[str, Array]:
     """The one array of a .npy file."""
-    return {"": _of_numpy(f"{path}", lambda: path.open("rb"), path.stat().st_size)}
+    return {"": _of_numpy(path, f"{path}", lambda: path.open("rb"), path.stat().st_size)}
 
 
 def of_npz(path: Path) -> dict[str, Array | InputError]:
@@ -148,15 +148,15 @@ def _of_member(path: Path, member: zipfile.ZipInfo, key: str) -> Array:
     def opened() -> IO[bytes]:
         return zipfile.ZipFile(path).open(member)
 
-    return _of_numpy(name, opened, size)
+    return _of_numpy(path, name, opened, size)
 
 
-def _of_numpy(name: str, opened: Opener, size: int) -> Array:
+def _of_numpy(path: Path, name: str, opened: Opener, size: int) -> Array:
     """The array that a header of NumPy's format declares, if the bytes that follow can hold it."""
     with _readable(name), opened() as file:
         start, header = _header(name, file)
     shape, fortran, code = header["shape"], header["fortran_order"], header["descr"]
-    dtype = _dtype(name, code)
+    dtype = _dtype(path, name, code)
     if len(shape) > 1 and fortran and math.prod(shape) * dtype.itemsize > WHOLE:
         raise InputError(
             f"{name} is stored by columns (Fortran order) and cannot be read by rows; save "
@@ -208,13 +208,13 @@ def _header(name: str, file: IO[bytes]) -> tuple[int, dict]:
     return 8 + width + length, header
 
 
-def _dtype(name: str, code: object) -> np.dtype:
+def _dtype(path: Path, name: str, code: object) -> np.dtype:
     try:
         dtype = np.dtype(code)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise InputError(f"{name} has an unknown dtype {code!r}") from None
     if dtype.hasobject:
-        raise InputError(f"{name} holds objects, which is a pickle. {unpickled(Path(name))}")
+        raise InputError(f"{name} holds objects, which is a pickle. {unpickled(path)}")
     if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None:
         raise InputError(
             f"{name} has dtype {dtype.str}, which is how bfloat16 is written: NumPy has none; save "

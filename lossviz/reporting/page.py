@@ -137,7 +137,7 @@ def _scores(summary: Summary) -> str:
         f"bootstrap percentiles ({DRAWS} resamples, {FEW_DRAWS} of the classwise and the smooth "
         "error and of the last two), of as many rows as the table says, drawn with the seed below."
     )
-    return f"<section><h2>Scores</h2>{_table(head, lines, note)}</section>"
+    return f"<section><h2>Scores</h2>{_table('Scores', head, lines, note)}</section>"
 
 
 def _against(summary: Summary) -> str:
@@ -159,7 +159,7 @@ def _against(summary: Summary) -> str:
     )
     head = ("score", "difference", "95 % interval", "verdict")
     title = f"Against {escape(summary.against['file'])}"
-    return f"<section><h2>{title}</h2>{_table(head, lines, note)}</section>"
+    return f"<section><h2>{title}</h2>{_table(title, head, lines, note)}</section>"
 
 
 def _figures(summary: Summary) -> str:
@@ -177,7 +177,7 @@ def _figures(summary: Summary) -> str:
         for b, count in enumerate(bins["rows"])
     ]  # fmt: skip
     table = _table(
-        ("bin", "rows", "mean confidence", "accuracy", "95 % interval"), rows,
+        "Bins", ("bin", "rows", "mean confidence", "accuracy", "95 % interval"), rows,
         "Bins are open on the left and closed on the right.",
     )  # fmt: skip
     last = len(summary.curve["risk"]) - 1
@@ -235,7 +235,9 @@ def _calibrators(summary: Summary) -> str:
         if compared.best
         else "<p>None is worth applying to these predictions.</p>"
     )
-    return f"<section><h2>Calibrators</h2>{_table(head, lines, note)}{apply}</section>"
+    return (
+        f"<section><h2>Calibrators</h2>{_table('Calibrators', head, lines, note)}{apply}</section>"
+    )
 
 
 def _classes(summary: Summary) -> str:
@@ -261,7 +263,7 @@ def _classes(summary: Summary) -> str:
     )
     if len(summary.classes) > CLASSES:
         note += f" The worst {CLASSES:,} of {len(summary.classes):,} classes."
-    return f"<section><h2>Classes</h2>{_table(head, lines, note, keys)}</section>"
+    return f"<section><h2>Classes</h2>{_table('Classes', head, lines, note, keys)}</section>"
 
 
 def _origin(summary: Summary) -> str:
@@ -284,9 +286,10 @@ def _origin(summary: Summary) -> str:
 
 
 def _table(
+    name: str,
     head: Sequence[str],
     lines: Iterable[Sequence[str]],
-    caption: str,
+    note: str,
     keys: Sequence[Sequence[Any]] = (),
 ) -> str:
     """A table in a box that scrolls; with `keys` its headings sort by them."""
@@ -309,9 +312,10 @@ def _table(
         for line, texts in enumerate(lines)
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f"<table{' class=sortable' if keys else ''}><caption>{escape(caption)}</caption>"
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<p class="muted">{escape(note)}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
+        f"<table{' class=sortable' if keys else ''}><thead><tr>{top}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
