@@ -18,7 +18,7 @@ DEMO = Path(__file__).with_name("demo.npz")
 NOISE = 0.25
 
 
-def demo_logits() -> dict[str, np.ndarray]:
+def demo_logits() -> tuple[np.ndarray, np.ndarray]:
     """Logits (1200, 10) in float32 and labels (1200,) in int64, made anew."""
     split = datasets.digits(test_size=1200)
     model = networks.network(64, 128, 10)
@@ -29,8 +29,9 @@ def demo_logits() -> dict[str, np.ndarray]:
     noise = NOISE * torch.randn(split.test_features.shape, generator=generator)
     with torch.no_grad():
         logits = model(split.test_features + noise)
-    return {"logits": logits.numpy(), "labels": split.test_labels.numpy()}
+    return logits.numpy(), split.test_labels.numpy()
 
 
 if __name__ == "__main__":
-    np.savez_compressed(DEMO, **demo_logits())
+    made = demo_logits()
+    np.savez_compressed(DEMO, logits=made[0], labels=made[1])

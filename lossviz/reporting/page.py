@@ -7,6 +7,7 @@ import math
 import platform
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -267,14 +268,12 @@ def _classes(summary: Summary) -> str:
 
 
 def _origin(summary: Summary) -> str:
-    from .. import __version__
-
     about = dict(summary.about)
     about["mean confidence"] = _number(about["mean confidence"])
     about |= {
         "bins": f"{BINS} of equal width, edges k/{BINS}, closed on the right",
         "confidence": "the probability of the most likely class; of equal classes the first",
-        "lossviz": __version__, "torch": torch.__version__, "numpy": numpy.__version__,
+        "lossviz": version("lossviz"), "torch": torch.__version__, "numpy": numpy.__version__,
         "python": platform.python_version(),
     }  # fmt: skip
     lines = "".join(
