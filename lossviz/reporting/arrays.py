@@ -12,7 +12,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -48,7 +48,7 @@ class Array:
         return torch.cat(parts).reshape(self.shape) if parts else torch.empty(self.shape)
 
 
-Opener = Callable[[], IO[bytes]]
+Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 
 
 def of_tensor(name: str, tensor: torch.Tensor) -> Array:
@@ -103,10 +103,11 @@ def of_safetensors(path: Path) -> dict[str, Array]:
         if 8 + length + end > size:
             raise InputError(f"{name} is truncated: the file ends before byte {8 + length + end}")
 
-        def opened(start: int = start) -> IO[bytes]:
-            file = path.open("rb")
-            file.seek(8 + length + start)
-            return file
+        @contextmanager
+        def opened(start: int = 8 + length + start) -> Iterator[IO[bytes]]:
+            with path.open("rb") as file:
+                file.seek(start)
+                yield file
 
         found[key] = _streamed(name, opened, dtype, shape, brain=not code)
     return found
@@ -145,8 +146,10 @@ def _of_member(path: Path, member: zipfile.ZipInfo, key: str) -> Array:
             "save it with numpy.save if that is right"
         )
 
-    def opened() -> IO[bytes]:
-        return zipfile.ZipFile(path).open(member)
+    @contextmanager
+    def opened() -> Iterator[IO[bytes]]:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+            yield file
 
     return _of_numpy(path, name, opened, size)
 
@@ -169,10 +172,11 @@ def _of_numpy(path: Path, name: str, opened: Opener, size: int) -> Array:
             f"{size}"
         )
 
-    def after_header() -> IO[bytes]:
-        file = opened()
-        file.read(start)
-        return file
+    @contextmanager
+    def after_header() -> Iterator[IO[bytes]]:
+        with opened() as file:
+            file.read(start)
+            yield file
 
     array = _streamed(name, after_header, dtype, shape)
     if not fortran or len(shape) < 2:

@@ -33,8 +33,10 @@ def report(
     kind: Kind,
     out: str | Path | None = None,
     against: Any = None,
+    groups: Any = None,
     logits_key: str | None = None,
     labels_key: str | None = None,
+    groups_key: str | None = None,
     seed: int = 0,
     progress: Progress = lambda done, of: None,
 ) -> Summary:
@@ -49,18 +51,17 @@ def report(
         score" for P(label = 1) of shape (...). It is never guessed.
     against : a second source with the same labels in the same order (`labels` serve for both);
         differences are its scores minus those of `source`.
-    logits_key, labels_key : keys or columns, where they have unusual names.
+    groups : numbers or words, one per row: the page then compares the groups.
+    logits_key, labels_key, groups_key : keys or columns, where they have unusual names.
     seed : of every draw, default 0: the same input gives the same page.
 
     Returns a `Summary`, whose `as_json()` is plain values. Raises `InputError`, a ValueError, for
     what cannot be reported on, and then writes nothing.
     """
 
-    def one(given: Any) -> Any:
-        return read(given, labels, kind=kind, logits_key=logits_key, labels_key=labels_key)
-
-    first = one(source)
-    second = None if against is None else one(against)
+    keys = {"logits_key": logits_key, "labels_key": labels_key, "groups_key": groups_key}
+    first = read(source, labels, kind=kind, groups=groups, **keys)
+    second = None if against is None else read(against, labels, kind=kind, **keys)
     rows = pass_over(first, seed, progress)
     other = {}
     if second is not None:
@@ -95,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) -> int:
     summary = report(
         options.file, options.labels_file, kind=options.kind, against=options.against,
-        logits_key=options.logits, labels_key=options.labels, seed=options.seed,
+        logits_key=options.logits, labels_key=options.labels, groups_key=options.groups,
+        seed=options.seed,
         progress=_progress if sys.stderr.isatty() else lambda done, of: None,
     )  # fmt: skip
     for key, _, _ in conditions:
@@ -154,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--kind", choices=KINDS[:4], help="what the predictions are; not guessed")
     command.add_argument("--logits", metavar="KEY", help="key of the predictions in the file")
     command.add_argument("--labels", metavar="KEY", help="key or column of the labels")
+    command.add_argument("--groups", metavar="KEY", help="key or column that names groups of rows")
     command.add_argument("--out", default="report.html", metavar="FILE")
     command.add_argument("--against", metavar="FILE", help="a second model on the same rows")
     command.add_argument("--json", metavar="FILE", help="all numbers; - prints them")

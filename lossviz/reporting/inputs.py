@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Predictions:
     array: Array
     target: torch.Tensor
     names: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    group: torch.Tensor | None = None  # which of the groups each row belongs to
 
     @property
     def kind(self) -> Kind:
@@ -52,17 +54,19 @@ class Predictions:
         """The labels of the rows that count (N,), int64."""
         return self.target[self.target != IGNORED]
 
-    def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows that count (n, K) and their labels (n,)."""
+    def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Rows that count (n, K), their labels (n,) and where they are in the file (n,)."""
         binary = self.given == "binary score"
         width = 1 if binary else self.classes
         start = 0
         for flat in self.array.parts(max(1, BLOCK // width) * width):
             rows = flat.reshape(-1, width)
             target = self.target[start : start + len(rows)]
-            start += len(rows)
-            rows, target = rows[target != IGNORED], target[target != IGNORED]
-            yield torch.cat((1 - rows, rows), -1) if binary else rows, target
+            counts = (target != IGNORED).nonzero()[:, 0]
+            rows = rows[counts]
+            both = torch.cat((1 - rows, rows), -1) if binary else rows
+            yield both, target[counts], start + counts
+            start += len(target)
 
 
 def read(
@@ -70,8 +74,10 @@ def read(
     labels: Any = None,
     *,
     kind: Kind,
+    groups: Any = None,
     logits_key: str | None = None,
     labels_key: str | None = None,
+    groups_key: str | None = None,
 ) -> Predictions:
     """Predictions from a path, or from an array or tensor.
 
@@ -79,6 +85,7 @@ def read(
     object with `predictions` and `label_ids`. `labels` (a file or an array of integers) may be left
     out where the source holds them; -100 marks rows that do not count. `kind` is "logits",
     "probabilities", "log-probabilities", or "binary score" for P(label = 1) of shape (...).
+    `groups` (...) are numbers or words, one per row, or are found under `groups_key`.
 
     Raises `InputError`, a ValueError, that names the file and the key.
     """
@@ -86,30 +93,43 @@ def read(
         check_kind(kind, KINDS[:4])
     except ValueError as error:
         raise InputError(str(error)) from None
-    names: tuple[str, ...] = ()
     if hasattr(source, "label_ids") and labels is None:
         source, labels = source.predictions, source.label_ids
     path = Path(source) if isinstance(source, (str, Path)) else None
+    names: tuple[str, ...] = ()
     truth: torch.Tensor | Array | None = None
     if path is None:
         array = of_tensor("predictions", _tensor(source, "predictions"))
-    elif _format(path) in (".csv", ".tsv", ".parquet"):
+    elif _format(path) in TABLES:
         table = (tables.of_parquet if path.suffix == ".parquet" else tables.of_text)(
-            path, labels_key
+            path, labels_key, groups_key
         )
         array, truth = of_tensor(f"{path}", table.predictions), table.labels
-        names = table.classes
+        names, groups = table.classes, table.groups if groups is None else groups
     else:
-        found = _arrays(path)
-        array = _choose(path, found, logits_key, LOGITS, "--logits")
+        arrays = _arrays(path)
+        array = _choose(path, arrays, logits_key, LOGITS, "--logits")
         if labels is None:
-            truth = _choose(path, found, labels_key, tables.LABELS, "--labels")
+            truth = _choose(path, arrays, labels_key, tables.LABELS, "--labels")
+        if groups_key is not None:
+            groups = _choose(path, arrays, groups_key, (), "--groups").whole()
     if labels is not None:
         truth = _labels(labels, labels_key)
     if truth is None:
         raise InputError(f"{array.name} comes without labels: give them as a second file or array")
     digest = _digest(path) if path else ""
-    return _checked(path.name if path else "in memory", digest, kind, array, truth, names)
+    found = _checked(path.name if path else "in memory", digest, kind, array, truth, names)
+    return found if groups is None else _grouped(found, groups)
+
+
+def _grouped(predictions: Predictions, groups: Any) -> Predictions:
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    if index.size != len(predictions.target):
+        raise InputError(
+            f"groups must name one group per row, {len(predictions.target)}, got {index.size}"
+        )
+    group = torch.from_numpy(index.ravel())
+    return replace(predictions, groups=tuple(map(str, names.tolist())), group=group)
 
 
 def _checked(
@@ -187,12 +207,15 @@ READERS: Mapping[str, Callable[[Path], Mapping[str, Array | InputError]]] = {
 }
 
 
+TABLES = (".csv", ".tsv", ".parquet")
+
+
 def _arrays(path: Path) -> Mapping[str, Array | InputError]:
     suffix = _format(path)
+    if suffix in TABLES:
+        raise InputError(f"{path} is a table; labels alone are read from {[*READERS]}")
     if suffix not in READERS:
-        raise InputError(
-            f"{path} must end in one of {[*READERS, '.csv', '.tsv', '.parquet']}, got {suffix!r}"
-        )
+        raise InputError(f"{path} must end in one of {[*READERS, *TABLES]}, got {suffix!r}")
     return READERS[suffix](path)
 
 
@@ -239,6 +262,8 @@ def _labels(labels: Any, key: str | None) -> Array:
 def _tensor(given: Any, name: str) -> torch.Tensor:
     if isinstance(given, torch.Tensor):
         return given.detach().cpu()
+    if isinstance(given, tuple):
+        raise InputError(f"{name} are a tuple of {len(given)} arrays: give the one that is meant")
     values = np.asarray(given)
     if values.dtype.kind not in "fiub":
         raise InputError(f"{name} must hold numbers, got dtype {values.dtype}")

@@ -54,6 +54,7 @@ def page(summary: Summary) -> str:
         _figures(summary),
         _calibrators(summary),
         _classes(summary),
+        _groups(summary),
         f"<section><h2>What each number is not</h2>{_list(NOT)}</section>",
         _origin(summary),
     ]
@@ -265,6 +266,32 @@ def _classes(summary: Summary) -> str:
     if len(summary.classes) > CLASSES:
         note += f" The worst {CLASSES:,} of {len(summary.classes):,} classes."
     return f"<section><h2>Classes</h2>{_table('Classes', head, lines, note, keys)}</section>"
+
+
+def _groups(summary: Summary) -> str:
+    if not summary.groups:
+        return ""
+    shown = summary.groups[:CLASSES]
+    lines = [
+        [
+            escape(one.name[:60]), f"{one.rows:,}", _number(one.accuracy),
+            f"{one.low:.3f} to {one.high:.3f}", _number(one.mean_confidence), _number(one.ece),
+            _number(one.calibrated), f"{one.p_value:.2g}",
+        ]
+        for one in shown
+    ]  # fmt: skip
+    keys = [
+        ["", one.rows, one.accuracy, one.low, one.mean_confidence, one.ece, one.calibrated,
+         one.p_value]
+        for one in shown
+    ]  # fmt: skip
+    head = ("group", "rows", "accuracy", "95 % interval", "mean confidence", "calibration error",
+            "calibrated model", "p")  # fmt: skip
+    note = (
+        "Least accurate first; a heading sorts. Of many groups, one in twenty has p below 0.05 by "
+        f"chance alone. The last two columns are of {FEW_DRAWS} draws."
+    )
+    return f"<section><h2>Groups</h2>{_table('Groups', head, lines, note, keys)}</section>"
 
 
 def _origin(summary: Summary) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,15 +67,13 @@ def pass_over(
     kept: list[list[torch.Tensor]] = []
     streams = classwise_ece.stream(bins=BINS), brier_score.stream(), log_score.stream()
     done = sum_to_one = 0
-    for block, target in predictions.blocks():
+    for block, target, places in predictions.blocks():
         if not len(block):
             continue
         try:
             p = class_probabilities(block, kind=kind)
         except ValueError as error:
-            raise InputError(
-                f"{predictions.array.name}, in the block that starts at row {done}: {error}"
-            ) from None
+            raise InputError(f"{predictions.array.name}, {_in_file(str(error), places)}") from None
         for stream in streams:
             stream.update(p, target)
         if kind == "logits":
@@ -97,6 +96,12 @@ def pass_over(
         labels, predicted, confidence, correct, among_five, log_rows, brier_rows,
         torch.cat(sample), drawn, per_class, classwise, brier, log, sum_to_one,
     )  # fmt: skip
+
+
+def _in_file(words: str, places: torch.Tensor) -> str:
+    """The words about a block, with the numbers that its rows have in the file."""
+    named = re.sub(r"row (\d+)", lambda found: f"row {int(places[int(found[1])])}", words)
+    return f"rows {int(places[0])} to {int(places[-1])}: {named}"
 
 
 def as_logits(block: torch.Tensor, kind: str) -> torch.Tensor:

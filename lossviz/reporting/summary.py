@@ -31,7 +31,7 @@ from ..analysis import (
 )
 from .arrays import InputError
 from .calibrators import Comparison, compare
-from .inputs import Predictions
+from .inputs import IGNORED, Predictions
 from .rows import BINS, Rows, as_logits, draw
 from .suspicions import suspicions
 
@@ -76,6 +76,21 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
+class Group:
+    """A group of rows: how many are right, how sure the model is, and whether that is chance."""
+
+    name: str
+    rows: int
+    accuracy: float
+    low: float
+    high: float
+    mean_confidence: float
+    ece: float
+    calibrated: float
+    p_value: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """Everything that the page and the JSON file say."""
 
@@ -83,6 +98,7 @@ class Summary:
     scores: dict[str, Score]
     suspicions: tuple[str, ...]
     classes: tuple[ClassRow, ...]
+    groups: tuple[Group, ...]
     reliability: dict[str, list[float]]
     live: list[list[list[float]]]
     confidence: dict[str, list[int]]
@@ -112,8 +128,8 @@ def summarise(predictions: Predictions, rows: Rows, seed: int = 0) -> Summary:
     }  # fmt: skip
     return Summary(
         about, scores, suspicions(predictions, rows), _classes(predictions, rows),
-        _reliability(rows), _live(predictions, rows), _histograms(rows), _curve(rows), comparison,
-        {},
+        _groups(predictions, rows, seed), _reliability(rows), _live(predictions, rows),
+        _histograms(rows), _curve(rows), comparison, against={},
     )  # fmt: skip
 
 
@@ -265,6 +281,25 @@ def _classes(predictions: Predictions, rows: Rows) -> tuple[ClassRow, ...]:
     ]
     # worst first; a class without rows has no recall and comes last
     return tuple(sorted(each, key=lambda one: one.recall if one.rows else 2.0))
+
+
+def _groups(predictions: Predictions, rows: Rows, seed: int) -> tuple[Group, ...]:
+    if predictions.group is None:
+        return ()
+    of_row = predictions.group[predictions.target != IGNORED]
+    found = []
+    for number, name in enumerate(predictions.groups):
+        inside = of_row == number
+        c, a = rows.confidence[inside], rows.correct[inside]
+        if not len(c):
+            continue
+        low, high = map(float, clopper_pearson(a.sum()[None], torch.tensor([len(a)])))
+        null = calibrated_null(partial(ece, bins=BINS), c, a, repeats=FEW_DRAWS, seed=seed)
+        found.append(
+            Group(name, len(c), float(_mean(a)), low, high, float(c.mean()), float(null.value),
+                  float(null.mean), float(null.p_value))
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda one: one.accuracy))
 
 
 def _reliability(rows: Rows) -> dict[str, list[float]]:

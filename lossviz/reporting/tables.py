@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -19,26 +19,37 @@ LABELS = ("label", "labels", "label_ids", "target", "targets", "y", "y_true", "g
 
 
 class Table(NamedTuple):
-    """Predictions (N, K) in float32, labels (N,) or None, and the names of the K classes."""
+    """Predictions (N, K) in float32, names of the K classes; labels and groups (N,), or None."""
 
     predictions: torch.Tensor
-    labels: torch.Tensor | None
     classes: tuple[str, ...]
+    labels: torch.Tensor | None
+    groups: list[str] | None
 
 
-def of_text(path: Path, label: str | None) -> Table:
+class Columns(NamedTuple):
+    """Places of the columns of the classes, and of those of labels and groups, if any."""
+
+    classes: list[int]
+    label: int | None
+    group: int | None
+
+
+def of_text(path: Path, label: str | None, group: str | None) -> Table:
     """A table of text with a header; columns are parted by commas, semicolons or tabs.
 
     With semicolons a comma may stand for the decimal point. Numbers are read in single precision,
     whose tolerance fits text that was rounded.
     """
-    numbers, truth = array("f"), []
+    numbers = array("f")
+    truth: list[str] = []
+    groups: list[str] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             parted = max("\t;,", key=first.count)
             header = next(csv.reader([first], delimiter=parted), [])
-            columns, place = _columns(path, header, label)
+            columns = _columns(path, header, label, group)
             for line, row in enumerate(csv.reader(file, delimiter=parted), 2):
                 if not row:
                     continue
@@ -46,25 +57,27 @@ def of_text(path: Path, label: str | None) -> Table:
                     raise InputError(
                         f"{path}, line {line}: {len(row)} columns, the header has {len(header)}"
                     )
-                cells = [row[at] for at in columns]
+                cells = [row[at] for at in columns.classes]
                 if parted == ";":
                     cells = [cell.replace(",", ".") for cell in cells]
                 try:
                     numbers.extend(map(float, cells))
                 except ValueError as error:
                     raise InputError(f"{path}, line {line}: {error}") from None
-                if place is not None:
-                    truth.append(row[place])
+                if columns.label is not None:
+                    truth.append(row[columns.label])
+                if columns.group is not None:
+                    groups.append(row[columns.group])
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a table of text in UTF-8: {error}") from None
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
-    names = _class_names([header[at] for at in columns])
-    values = torch.tensor(numbers).reshape(-1, len(columns))
-    return Table(values, _as_labels(path, truth, names) if truth else None, names)
+    names = _class_names([header[at] for at in columns.classes])
+    values = torch.tensor(numbers).reshape(-1, len(names))
+    return Table(values, names, _as_labels(path, truth, names) if truth else None, groups or None)
 
 
-def of_parquet(path: Path, label: str | None) -> Table:
+def of_parquet(path: Path, label: str | None, group: str | None) -> Table:
     """A parquet file, if pyarrow is installed."""
     try:
         import pyarrow
@@ -77,30 +90,37 @@ def of_parquet(path: Path, label: str | None) -> Table:
         table = parquet.read_table(path)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise InputError(f"{path} cannot be read, it is damaged or truncated: {error}") from None
-    header = table.column_names
-    columns, place = _columns(path, header, label)
-    names = _class_names([header[at] for at in columns])
+    columns = _columns(path, table.column_names, label, group)
+    names = _class_names([table.column_names[at] for at in columns.classes])
     try:
-        each = [torch.tensor(table.column(at).to_numpy()).float() for at in columns]
+        each = [torch.tensor(table.column(at).to_numpy()).float() for at in columns.classes]
     except (TypeError, pyarrow.ArrowInvalid):
         raise InputError(f"{path}: columns of classes must hold numbers") from None
-    truth = None if place is None else _as_labels(path, table.column(place).to_pylist(), names)
-    return Table(torch.stack(each, -1), truth, names)
+    truth, groups = (
+        None if at is None else [str(value) for value in table.column(at).to_pylist()]
+        for at in (columns.label, columns.group)
+    )
+    labels = None if truth is None else _as_labels(path, truth, names)
+    return Table(torch.stack(each, -1), names, labels, groups)
 
 
-def _columns(path: Path, header: Sequence[str], label: str | None) -> tuple[list[int], int | None]:
-    """Places of the classes and of the labels; a column without a name is an index."""
+def _columns(path: Path, header: Sequence[str], label: str | None, group: str | None) -> Columns:
+    """Where everything is; a column without a name is an index, and is left out."""
+    for name in (label, group):
+        if name is not None and name not in header:
+            raise InputError(f"{path} has no column {name!r}, expected one of {list(header)}")
     known = [name for name in header if name == label or (label is None and name in LABELS)]
-    if label is not None and not known:
-        raise InputError(f"{path} has no column {label!r}, expected one of {list(header)}")
     if len(known) > 1:
         raise InputError(f"{path} has the columns {known}: say which holds the labels (--labels)")
-    place = header.index(known[0]) if known else None
-    unnamed = ("", "__index_level_0__")
-    columns = [at for at, name in enumerate(header) if at != place and name not in unnamed]
-    if not columns:
+    apart = {"", "__index_level_0__", group, *known}
+    classes = [at for at, name in enumerate(header) if name not in apart]
+    if not classes:
         raise InputError(f"{path} has no columns of predictions, its header is {list(header)}")
-    return columns, place
+    return Columns(
+        classes,
+        header.index(known[0]) if known else None,
+        None if group is None else header.index(group),
+    )
 
 
 def _class_names(header: Sequence[str]) -> tuple[str, ...]:
@@ -111,10 +131,10 @@ def _class_names(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(name[start.end() :] if start else name for name in header)
 
 
-def _as_labels(path: Path, truth: Iterable[object], names: Sequence[str]) -> torch.Tensor:
+def _as_labels(path: Path, truth: Sequence[str], names: Sequence[str]) -> torch.Tensor:
     """Names of classes, or their numbers from 0 on, as class numbers."""
     place = {name: number for number, name in enumerate(names)}
-    words = [str(word).strip() for word in truth]
+    words = [word.strip() for word in truth]
     if all(word in place for word in words):
         return torch.tensor([place[word] for word in words])
     try:

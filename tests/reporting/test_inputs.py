@@ -21,7 +21,9 @@ LABELS = GENERATOR.integers(3, size=40)
 def rows(predictions):
     """All rows that count, and their labels."""
     blocks = [*predictions.blocks()]
-    return torch.cat([block for block, _ in blocks]), torch.cat([target for _, target in blocks])
+    return torch.cat([block for block, _, _ in blocks]), torch.cat(
+        [target for _, target, _ in blocks]
+    )
 
 
 def assert_same(predictions, logits=LOGITS, labels=LABELS):

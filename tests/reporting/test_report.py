@@ -141,17 +141,45 @@ def test_what_looks_like_a_mistake_is_said_with_its_count(change, words):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "kind", "why"),
+    ("value", "kind", "why"),
     [
-        (lambda z: z.index_fill(0, torch.tensor([31]), torch.nan), "logits", "NaN"),
-        (lambda z: z.index_fill(0, torch.tensor([31]), torch.inf), "logits", "finite largest"),
-        (lambda z: z, "probabilities", "sums to"),
+        (torch.nan, "logits", "rows 25 to 31: .*NaN, got one in row 31"),
+        (torch.inf, "logits", "rows 25 to 31: .* finite largest"),
+        (0.75, "probabilities", "row 31 sums to 2.25"),
     ],
 )
-def test_rows_that_are_not_of_their_kind_are_refused_by_name(monkeypatch, spoil, kind, why):
+def test_rows_that_are_not_of_their_kind_are_refused_by_name(monkeypatch, value, kind, why):
+    monkeypatch.setattr(inputs, "BLOCK", 24)
     z, y = made(60, 3)
-    with pytest.raises(InputError, match=rf"predictions, in the block that starts at row 0.*{why}"):
-        lossviz.report(spoil(z), y, kind=kind)
+    y[:27:2] = -100
+    rows = z if kind == "logits" else z.softmax(-1)
+    rows[31] = value
+    with pytest.raises(InputError, match=f"^predictions, .*{why}"):
+        lossviz.report(rows, y, kind=kind)
+
+
+def test_groups_are_rows_by_themselves(tmp_path):
+    z, y = made(300, 3)
+    group = torch.arange(300) % 2
+    found = lossviz.report(z, y, kind="logits", groups=["even", "odd"] * 150)
+    assert {one.name for one in found.groups} == {"even", "odd"}
+    for one in found.groups:
+        inside = group == (one.name == "odd")
+        pair = analysis.top_label(z[inside], y[inside], kind="logits")
+        assert one.rows == 150
+        assert one.ece == pytest.approx(float(analysis.ece(*pair)), abs=1e-12)
+    assert "<h2>Groups</h2>" in page(found)
+    np.savez(tmp_path / "x.npz", logits=z, labels=y, site=group)
+    named = lossviz.report(tmp_path / "x.npz", kind="logits", groups_key="site")
+    assert [one.ece for one in named.groups] == [one.ece for one in found.groups]
+    with pytest.raises(InputError, match="one group per row, 300, got 2"):
+        lossviz.report(z, y, kind="logits", groups=[0, 1])
+
+
+def test_a_table_may_name_groups(tmp_path):
+    (tmp_path / "x.csv").write_text("cat,dog,label,site\n1,2,cat,north\n3,2,cat,south\n")
+    found = lossviz.report(tmp_path / "x.csv", kind="logits", groups_key="site")
+    assert [(one.name, one.accuracy) for one in found.groups] == [("north", 0.0), ("south", 1.0)]
 
 
 def test_calibrators_find_the_temperature_that_was_hidden(monkeypatch):
