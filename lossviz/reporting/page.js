@@ -3,6 +3,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const { left, top: above, size, strip } = data.frame;
 const up = (share) => above + size * (1 - share);
 
+const sum = (items, value) => items.reduce((total, item) => total + value(item), 0);
+
 function element(name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const key in attributes) made.setAttribute(key, attributes[key]);
@@ -24,38 +26,45 @@ function reliability(figure) {
   const says = figure.querySelector("output");
   const asDrawn = [...group.childNodes];
 
+  function table(rule, step) {
+    const [edges, ...columns] = data.live[temperature.value][rule];
+    const ends = [0, ...edges, 1];
+    return Array.from({ length: columns[0].length / step }, (_, b) => {
+      const [rows, held, hit] = columns.map((column) =>
+        sum(column.slice(b * step, (b + 1) * step), (x) => x));
+      return { from: ends[b * step], to: ends[(b + 1) * step], rows, held, hit };
+    });
+  }
+
   function draw() {
     const t = data.temperatures[temperature.value];
-    const [rows, confidence, correct] = data.live[temperature.value];
-    const count = Number(bins.value);
-    const step = rows.length / count;
-    const sums = Array.from({ length: count }, (_, b) => [rows, confidence, correct].map((column) =>
-      column.slice(b * step, (b + 1) * step).reduce((sum, x) => sum + x, 0)));
-    const most = Math.max(...sums.map((s) => s[0]));
-    const total = sums.reduce((sum, s) => sum + s[0], 0);
-    const error = sums.reduce((sum, s) => sum + Math.abs(s[1] - s[2]), 0) / total;
-    const first = t === 1 && count === data.bins;
+    const cells = bins.value === "mass" ? table("mass", 1)
+      : table("width", data.live[0].width[1].length / Number(bins.value));
+    const total = sum(cells, (cell) => cell.rows);
+    const most = Math.max(...cells.map((cell) => cell.rows));
+    const error = sum(cells, (cell) => Math.abs(cell.held - cell.hit)) / total;
+    const first = t === 1 && bins.value === String(data.bins);
     bands.style.display = first ? "" : "none";
-    group.replaceChildren(...(first ? asDrawn : sums.flatMap(([n, held, hit], b) => {
-      if (!n) return [];
-      const width = size / count;
-      const x = left + b * width + 1;
-      const ends = [hit / n, held / n];
-      const tall = (strip * n) / most;
-      const box = (name, y, height) =>
-        element("rect", { class: name, x, y, width: Math.max(width - 2, 1), height });
+    group.replaceChildren(...(first ? asDrawn : cells.flatMap(({ from, to, rows, held, hit }) => {
+      if (!rows) return [];
+      const x = left + from * size + 1;
+      const width = Math.max((to - from) * size - 2, 0.5);
+      const ends = [hit / rows, held / rows];
+      const tall = (strip * rows) / most;
+      const box = (name, y, height) => element("rect", { class: name, x, y, width, height });
       return [
-        box("bar", up(hit / n), (size * hit) / n),
+        box("bar", up(ends[0]), size * ends[0]),
         box("gap", up(Math.max(...ends)), size * Math.abs(ends[0] - ends[1])),
         box("density", above + size + 6 + strip - tall, tall),
-        ...(count > 20 ? [] : [element("text",
-          { class: "count", x: x + width / 2 - 1, y: above + size - 5 }, short(n))]),
+        ...(width < 14 ? [] : [element("text",
+          { class: "count", x: x + width / 2, y: above + size - 5 }, short(rows))]),
       ];
     })));
-    const mean = sums.reduce((sum, s) => sum + s[1], 0) / total;
+    const mean = sum(cells, (cell) => cell.held) / total;
     temperature.setAttribute("aria-valuetext", `T = ${t.toFixed(2)}`);
-    says.textContent = `T = ${t.toFixed(2)}: calibration error ${error.toFixed(4)} in ${count} ` +
-      `bins, mean confidence ${mean.toFixed(3)}, of ${total.toLocaleString("en")} rows`;
+    says.textContent = `T = ${t.toFixed(2)}: calibration error ${error.toFixed(4)} in ` +
+      `${cells.length} bins, mean confidence ${mean.toFixed(3)}, of ` +
+      `${total.toLocaleString("en")} rows`;
   }
   temperature.addEventListener("input", draw);
   bins.addEventListener("input", draw);

@@ -89,11 +89,9 @@ def in_words(summary: Summary) -> str:
     way = "more" if gap > 0 else "less"
     chance = error.null["p_value"]
     verdict = (
-        f"The calibration error of {error.value:.3f} is more than chance would give a calibrated "
-        f"model ({error.null['mean']:.3f} on average, p = {chance:.2g})."
-        if chance < 0.05
-        else f"The calibration error of {error.value:.3f} is no more than chance would give a "
-        f"calibrated model ({error.null['mean']:.3f} on average, p = {chance:.2g})."
+        f"The calibration error of {error.value:.3f} is {'' if chance < 0.05 else 'no '}more than "
+        f"chance would give a calibrated model ({error.null['mean']:.3f} on average, "
+        f"p = {chance:.2g})."
     )
     best = summary.calibrators.best
     gain = (
@@ -172,6 +170,7 @@ def _figures(summary: Summary) -> str:
     choices = "".join(
         f"<option{' selected' if bins == BINS else ''}>{bins}</option>" for bins in BIN_CHOICES
     )
+    choices += f'<option value="mass">{BINS} of equal rows</option>'
     even = TEMPERATURES.index(1.0)
     rows = [
         [f"{b / BINS:.3f} to {(b + 1) / BINS:.3f}", f"{count:,}", _number(bins["confidence"][b]),

@@ -23,6 +23,7 @@ from ..analysis import (
     classwise_ece,
     clopper_pearson,
     ece,
+    equal_mass,
     equal_width,
     every_class,
     risk_coverage,
@@ -38,6 +39,8 @@ from .suspicions import suspicions
 DRAWS, FEW_DRAWS = 500, 100
 """Resamples of what is cheap, and of the classwise and the smooth error."""
 SMOOTH_ROWS = 5_000
+CLASSWISE = 2**19
+"""The classwise error is resampled on as many rows as hold so many numbers, at most."""
 FINE = 60  # divisible by 5, 10, 12, 15, 20 and 30
 TEMPERATURES = tuple(2 ** (step / 10) for step in range(-20, 21))
 CURVE = 200
@@ -100,7 +103,7 @@ class Summary:
     classes: tuple[ClassRow, ...]
     groups: tuple[Group, ...]
     reliability: dict[str, list[float]]
-    live: list[list[list[float]]]
+    live: list[dict[str, list[list[float]]]]
     confidence: dict[str, list[int]]
     curve: dict[str, list[float]]
     calibrators: Comparison
@@ -186,11 +189,12 @@ def _rates(rows: Rows, classes: int) -> dict[str, Score]:
 
 
 def _calibration(predictions: Predictions, rows: Rows, seed: int) -> dict[str, Score]:
-    kind, y = predictions.kind, rows.label[rows.drawn]
     c, a = rows.confidence, rows.correct
     some = draw(len(c), 100_000, seed)
     few = draw(len(c), SMOOTH_ROWS, seed)
-    p, hit = every_class(rows.sample, y, kind=kind)
+    whole = draw(len(rows.sample), max(1, CLASSWISE // predictions.classes), seed)
+    y = rows.label[rows.drawn[whole]]
+    p, hit = every_class(rows.sample[whole], y, kind=predictions.kind)
     width = float(smooth_ece(c, a))
     smooth = partial(smooth_ece, bandwidth=max(width, 1e-3))
 
@@ -209,9 +213,8 @@ def _calibration(predictions: Predictions, rows: Rows, seed: int) -> dict[str, S
         _, low, high = bootstrap(statistic, *tensors, repeats=draws, seed=seed)
         chance = calibrated_null(null, *pair, repeats=draws, seed=seed)
         verdict = (
-            f"more than chance: a calibrated model would get {float(chance.mean):.4f}"
-            if chance.p_value < 0.05
-            else f"no more than chance: a calibrated model would get {float(chance.mean):.4f}"
+            f"{'' if chance.p_value < 0.05 else 'no '}more than chance: a calibrated model would "
+            f"get {float(chance.mean):.4f}"
         )
         kept = {name: float(x) for name, x in chance._asdict().items() if name != "value"}
         return Score(title, value, float(low), float(high), len(pair[0]), verdict, kept)
@@ -311,19 +314,24 @@ def _reliability(rows: Rows) -> dict[str, list[float]]:
     }  # fmt: skip
 
 
-def _live(predictions: Predictions, rows: Rows) -> list[list[list[float]]]:
-    """Of each temperature: rows, sum of confidences and right ones in 60 bins; of all rows at 1."""
+def _live(predictions: Predictions, rows: Rows) -> list[dict[str, list[list[float]]]]:
+    """Of each temperature: edges, rows, confidences and right ones in bins; at 1 of all rows."""
     z = as_logits(rows.sample, predictions.kind)
-    correct = rows.correct[rows.drawn]
     tables = []
     for temperature in TEMPERATURES:
-        c, a = (rows.confidence, rows.correct) if temperature == 1 else (
-            class_probabilities(z / temperature, kind="logits").max(-1).values, correct
-        )  # fmt: skip
-        sums = sums_in_bins(c.clamp(0, 1), a, equal_width(FINE, c))
-        tables.append([sums.rows.tolist(), [round(x, 3) for x in sums.confidence.tolist()],
-                       sums.correct.long().tolist()])  # fmt: skip
+        c, a = rows.confidence, rows.correct
+        if temperature != 1:
+            a = a[rows.drawn]
+            c = class_probabilities(z / temperature, kind="logits").max(-1).values.clamp(0, 1)
+        edges = {"width": equal_width(FINE, c), "mass": equal_mass(c, min(BINS, len(c)))}
+        tables.append({rule: _table(c, a, inner) for rule, inner in edges.items()})
     return tables
+
+
+def _table(c: torch.Tensor, a: torch.Tensor, edges: torch.Tensor) -> list[list[float]]:
+    sums = sums_in_bins(c, a, edges)
+    rounded = [[round(x, 4) for x in each.tolist()] for each in (edges, sums.confidence)]
+    return [rounded[0], sums.rows.tolist(), rounded[1], sums.correct.long().tolist()]
 
 
 def _histograms(rows: Rows) -> dict[str, list[int]]:

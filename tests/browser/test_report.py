@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
+import numpy as np
 import pytest
+import torch
 
+from lossviz.analysis import ece_equal_mass, top_label
 from lossviz.reporting import main
+from lossviz.reporting.demo import DEMO
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
@@ -25,9 +29,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-DEMO = Path(__file__).parents[2] / "lossviz" / "reporting" / "demo.npz"
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_report_fits_reads_and_asks_for_nothing(
@@ -40,6 +41,12 @@ def test_the_report_fits_reads_and_asks_for_nothing(
         seen.page.add_script_tag(path=AXE)
         assert seen.page.evaluate(VIOLATIONS) == []
         assert not seen.problems
+
+
+def by_mass() -> float:
+    held = np.load(DEMO)
+    logits, labels = (torch.tensor(held[key]) for key in ("logits", "labels"))
+    return float(ece_equal_mass(*top_label(logits, labels, kind="logits")))
 
 
 def test_the_keyboard_moves_temperature_bins_and_operating_point(
@@ -65,6 +72,8 @@ def test_the_keyboard_moves_temperature_bins_and_operating_point(
         assert page.locator("g.bins").inner_html() == drawn
         page.locator("#bins").select_option("5")
         assert "in 5 bins" in says("reliability")
+        page.locator("#bins").select_option("mass")
+        assert f"calibration error {by_mass():.4f} in 15 bins" in says("reliability")
         page.locator("#point").focus()
         page.keyboard.press("Home")
         assert "0.1 % of the rows, 0.00 % of them wrong" in says("coverage")
