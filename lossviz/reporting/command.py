@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import operator
 import os
 import re
@@ -103,6 +104,8 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
     for key, _, _ in conditions:
         if key not in summary.scores:
             raise InputError(f"--fail-if {key}: no such score, expected one of {[*summary.scores]}")
+        if math.isnan(summary.scores[key].value):
+            raise InputError(f"--fail-if {key}: it is not defined for these predictions")
     _write(Path(options.out), page(summary))
     if options.json:
         text = json.dumps(summary.as_json(), indent=1, allow_nan=False)
@@ -119,12 +122,10 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
 
 
 def _condition(text: str) -> tuple[str, str, float]:
-    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*", text)
-    try:
-        assert found
-        return found[1], found[2], float(found[3])
-    except (AssertionError, ValueError):
-        raise InputError(f'--fail-if {text!r} is not like "ece>0.05"') from None
+    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:e[-+]?\d+)?)\s*", text)
+    if not found:
+        raise InputError(f'--fail-if {text!r} is not like "ece>0.05"')
+    return found[1], found[2], float(found[3])
 
 
 def _progress(done: int, of: int) -> None:
@@ -145,7 +146,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("lossviz", description=__doc__)
+    parser = argparse.ArgumentParser("lossviz", description="Reports on your own models.")
     command = parser.add_subparsers(required=True).add_parser(
         "report", help="can the confidence of these predictions be trusted?",
         description="Write one page of HTML about predictions and labels. Exit 1 if --fail-if "

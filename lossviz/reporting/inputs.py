@@ -21,7 +21,7 @@ from .arrays import Array, InputError, of_npy, of_npz, of_safetensors, of_tensor
 LOGITS = ("logits", "predictions", "probabilities", "log_probabilities", "probs", "scores")
 IGNORED = -100  # the label that trainers give to what does not count
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".joblib", ".p")
-BLOCK = 2**20
+BLOCK = 2**22
 """How many numbers are in memory at a time, in each of the few arrays that are made of them."""
 
 

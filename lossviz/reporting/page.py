@@ -149,7 +149,7 @@ def _against(summary: Summary) -> str:
             escape(summary.scores[key].title), _number(change["value"]),
             f"{_number(change['low'])} to {_number(change['high'])}",
             "no difference beyond chance" if change["low"] <= 0 <= change["high"] else
-            "higher" if change["value"] > 0 else "lower",
+            "better" if (change["value"] > 0) == (key == "accuracy") else "worse",
         ]
         for key, change in changes.items()
     ]  # fmt: skip
@@ -158,8 +158,8 @@ def _against(summary: Summary) -> str:
         f"together, {DRAWS} times, on {summary.against['scores']['rows']:,} rows."
     )
     head = ("score", "difference", "95 % interval", "verdict")
-    title = f"Against {escape(summary.against['file'])}"
-    return f"<section><h2>{title}</h2>{_table(title, head, lines, note)}</section>"
+    title = f"Against {summary.against['file']}"
+    return f"<section><h2>{escape(title)}</h2>{_table(title, head, lines, note)}</section>"
 
 
 def _figures(summary: Summary) -> str:
@@ -296,6 +296,8 @@ def _groups(summary: Summary) -> str:
 def _origin(summary: Summary) -> str:
     about = dict(summary.about)
     about["mean confidence"] = _number(about["mean confidence"])
+    if summary.against:
+        about |= {"against": summary.against["file"], "its sha256": summary.against["sha256"]}
     about |= {
         "bins": f"{BINS} of equal width, edges k/{BINS}, closed on the right",
         "confidence": "the probability of the most likely class; of equal classes the first",

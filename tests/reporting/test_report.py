@@ -296,6 +296,13 @@ def test_bad_input_exits_with_2_and_leaves_no_file(tmp_path, monkeypatch, capsys
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_condition_on_what_is_not_defined_is_bad_input(tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", logits=np.eye(3), labels=np.arange(3))
+    arguments = ["report", str(tmp_path / "x.npz"), "--kind", "logits", "--fail-if", "auroc<0.5"]
+    assert main([*arguments, "--out", str(tmp_path / "r.html")]) == 2
+    assert "not defined" in capsys.readouterr().err
+
+
 def test_an_older_page_stays_where_the_new_one_fails(tmp_path):
     out = tmp_path / "r.html"
     out.write_text("older")
