@@ -109,7 +109,7 @@ def read(
     else:
         arrays = _arrays(path)
         array = _choose(path, arrays, logits_key, LOGITS, "--logits")
-        if labels is None:
+        if labels is None and "" not in arrays:
             truth = _choose(path, arrays, labels_key, tables.LABELS, "--labels")
         if groups_key is not None:
             groups = _choose(path, arrays, groups_key, (), "--groups").whole()
@@ -140,51 +140,55 @@ def _checked(
     truth: torch.Tensor | Array,
     names: tuple[str, ...],
 ) -> Predictions:
-    shape = array.shape
-    if not array.floating:
-        raise InputError(f"{array.name} holds integers, expected floating-point {kind}")
-    if kind == "binary score":
-        shape = shape[:-1] if shape[-1:] == (1,) else shape
-        if len(shape) > 1 and shape[-1] == 2:
-            raise InputError(
-                f'{array.name} has shape {array.shape}; two columns are kind "probabilities", and '
-                "a binary score is P(label = 1) alone"
-            )
-        classes = 2
-    elif len(shape) < 2 or shape[-1] < 2:
-        raise InputError(
-            f"{array.name} must have shape (N, K) with K >= 2 classes, got {shape}; "
-            'P(label = 1) alone is kind "binary score"'
-        )
-    else:
-        shape, classes = shape[:-1], shape[-1]
-    if isinstance(truth, Array):
-        label_name = truth.name
-        if truth.floating or len(truth.shape) == len(shape) + 1:
-            raise InputError(
-                f"{label_name} must hold whole numbers, one per row, got shape {truth.shape}"
-                f"{' of floats' if truth.floating else ''}; one-hot rows become labels by "
-                ".argmax(-1), floats by .astype(int)"
-            )
-        if truth.shape != shape:
-            raise InputError(
-                f"{label_name} has shape {truth.shape}, expected {shape} beside "
-                f"{array.name} of shape {array.shape}"
-            )
-        target = truth.whole().long().flatten()
-    else:
-        label_name, target = "labels", truth.flatten()
+    shape, classes = _rows_and_classes(array, kind)
+    whose = truth.name if isinstance(truth, Array) else array.name
+    target = _per_row(truth, shape, array) if isinstance(truth, Array) else truth
     wrong = ((target < 0) | (target >= classes)) & (target != IGNORED)
     if wrong.any():
         row = int(wrong.nonzero()[0])
         raise InputError(
-            f"{label_name}: row {row} is {int(target[row])}, expected a class in [0, {classes}) or "
-            f"{IGNORED} for a row that does not count"
+            f"{whose}: the label of row {row} is {int(target[row])}, expected a class in "
+            f"[0, {classes}) or {IGNORED} for a row that does not count"
         )
     if not (target != IGNORED).any():
-        raise InputError(f"{label_name} has no row that counts")
+        raise InputError(f"{whose}: no row has a label that counts")
     names = names if len(names) == classes else tuple(map(str, range(classes)))
     return Predictions(name, digest, kind, array, target, names)
+
+
+def _rows_and_classes(array: Array, kind: Kind) -> tuple[tuple[int, ...], int]:
+    """The shape of the labels, and the number of classes."""
+    shape = array.shape
+    if not array.floating:
+        raise InputError(f"{array.name} holds integers, expected floating-point {kind}")
+    if kind == "binary score":
+        if len(shape) > 1 and shape[-1] == 2:
+            raise InputError(
+                f'{array.name} has shape {shape}; two columns are kind "probabilities", and a '
+                "binary score is P(label = 1) alone"
+            )
+        return shape[:-1] if shape[-1:] == (1,) else shape, 2
+    if len(shape) < 2 or shape[-1] < 2:
+        raise InputError(
+            f"{array.name} must have shape (N, K) with K >= 2 classes, got {shape}; "
+            'P(label = 1) alone is kind "binary score"'
+        )
+    return shape[:-1], shape[-1]
+
+
+def _per_row(truth: Array, shape: tuple[int, ...], array: Array) -> torch.Tensor:
+    if truth.floating or len(truth.shape) == len(shape) + 1:
+        raise InputError(
+            f"{truth.name} must hold whole numbers, one per row, got shape {truth.shape}"
+            f"{' of floats' if truth.floating else ''}; one-hot rows become labels by .argmax(-1), "
+            "floats by .astype(int)"
+        )
+    if truth.shape != shape:
+        raise InputError(
+            f"{truth.name} has shape {truth.shape}, expected {shape} beside {array.name} of shape "
+            f"{array.shape}"
+        )
+    return truth.whole().long().flatten()
 
 
 def _format(path: Path) -> str:

@@ -11,6 +11,7 @@ import torch
 from .. import losses
 from ..analysis import brier_score, class_probabilities, classwise_ece, log_score, top_label
 from ..analysis.binned import Bins
+from ..analysis.confidence import Kind
 from .arrays import InputError
 from .inputs import Predictions
 
@@ -63,8 +64,12 @@ def pass_over(
     labels = predictions.labels
     count, kind = len(labels), predictions.kind
     drawn = draw(count, min(SAMPLE[0], SAMPLE[1] // predictions.classes), seed)
-    sample: list[torch.Tensor] = []
-    kept: list[list[torch.Tensor]] = []
+    # one piece of memory for each, or small parts between large blocks would scatter it
+    columns = [
+        torch.empty(count, dtype=dtype)
+        for dtype in (torch.int64, torch.float64, torch.bool, torch.bool, *[torch.float64] * 2)
+    ]
+    sample = torch.empty(0)
     streams = classwise_ece.stream(bins=BINS), brier_score.stream(), log_score.stream()
     done = sum_to_one = 0
     for block, target, places in predictions.blocks():
@@ -79,14 +84,15 @@ def pass_over(
         if kind == "logits":
             total = block.double().sum(-1)
             sum_to_one += int((((total - 1).abs() < 1e-3) & (block >= 0).all(-1)).sum())
-        kept.append(_of_rows(block, p, target, predictions))
-        inside = drawn[(drawn >= done) & (drawn < done + len(block))] - done
-        sample.append(block[inside])
-        done += len(block)
+        end = done + len(block)
+        for column, values in zip(columns, _of_rows(block, p, target, kind), strict=True):
+            column[done:end] = values
+        sample = block.new_empty(len(drawn), block.shape[-1]) if not done else sample
+        inside = (drawn >= done) & (drawn < end)
+        sample[inside] = block[drawn[inside] - done]
+        done = end
         progress(done, count)
-    predicted, confidence, correct, among_five, log_rows, brier_rows = (
-        torch.cat(parts) for parts in zip(*kept, strict=True)
-    )
+    predicted, confidence, correct, among_five, log_rows, brier_rows = columns
     per_class = streams[0].sums
     assert per_class is not None
     classwise, brier, log = (float(stream.compute()) for stream in streams)
@@ -94,7 +100,7 @@ def pass_over(
         log = float(log_rows.mean())
     return Rows(
         labels, predicted, confidence, correct, among_five, log_rows, brier_rows,
-        torch.cat(sample), drawn, per_class, classwise, brier, log, sum_to_one,
+        sample, drawn, per_class, classwise, brier, log, sum_to_one,
     )  # fmt: skip
 
 
@@ -110,13 +116,13 @@ def as_logits(block: torch.Tensor, kind: str) -> torch.Tensor:
 
 
 def _of_rows(
-    block: torch.Tensor, p: torch.Tensor, target: torch.Tensor, predictions: Predictions
+    block: torch.Tensor, p: torch.Tensor, target: torch.Tensor, kind: Kind
 ) -> list[torch.Tensor]:
-    z = as_logits(block, predictions.kind)
+    z = as_logits(block, kind)
     at_label = p.gather(-1, target[:, None])
     before = torch.arange(p.shape[-1]) < target[:, None]  # of equal classes the first counts
     rank = ((p > at_label) | ((p == at_label) & before)).sum(-1)
-    confidence, correct = top_label(block, target, kind=predictions.kind)
+    confidence, correct = top_label(block, target, kind=kind)
     return [
         p.argmax(-1),
         confidence,

@@ -60,6 +60,12 @@ def test_two_npy_files_of_any_order_and_width(tmp_path, order, dtype, monkeypatc
     assert_same(found, LOGITS.astype(dtype).astype(dtype[1:]))
 
 
+def test_a_npy_file_needs_another_with_the_labels(tmp_path):
+    np.save(tmp_path / "z.npy", LOGITS)
+    with pytest.raises(InputError, match=r"z.npy comes without labels: give them as a second file"):
+        read(tmp_path / "z.npy", kind="logits")
+
+
 def test_safetensors_bfloat16_among_them(tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     half = torch.tensor(LOGITS).bfloat16()
@@ -219,7 +225,7 @@ def test_an_archive_that_would_unpack_to_far_more_is_refused(tmp_path):
             r"row 7 is 3, expected a class in \[0, 3",
         ),
         (LOGITS, np.where(np.arange(40) == 7, -1, LABELS), "row 7 is -1"),
-        (LOGITS, np.full(40, -100), "no row that counts"),
+        (LOGITS, np.full(40, -100), "no row has a label that counts"),
         (LOGITS, LABELS.astype(str), "must hold numbers"),
         (LOGITS[:, 0], LABELS, "binary score"),
         (LOGITS.astype(int), LABELS, "integers"),
