@@ -60,6 +60,15 @@ def test_two_npy_files_of_any_order_and_width(tmp_path, order, dtype, monkeypatc
     assert_same(found, LOGITS.astype(dtype).astype(dtype[1:]))
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_no_more_rows_than_a_block_are_in_memory(tmp_path, save, monkeypatch):
+    monkeypatch.setattr(inputs, "BLOCK", 20)
+    save(tmp_path / "x.npz", logits=LOGITS, labels=LABELS)
+    found = read(tmp_path / "x.npz", kind="logits")
+    assert {len(block) for block, _, _ in found.blocks()} == {6, 4}
+    assert_same(found)
+
+
 def test_a_npy_file_needs_another_with_the_labels(tmp_path):
     np.save(tmp_path / "z.npy", LOGITS)
     with pytest.raises(InputError, match=r"z.npy comes without labels: give them as a second file"):
