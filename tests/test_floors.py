@@ -21,6 +21,7 @@ FLOORS = (
     ("theory", "kernels"),
     ("analysis",),
     ("experiments",),
+    ("reporting",),
     ("widgets",),
 )
 ROOMS_OF_WIDGETS = (

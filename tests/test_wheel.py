@@ -29,6 +29,11 @@ ones = torch.ones(2, 3)
 print(lossviz.kernels.__file__)
 print(lossviz.kernels.linear_cross_entropy(ones, ones, torch.tensor([0, 1])).item())
 """
+REPORT = """
+from importlib.metadata import entry_points
+(command,) = {entry.value: entry for entry in entry_points(name="lossviz")}.values()
+assert command.load()(["report", "--demo"]) == 0
+"""
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -70,3 +75,8 @@ def test_wheel_works_outside_the_repository(installed: Path, tmp_path: Path) -> 
     assert float(nats) == pytest.approx(math.log(2))
     assert (typed, script) == ("True", "True")
     assert float(value) == 0.5
+
+
+def test_the_report_and_its_demo_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
+    run(installed, "-I", "-c", REPORT, cwd=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

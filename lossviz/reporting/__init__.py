@@ -1,0 +1,13 @@
+"""`lossviz.report` and the command of the same name: can these predictions be trusted?
+
+Files are read by blocks of rows (`inputs`, `arrays`, `tables`), passed over once (`rows`), turned
+into numbers (`summary`, `calibrators`, `suspicions`) and into one page (`page`, `drawing`).
+"""
+
+from __future__ import annotations
+
+from .arrays import InputError
+from .command import main, report
+from .summary import Summary
+
+__all__ = ["InputError", "Summary", "main", "report"]

@@ -1,0 +1,167 @@
+"""``lossviz report``: the report as a command, and as a function of Python."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import operator
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from ..analysis.confidence import KINDS, Kind
+from .arrays import InputError
+from .inputs import read
+from .page import in_words, page
+from .rows import Progress, pass_over
+from .summary import Summary, difference, summarise
+
+COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt
+}  # fmt: skip
+
+
+def report(
+    source: Any,
+    labels: Any = None,
+    *,
+    kind: Kind,
+    out: str | Path | None = None,
+    against: Any = None,
+    groups: Any = None,
+    logits_key: str | None = None,
+    labels_key: str | None = None,
+    groups_key: str | None = None,
+    seed: int = 0,
+    progress: Progress = lambda done, of: None,
+) -> Summary:
+    """A calibration report of predictions and labels, written to the HTML file `out` if given.
+
+    Parameters
+    ----------
+    source : path of a .npz, .npy, .safetensors, .csv, .tsv or .parquet file, an array or tensor
+        (..., K), or an object with `predictions` and `label_ids`. Files are read by blocks of rows.
+    labels : path or integers (...), where the source does not hold them; -100 does not count.
+    kind : what the predictions are: "logits", "probabilities", "log-probabilities", or "binary
+        score" for P(label = 1) of shape (...). It is never guessed.
+    against : a second source with the same labels in the same order (`labels` serve for both);
+        differences are its scores minus those of `source`.
+    groups : numbers or words, one per row: the page then compares the groups.
+    logits_key, labels_key, groups_key : keys or columns, where they have unusual names.
+    seed : of every draw, default 0: the same input gives the same page.
+
+    Returns a `Summary`, whose `as_json()` is plain values. Raises `InputError`, a ValueError, for
+    what cannot be reported on, and then writes nothing.
+    """
+
+    keys = {"logits_key": logits_key, "labels_key": labels_key, "groups_key": groups_key}
+    first = read(source, labels, kind=kind, groups=groups, **keys)
+    second = None if against is None else read(against, labels, kind=kind, **keys)
+    rows = pass_over(first, seed, progress)
+    other = {}
+    if second is not None:
+        scores = difference(rows, pass_over(second, seed, progress), seed)
+        other = {"file": second.name, "sha256": second.digest, "scores": scores}
+    summary = replace(summarise(first, rows, seed), against=other)
+    if out is not None:
+        _write(Path(out), page(summary))
+    return summary
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if all is well, 1 where a --fail-if holds, 2 for bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        conditions = [_condition(text) for text in options.fail_if]
+        if options.demo:
+            with as_file(files(__package__) / "demo.npz") as path:
+                options.file, options.kind = path, "logits"
+                return _run(options, conditions)
+        if options.file is None or options.kind is None:
+            raise InputError(
+                f"a file and its --kind are needed, one of {', '.join(KINDS[:4])}: numbers between "
+                "0 and 1 may be logits as well as probabilities; --demo shows a report"
+            )
+        return _run(options, conditions)
+    except (InputError, OSError) as error:
+        print(f"lossviz report: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) -> int:
+    summary = report(
+        options.file, options.labels_file, kind=options.kind, against=options.against,
+        logits_key=options.logits, labels_key=options.labels, groups_key=options.groups,
+        seed=options.seed,
+        progress=_progress if sys.stderr.isatty() else lambda done, of: None,
+    )  # fmt: skip
+    for key, _, _ in conditions:
+        if key not in summary.scores:
+            raise InputError(f"--fail-if {key}: no such score, expected one of {[*summary.scores]}")
+        if math.isnan(summary.scores[key].value):
+            raise InputError(f"--fail-if {key}: it is not defined for these predictions")
+    _write(Path(options.out), page(summary))
+    if options.json:
+        text = json.dumps(summary.as_json(), indent=1, allow_nan=False)
+        print(text) if options.json == "-" else _write(Path(options.json), text + "\n")
+    if options.json != "-":
+        print("\n".join([in_words(summary), *summary.suspicions, f"{options.out} is written."]))
+    failed = False
+    for key, sign, bound in conditions:
+        value = summary.scores[key].value
+        if COMPARE[sign](value, bound):
+            print(f"{key} is {value:.6g}, which is {sign} {bound:g}", file=sys.stderr)
+            failed = True
+    return int(failed)
+
+
+def _condition(text: str) -> tuple[str, str, float]:
+    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:e[-+]?\d+)?)\s*", text)
+    if not found:
+        raise InputError(f'--fail-if {text!r} is not like "ece>0.05"')
+    return found[1], found[2], float(found[3])
+
+
+def _progress(done: int, of: int) -> None:
+    end = "\n" if done == of else ""
+    print(f"\r{done:,} of {of:,} rows", end=end, file=sys.stderr, flush=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("lossviz", description="Reports on your own models.")
+    command = parser.add_subparsers(required=True).add_parser(
+        "report", help="can the confidence of these predictions be trusted?",
+        description="Write one page of HTML about predictions and labels. Exit 1 if --fail-if "
+        "holds, 2 for bad input.",
+    )  # fmt: skip
+    command.add_argument("file", nargs="?", help="npz, npy, safetensors, csv, tsv or parquet")
+    command.add_argument("labels_file", nargs="?", help="labels, where the first file has none")
+    command.add_argument("--kind", choices=KINDS[:4], help="what the predictions are; not guessed")
+    command.add_argument("--logits", metavar="KEY", help="key of the predictions in the file")
+    command.add_argument("--labels", metavar="KEY", help="key or column of the labels")
+    command.add_argument("--groups", metavar="KEY", help="key or column that names groups of rows")
+    command.add_argument("--out", default="report.html", metavar="FILE")
+    command.add_argument("--against", metavar="FILE", help="a second model on the same rows")
+    command.add_argument("--json", metavar="FILE", help="all numbers; - prints them")
+    command.add_argument("--fail-if", action="append", default=[], metavar='"ece>0.05"')
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--demo", action="store_true", help="report on a small model of ours")
+    return parser

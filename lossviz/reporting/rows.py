@@ -1,0 +1,133 @@
+"""One pass over the rows: what is kept of each row, sums per class, and a sample of whole rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from .. import losses
+from ..analysis import brier_score, class_probabilities, classwise_ece, log_score, top_label
+from ..analysis.binned import Bins
+from ..analysis.confidence import Kind
+from .arrays import InputError
+from .inputs import Predictions
+
+SAMPLE = 100_000, 2**21
+"""Rows that are drawn for what needs many passes: at most so many, of at most so many numbers."""
+BINS = 15
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Of each row (N,): label, predicted class, confidence and whether it was right, losses.
+
+    `sample` (m, K) holds the rows `drawn` (m,) as they are in the file; `per_class` the sums behind
+    the classwise error (K, B); `classwise`, `brier` and `log` are the scores of all rows.
+    """
+
+    label: torch.Tensor
+    predicted: torch.Tensor
+    confidence: torch.Tensor
+    correct: torch.Tensor
+    among_five: torch.Tensor
+    log_rows: torch.Tensor
+    brier_rows: torch.Tensor
+    sample: torch.Tensor
+    drawn: torch.Tensor
+    per_class: Bins
+    classwise: float
+    brier: float
+    log: float
+    sum_to_one: int
+
+
+def draw(rows: int, most: int, seed: int) -> torch.Tensor:
+    """At most `most` of the numbers below `rows`, drawn without replacement, growing."""
+    if rows <= most:
+        return torch.arange(rows)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(rows, generator=generator)[:most].sort().values
+
+
+def pass_over(
+    predictions: Predictions, seed: int = 0, progress: Progress = lambda done, of: None
+) -> Rows:
+    """Read the predictions once, block by block, in memory that their number leaves as it is.
+
+    Raises `InputError` where rows are not of their kind, naming the file and the row.
+    """
+    labels = predictions.labels
+    count, kind = len(labels), predictions.kind
+    drawn = draw(count, min(SAMPLE[0], SAMPLE[1] // predictions.classes), seed)
+    # one piece of memory for each, or small parts between large blocks would scatter it
+    columns = [
+        torch.empty(count, dtype=dtype)
+        for dtype in (torch.int64, torch.float64, torch.bool, torch.bool, *[torch.float64] * 2)
+    ]
+    sample = torch.empty(0)
+    streams = classwise_ece.stream(bins=BINS), brier_score.stream(), log_score.stream()
+    done = sum_to_one = 0
+    for block, target, places in predictions.blocks():
+        if not len(block):
+            continue
+        try:
+            p = class_probabilities(block, kind=kind)
+        except ValueError as error:
+            raise InputError(f"{predictions.array.name}, {_in_file(str(error), places)}") from None
+        for stream in streams:
+            stream.update(p, target)
+        if kind == "logits":
+            total = block.double().sum(-1)
+            sum_to_one += int((((total - 1).abs() < 1e-3) & (block >= 0).all(-1)).sum())
+        end = done + len(block)
+        for column, values in zip(columns, _of_rows(block, p, target, kind), strict=True):
+            column[done:end] = values
+        sample = block.new_empty(len(drawn), block.shape[-1]) if not done else sample
+        inside = (drawn >= done) & (drawn < end)
+        sample[inside] = block[drawn[inside] - done]
+        done = end
+        progress(done, count)
+    predicted, confidence, correct, among_five, log_rows, brier_rows = columns
+    per_class = streams[0].sums
+    assert per_class is not None
+    classwise, brier, log = (float(stream.compute()) for stream in streams)
+    if kind != "probabilities":  # from logits the log score loses nothing, however small p
+        log = float(log_rows.mean())
+    return Rows(
+        labels, predicted, confidence, correct, among_five, log_rows, brier_rows,
+        sample, drawn, per_class, classwise, brier, log, sum_to_one,
+    )  # fmt: skip
+
+
+def _in_file(words: str, places: torch.Tensor) -> str:
+    """The words about a block, with the numbers that its rows have in the file."""
+    named = re.sub(r"row (\d+)", lambda found: f"row {int(places[int(found[1])])}", words)
+    return f"rows {int(places[0])} to {int(places[-1])}: {named}"
+
+
+def as_logits(block: torch.Tensor, kind: str) -> torch.Tensor:
+    """Float64 whose softmax are the probabilities."""
+    return block.double().log() if kind == "probabilities" else block.double()
+
+
+def _of_rows(
+    block: torch.Tensor, p: torch.Tensor, target: torch.Tensor, kind: Kind
+) -> list[torch.Tensor]:
+    z = as_logits(block, kind)
+    at_label = p.gather(-1, target[:, None])
+    before = torch.arange(p.shape[-1]) < target[:, None]  # of equal classes the first counts
+    rank = ((p > at_label) | ((p == at_label) & before)).sum(-1)
+    confidence, correct = top_label(block, target, kind=kind)
+    return [
+        p.argmax(-1),
+        confidence,
+        correct,
+        rank < 5,
+        losses.cross_entropy(z, target, reduction="none"),
+        losses.brier(z, target, reduction="none"),
+    ]

@@ -1,0 +1,103 @@
+"""The page of `lossviz report`, opened from disk: it asks for nothing and works by keyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import numpy as np
+import pytest
+import torch
+
+from lossviz.analysis import ece_equal_mass, top_label
+from lossviz.reporting import main
+from lossviz.reporting.demo import DEMO
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`)"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the demo, made once for all tests: its resamples take some ten seconds."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    assert main(["report", "--demo", "--against", str(DEMO), "--out", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_report_fits_reads_and_asks_for_nothing(
+    visit: Callable[..., Any], report: Path, width: int, scheme: str
+) -> None:
+    settings = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+    with visit(report, **settings, bypass_csp=True) as seen:
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+        assert seen.files == {report.as_uri()}
+        seen.page.add_script_tag(path=AXE)
+        assert seen.page.evaluate(VIOLATIONS) == []
+        assert not seen.problems
+
+
+def by_mass() -> float:
+    held = np.load(DEMO)
+    logits, labels = (torch.tensor(held[key]) for key in ("logits", "labels"))
+    return float(ece_equal_mass(*top_label(logits, labels, kind="logits")))
+
+
+def test_the_keyboard_moves_temperature_bins_and_operating_point(
+    visit: Callable[..., Any], report: Path
+) -> None:
+    with visit(report, viewport={"width": 900, "height": 900}) as seen:
+        page = seen.page
+
+        def says(figure: str) -> str:
+            return page.locator(f"#{figure} output").inner_text()
+
+        assert "T = 1.00: calibration error 0.0960 in 15 bins" in says("reliability")
+        drawn = page.locator("g.bins").inner_html()
+        page.locator("#temperature").focus()
+        for _ in range(12):
+            page.keyboard.press("ArrowRight")
+        found = re.search(r"T = 2.30: calibration error ([.\d]+)", says("reliability"))
+        assert found and float(found[1]) < 0.04
+        assert page.locator("g.bins").inner_html() != drawn
+        assert page.locator("g.bands").is_hidden()
+        for _ in range(12):
+            page.keyboard.press("ArrowLeft")
+        assert page.locator("g.bins").inner_html() == drawn
+        page.locator("#bins").select_option("5")
+        assert "in 5 bins" in says("reliability")
+        page.locator("#bins").select_option("mass")
+        assert f"calibration error {by_mass():.4f} in 15 bins" in says("reliability")
+        page.locator("#point").focus()
+        page.keyboard.press("Home")
+        assert "0.1 % of the rows, 0.00 % of them wrong" in says("coverage")
+        assert not seen.problems
+
+
+def test_a_heading_sorts_the_classes_both_ways(visit: Callable[..., Any], report: Path) -> None:
+    with visit(report) as seen:
+        table = seen.page.locator("table.sortable")
+        rows = table.get_by_role("button", name="rows")
+
+        def column() -> list[int]:
+            return [int(text) for text in table.locator("td:nth-child(2)").all_inner_texts()]
+
+        rows.press("Enter")
+        assert column() == sorted(column())
+        rows.press("Enter")
+        assert column() == sorted(column(), reverse=True)
+        assert table.locator("th[aria-sort=descending]").inner_text() == "rows"
+        table.get_by_role("button", name="class", exact=True).press("Enter")
+        assert table.locator("tbody th").all_inner_texts() == [str(digit) for digit in range(10)]
+
+
+def test_the_report_reads_without_scripts(visit: Callable[..., Any], report: Path) -> None:
+    with visit(report, java_script_enabled=False) as seen:
+        assert seen.page.locator("#reliability svg .bar").count() >= 8
+        assert "of 1,200 rows are right" in seen.page.locator(".lead").inner_text()
