@@ -15,6 +15,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..analysis.confidence import KINDS, Kind
 from .arrays import InputError
 from .inputs import read
@@ -77,6 +79,7 @@ def report(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all is well, 1 where a --fail-if holds, 2 for bad input."""
     options = _parser().parse_args(arguments)
+    torch.set_num_threads(1)  # what is fitted is small, and threads would wait for one another
     try:
         conditions = [_condition(text) for text in options.fail_if]
         if options.demo:

@@ -291,7 +291,8 @@ def test_links_inside_the_book_lead_somewhere(site: Path) -> None:
                 continue
             target = (page.parent / unquote(urlsplit(address).path)).resolve() if address else page
             known = read.get(target)
-            if not target.exists() or (anchor and known and unquote(anchor) not in known.targets):
+            place = anchor if "=" not in anchor else ""  # what the playground is to show
+            if not target.exists() or (place and known and unquote(place) not in known.targets):
                 broken.append((page.name, link))
     assert broken == []
 

@@ -26,7 +26,7 @@ from ..vega.contours import (
     pointer,
 )
 from ..vega.expression import vega_expression
-from ..vega.frame import figure, formula, in_pane, signal, table
+from ..vega.frame import figure, formula, hundredths, in_pane, signal, table
 from .ball_picture import (
     EXTENT,
     GRID,
@@ -224,10 +224,10 @@ def _readout(models: Sequence[str]) -> str:
         )
         each.append(
             f"{name[:1].upper() + name[1:] + ': '!r} + ({state}) + ', loss ' + "
-            f"format(found[{k}].centre.value, '.2f') + ', at worst '"
-            f" + format(found[{k}].worst.value, '.2f') + '. '"
+            f"{hundredths(f'found[{k}].centre.value')} + ', at worst '"
+            f" + {hundredths(f'found[{k}].worst.value')} + '. '"
         )
-    bound = "'The smooth adversarial loss of ' + network + ', ' + format(smooth, '.2f')"
+    bound = "'The smooth adversarial loss of ' + network + ', ' + " + hundredths("smooth")
     verdict = "(smooth < worst ? ', is below the worst.' : ', is at least the worst.')"
     return " + ".join([*each, bound, verdict])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..vega.contours import FOOT, LEFT, TOP, areas, contour_mark, square
-from ..vega.frame import mark, signal
+from ..vega.frame import hundredths, mark, signal
 from ..vega.plot import axis
 
 EXTENT = 3  # the picture shows both features from -EXTENT to EXTENT
@@ -102,7 +102,7 @@ def bars() -> list[dict[str, Any]]:
     marks = []
     for k, (text, value, parts) in enumerate(rows):
         top = k * BARS / 3
-        words = f"'{text}: ' + format({value}, '.2f')"
+        words = f"'{text}: ' + {hundredths(value)}"
         marks.append(mark("text", x="bars_x", y=f"bars_y + {top + 12}", text=words, fill="ink"))
         marks += [
             mark(

@@ -96,6 +96,11 @@ def numeral(number: str, digits: int = 3) -> str:
     return f"({tiny} ? 'nearly 0' : format({number}, ',.{digits}~r'))"
 
 
+def hundredths(number: str) -> str:
+    """The text of an expression for a number to two decimals, in powers of ten from a million on."""
+    return f"format({number}, abs({number}) < 1e6 ? ',.2f' : '.1e')"
+
+
 def signal(name: str, expression: str) -> dict[str, str]:
     """A signal that follows an expression."""
     return {"name": name, "update": expression}
