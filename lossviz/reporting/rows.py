@@ -76,7 +76,8 @@ def pass_over(
         if not len(block):
             continue
         try:
-            p = class_probabilities(block, kind=kind)
+            # within the tolerance of its dtype a probability may be above 1
+            p = class_probabilities(block, kind=kind).clamp_max(1)
         except ValueError as error:
             raise InputError(f"{predictions.array.name}, {_in_file(str(error), places)}") from None
         for stream in streams:
@@ -125,7 +126,7 @@ def _of_rows(
     confidence, correct = top_label(block, target, kind=kind)
     return [
         p.argmax(-1),
-        confidence,
+        confidence.clamp_max(1),
         correct,
         rank < 5,
         losses.cross_entropy(z, target, reduction="none"),

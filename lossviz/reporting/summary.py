@@ -195,6 +195,7 @@ def _calibration(predictions: Predictions, rows: Rows, seed: int) -> dict[str, S
     whole = draw(len(rows.sample), max(1, CLASSWISE // predictions.classes), seed)
     y = rows.label[rows.drawn[whole]]
     p, hit = every_class(rows.sample[whole], y, kind=predictions.kind)
+    p = p.clamp_max(1)
     width = float(smooth_ece(c, a))
     smooth = partial(smooth_ece, bandwidth=max(width, 1e-3))
 

@@ -85,6 +85,14 @@ def test_every_kind_says_the_same_of_the_same_predictions():
             assert score.value == pytest.approx(found[0][key].value, abs=1e-9), key
 
 
+@pytest.mark.parametrize("kind", ["probabilities", "log-probabilities"])
+def test_probabilities_that_rounding_took_above_1_count_as_1(kind):
+    p = torch.tensor([[1.00003, 1e-9], [0.5, 0.5]]).repeat(20, 1)
+    given = p if kind == "probabilities" else p.log()
+    found = lossviz.report(given, torch.tensor([0, 1]).repeat(20), kind=kind)
+    assert found.scores["ece"].value == pytest.approx(0.25, abs=1e-9)
+
+
 def test_the_report_draws_a_sample_of_many_rows(monkeypatch):
     monkeypatch.setattr("lossviz.reporting.rows.SAMPLE", (100, 2**21))
     z, y = made(500, 3)
