@@ -97,7 +97,7 @@ def numeral(number: str, digits: int = 3) -> str:
 
 
 def hundredths(number: str) -> str:
-    """The text of an expression for a number to two decimals, in powers of ten from a million on."""
+    """The text for a number to two decimals, in powers of ten from a million on."""
     return f"format({number}, abs({number}) < 1e6 ? ',.2f' : '.1e')"
 
 
