@@ -21,7 +21,7 @@ each_option = pytest.mark.parametrize(
         {"loss": "entropy_bonus", "softcap": 3.0},
         {"loss": lambda row: row.nll * row.entropy + row.max},
     ],
-    ids=str,
+    ids=["per row", "sum", "smoothed", "entropy bonus", "own function"],
 )
 
 
