@@ -38,6 +38,7 @@ PICTURES = [
     "{'bbox_inches': 'tight', 'facecolor': 'none', 'metadata': {'Date': None}}",
 ]
 MATHS_FONT = "font-family: 'DejaVu Sans';"
+LONGEST_SOCKET = 103  # bytes of its path, on the system that takes fewest
 PATIENCE = 3600  # seconds that a kernel may take to start, or to speak, on a busy machine
 
 
@@ -59,11 +60,20 @@ class ImportsClient(execute.NotebookClientCache):
         super().start_client()
 
 
+def private_folder() -> Path:
+    """A new temporary folder of this user alone; in /tmp where the usual place has a long path."""
+    folder = Path(mkdtemp(prefix="lossviz-"))
+    if len(os.fsencode(folder)) + len("/kernel-ipc-5") > LONGEST_SOCKET:
+        folder.rmdir()
+        folder = Path(mkdtemp(prefix="lossviz-", dir="/tmp"))
+    return folder
+
+
 class PrivateKernelManager(AsyncKernelManager):
     """Talks to its kernel through files in a temporary folder of this user alone."""
 
     def __init__(self, **settings: Any) -> None:
-        folder = Path(mkdtemp(prefix="lossviz-"))  # a socket's path must be short
+        folder = private_folder()
         super().__init__(transport="ipc", connection_file=str(folder / "kernel.json"), **settings)
         finalize(self, shutil.rmtree, folder, ignore_errors=True)
 

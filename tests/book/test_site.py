@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +38,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_page_is_run_again_when_what_it_imports_changes_and_not_otherwise(book: Path) -> None:
     count = """
 from pathlib import Path
+from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 runs = Path("../NAME")
@@ -84,11 +86,23 @@ def test_what_is_wrong_on_a_page_fails_the_build(
     assert all(message in failed.stderr for _, message in wrong.values())
 
 
-def test_kernels_open_no_port_leave_nothing_behind_and_cause_no_warning(
-    book: Path, tmp_path: Path
+def test_sockets_have_short_paths_also_where_temporary_files_lie_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "short"
-    folder.mkdir()
+    execution = extension("lossviz_execution")
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    folder = execution.private_folder()
+    try:
+        assert len(f"{folder}/kernel-ipc-5") <= execution.LONGEST_SOCKET
+        assert [*deep.iterdir()] == []
+    finally:
+        folder.rmdir()
+
+
+def test_kernels_open_no_port_leave_nothing_behind_and_cause_no_warning(book: Path) -> None:
+    folder = Path(mkdtemp(prefix="t"))  # that of the test has too long a path for a socket
     show = """
 import json
 from ipykernel.connect import get_connection_info
@@ -100,6 +114,7 @@ print("transport", json.loads(get_connection_info())["transport"])
     assert "transport ipc" in (book / "_build/html/book/first.html").read_text()
     assert done.stderr == ""
     assert [*folder.glob("lossviz-*")] == []
+    shutil.rmtree(folder)
 
 
 def test_pictures_are_svg_with_text_and_no_ground_and_the_same_each_time(book: Path) -> None:
