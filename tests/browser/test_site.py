@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urlsplit
 
-import axe_playwright_python
 import pytest
 
 from ..labels import faults
@@ -194,31 +193,6 @@ def test_without_scripts_the_atlas_shows_all_its_cards_and_no_filter(
     with visit(site / "book" / "atlas.html", java_script_enabled=False) as seen:
         assert seen.page.locator(".lossviz-card:visible").count() > 30
         assert not seen.page.locator(".lossviz-filters").is_visible()
-
-
-AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-VIOLATIONS = """async () => {
-    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-    return violations
-        .filter((v) => ["serious", "critical"].includes(v.impact))
-        .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).slice(0, 3).join(" ")}`);
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_any_page(
-    site: Path, visit: Callable[..., Any], scheme: str
-) -> None:
-    found = {}
-    for path in [
-        *site.glob("book/**/*.html"),
-        *map(site.joinpath, ("genindex.html", "search.html")),
-    ]:
-        with visit(path, color_scheme=scheme) as seen:
-            seen.page.add_script_tag(path=AXE)
-            if violations := seen.page.evaluate(VIOLATIONS):
-                found[path.relative_to(site).as_posix()] = violations
-    assert found == {}
 
 
 def test_every_control_changes_its_figure(pages: dict[str, Facts]) -> None:
