@@ -98,7 +98,7 @@ def class_statistics(
     """The statistics of one batch of features (N, D) with labels (N,) in [0, `classes`).
 
     Means are subtracted before anything is squared, in float64, so that an offset costs no digits.
-    Raises TypeError and ValueError for wrong dtypes, shapes, labels that are no class, NaN or
+    Raises TypeError and ValueError for wrong dtypes, shapes, labels outside the classes, NaN or
     infinity.
     """
     classes = check_count("classes", classes)

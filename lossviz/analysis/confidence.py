@@ -79,7 +79,7 @@ def top_label(
 
     `predictions` (..., K) are of `kind` "logits", "probabilities" or "log-probabilities", `target`
     (...) integer labels; rows with `ignore_index` are left out. Of equal classes the first counts.
-    Raises as `class_probabilities` does, and for labels that are no class.
+    Raises as `class_probabilities` does, and for labels outside the classes.
     """
     chances = class_probabilities(predictions, kind=kind)
     truth, kept = _labels(chances, target, ignore_index)

@@ -69,7 +69,7 @@ def adaptive_scores(
 def of_label(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """The scores (...) of the labels among those of all classes (..., K).
 
-    Raises ValueError for labels that are no class; none can be ignored.
+    Raises ValueError for labels outside the classes; none can be ignored.
     """
     checked = OF_CLASSES.check({"scores": scores, "target": target})
     return scores.gather(-1, checked["target"][..., None])[..., 0]

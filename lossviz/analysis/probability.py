@@ -160,7 +160,7 @@ class OneVersusRest:
     def fit(self, probabilities: torch.Tensor, target: torch.Tensor) -> Self:
         """Fit one calibrator per column of (N, K) on whether the label is that class.
 
-        Raises as the calibrator does, and ValueError for labels that are no class.
+        Raises as the calibrator does, and ValueError for labels outside the classes.
         """
         checked = OF_CLASSES.check({"probabilities": probabilities, "target": target})
         columns, y = checked["probabilities"].unbind(-1), checked["target"]

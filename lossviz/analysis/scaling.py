@@ -98,6 +98,10 @@ class TemperatureScaling(Calibrator):
             return float(((p * (z - at_label[:, None])).sum(-1)).mean())
 
         low, high = -self.reach, self.reach
+        if (z == z[:, :1]).all():
+            raise RuntimeError(
+                "every temperature is as good as another: the logits of each row are all equal"
+            )
         if slope(low) <= 0:
             raise RuntimeError(
                 "temperature goes to 0: the largest logit is the label's in every row, and no "

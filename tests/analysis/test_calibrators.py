@@ -111,6 +111,11 @@ def test_logits_that_say_the_opposite_have_no_temperature():
         TemperatureScaling().fit(logits, torch.tensor([1, 0]).repeat(5))
 
 
+def test_equal_logits_have_no_temperature_that_is_better():
+    with pytest.raises(RuntimeError, match="all equal"):
+        TemperatureScaling().fit(torch.ones(4, 3), torch.arange(4) % 3)
+
+
 def test_a_penalty_makes_separable_rows_solvable():
     logits = 3 * torch.eye(3, dtype=torch.float64).repeat(4, 1) + 0.1
     y = torch.arange(3).repeat(4)
