@@ -23,6 +23,10 @@ CONFIDENCES = Inputs(
     Argument("correct", TRUTH, "...", "whether it happened"),
     Argument("weight", WEIGHTS, "...", "of the rows", optional=True, positional=False),
 )
+FORECASTS = Inputs(
+    Argument("probabilities", DISTRIBUTIONS, "... K", "of every class"),
+    Argument("target", labels("K", ignorable=True), "..."),
+)
 RANKED = Inputs(Argument("score", SCORES, "..."), Argument("truth", TRUTH, "..."))
 BINS = number(
     "bins", "B", "[1, 65536]", (1, 50, 1), "how many bins of equal width",
@@ -91,7 +95,8 @@ def sums_in_bins(
     else:
         w = weight.flatten().double()
         rows, held, hit = torch.bincount(place, w, width), flat.double() * w, hit * w
-    return Bins(rows, torch.bincount(place, held, width), torch.bincount(place, hit, width))
+    sums = (torch.bincount(place, each, width).double() for each in (held, hit))  # float32 if empty
+    return Bins(rows, *sums)
 
 
 def equal_width(bins: float, like: torch.Tensor) -> torch.Tensor:
@@ -254,10 +259,7 @@ def _two_classes(p: torch.Tensor, y: torch.Tensor) -> Pair:
 @measure(
     family="calibration",
     latex=r"\frac1K \sum_k \sum_b \frac{n_{kb}}{N} \big| \bar y_{kb} - \bar p_{kb} \big|",
-    inputs=Inputs(
-        Argument("probabilities", DISTRIBUTIONS, "... K", "of every class"),
-        Argument("target", labels("K", ignorable=True), "..."),
-    ),
+    inputs=FORECASTS,
     finish=_classes,
     better="lower",
     units="probability",

@@ -6,16 +6,11 @@ from typing import NamedTuple
 
 import torch
 
-from ..declaration import Argument, Fact, Inputs, Source, measure
-from ..declaration.kinds import DISTRIBUTIONS, labels
-from .binned import equal_width, sums_in_bins
+from ..declaration import Fact, Source, measure
+from .binned import FORECASTS, equal_width, sums_in_bins
 from .confidence import Kind, class_probabilities
 from .measures import Total
 
-FORECASTS = Inputs(
-    Argument("probabilities", DISTRIBUTIONS, "... K", "of every class"),
-    Argument("target", labels("K", ignorable=True), "..."),
-)
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 

@@ -65,7 +65,9 @@ def test_the_sums_of_an_empty_batch_change_nothing(measure):
 @each_measure
 def test_without_rows_it_is_nan_and_reset_forgets(measure):
     assert measure.stream().compute().isnan()
-    assert measure(*batch_of(measure, 0)).isnan()
+    empty = measure(*batch_of(measure, 0))
+    assert empty.isnan()
+    assert empty.dtype == torch.float64
     stream = measure.stream().update(*batch_of(measure, 5))
     stream.reset()
     assert stream.compute().isnan()
