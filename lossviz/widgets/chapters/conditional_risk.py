@@ -13,7 +13,6 @@ from ..vega.panels import HEIGHT, LEFT, ROW, Plot, two_plots
 from ..vega.plot import axis, dot, line, rule
 
 SPAN = 3
-HIGHEST = 2
 FINEST = 240
 STEPS = 25
 LEGEND = (
@@ -55,7 +54,7 @@ def conditional_risk(
     )
     top = ROW * len(LEGEND) + 12
     place = f"{LEFT} + panel * (score + {SPAN}) / {2 * SPAN}"
-    height = f"{top} + {HEIGHT} * (1 - min(here, {HIGHEST}) / {HIGHEST})"
+    height = f"{top} + {HEIGHT} * (highest - min(here, highest)) / (highest - lowest)"
     to_score = f"{2 * SPAN} * (drag[0] - {LEFT}) / panel - {SPAN}"
     return two_plots(
         controls,
@@ -69,6 +68,8 @@ def conditional_risk(
             signal("tied", _of("risk", score="0")),
             signal("cost", _of("transform")),
             signal("best", _of("minimiser")),
+            signal("lowest", "max(0, least - 0.1)"),
+            signal("highest", "tied + 0.4"),
             signal("at", f"wide || pane === 0 ? [{place}, {height}] : null"),
         ],
         moves={"score": {"drag": f"clamp(round(20 * ({to_score})) / 20, {-SPAN}, {SPAN})"}},
@@ -129,7 +130,7 @@ def _risk() -> Plot:
     sides = {"y": 0, "y2": HEIGHT}
     return (
         axis("score", f"[{-SPAN}, {SPAN}]"),
-        axis("mean loss", f"[0, {HIGHEST}]"),
+        axis("mean loss", "[lowest, highest]"),
         [
             mark("rect", **wrong, **sides, fill="path", fillOpacity=0.1),
             rule((f"{-SPAN}", f"{SPAN}"), ("least", "least"), "muted", 1),
