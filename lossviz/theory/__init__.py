@@ -2,7 +2,8 @@
 
 `transforms` has the theorem's curves, `exact` what is true beyond them, `regret` the conditional
 regret under both, `hypotheses` and `gaps` what a hypothesis set changes, `bound` both sides for a
-model at hand, `growth` the square-root rate, and `symbolic` the curves as sympy expressions.
+model at hand, `margin_losses` two classes in closed form, `growth` the square-root rate, and
+`symbolic` the curves as sympy expressions.
 """
 
 from .bound import ConsistencyBound, consistency_bound
@@ -37,6 +38,7 @@ from .laws import (
     pn_leading_term,
     resampling_ceiling,
 )
+from .margin_losses import MARGIN_LOSSES, MarginLoss
 from .regret import (
     bounded_scores_counterexample,
     brute_force_conditional_min,
@@ -56,6 +58,7 @@ from .transforms import (
 
 __all__ = [
     "LAWS",
+    "MARGIN_LOSSES",
     "Complete",
     "ConsistencyBound",
     "Constant",
@@ -64,6 +67,7 @@ __all__ = [
     "Finite",
     "HypothesisSet",
     "Linear",
+    "MarginLoss",
     "OneHiddenLayer",
     "SquaredErrorOptimum",
     "bounded_scores_counterexample",

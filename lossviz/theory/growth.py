@@ -5,8 +5,9 @@ For a convex margin loss phi of a binary score, falling at 0, the transform is
 .. math:: T(\beta) = \phi(0) - \inf_\alpha \Big[\tfrac{1+\beta}2 \phi(\alpha)
           + \tfrac{1-\beta}2 \phi(-\alpha)\Big],
 
-and smooth losses have :math:`T(\beta) = \Theta(\beta^2)`, hence bounds of square-root type (Mao,
-Mohri and Zhong, 2024). The hinge loss, which has a kink, is linear.
+and a smooth phi with :math:`\phi''(0) > 0` has :math:`T(\beta) = \Theta(\beta^2)`, hence a bound of
+square-root type (Mao, Mohri and Zhong, 2024). Curvature at the tie makes it so, not smoothness: the
+hinge loss has none at 0, nor has the hinge with its corner rounded off, and both are linear.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import torch
 from ..declaration.arrays import Array, like
 from .checks import check_beta, check_range
 
-MarginLoss = Callable[[torch.Tensor], torch.Tensor]
+MarginFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
-def margin_transform(phi: MarginLoss, beta: Array, *, largest: float = 50.0) -> Any:
+def margin_transform(phi: MarginFunction, beta: Array, *, largest: float = 50.0) -> Any:
     """The transform of a convex margin loss, by search over the score.
 
     Parameters
@@ -52,7 +53,7 @@ def margin_transform(phi: MarginLoss, beta: Array, *, largest: float = 50.0) -> 
     return like((phi(torch.zeros_like(b)) - risk((low + high) / 2)).clamp(min=0.0), beta)
 
 
-def margin_growth_coefficient(phi: MarginLoss) -> float:
+def margin_growth_coefficient(phi: MarginFunction) -> float:
     r"""The limit of :math:`T(\beta)/\beta^2` for a smooth margin loss, by differentiation.
 
     .. math:: \frac{\phi'(0)^2}{2\,\phi''(0)}

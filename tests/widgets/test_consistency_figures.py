@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import sympy as sp
 import torch
 
 from lossviz.theory import (
+    MARGIN_LOSSES,
     ConsistencyBound,
     comp_sum_gamma,
     comp_sum_transform,
     comp_sum_transform_exact_inf,
     consistency_bound,
 )
-from lossviz.widgets import training_bound, transforms
+from lossviz.theory.margin_losses import SCORE
+from lossviz.theory.symbolic import BETA
+from lossviz.widgets import conditional_risk, training_bound, transforms
 
 from .test_live_numbers import read
 
@@ -43,8 +47,10 @@ def runs(classes: int = 4) -> list[list[ConsistencyBound]]:
     ]
 
 
-@pytest.fixture(params=["transforms", "training bound"])
+@pytest.fixture(params=["conditional risk", "transforms", "training bound"])
 def figure(request):
+    if request.param == "conditional risk":
+        return conditional_risk()
     if request.param == "transforms":
         return transforms(tau=1.5, beta=0.4)
     return training_bound(STEPS, runs(), title="Random scores")
@@ -152,3 +158,39 @@ def test_runs_that_do_not_belong_together_are_a_clear_error():
     endless = dataclasses.replace(two_runs[0][0], surrogate_risk=float("inf"))
     with pytest.raises(ValueError, match="bounds must be finite, got inf"):
         training_bound(STEPS, [[endless, *two_runs[0][1:]]], title="")
+
+
+@pytest.mark.parametrize("name", MARGIN_LOSSES)
+def test_the_conditional_risk_is_the_mean_loss_and_its_gap_the_transform(name, show):
+    loss = MARGIN_LOSSES[name]
+    risk = sp.lambdify((SCORE, BETA), loss.conditional_risk())
+    page = show(conditional_risk(loss=name).html())
+    for beta, score in [(0.2, -0.6), (0.52, 1.35), (1.0, 3.0)]:
+        rows_ = read(
+            page, {"beta": beta, "score": score}, scores=["score", "risk"], leads=["beta", "cost"]
+        )
+        scores, leads = rows_["scores"], rows_["leads"]
+        expected = [risk(s, beta) for s in scores["score"].tolist()]
+        torch.testing.assert_close(
+            scores["risk"], torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12
+        )
+        cost = [float(loss.transform.subs(BETA, b)) for b in leads["beta"].tolist()]
+        torch.testing.assert_close(
+            leads["cost"], torch.tensor(cost, dtype=torch.float64), rtol=1e-9, atol=1e-12
+        )
+        here, least = page.evaluate(SIGNALS, ["here", "least"])
+        assert here == pytest.approx(risk(score, beta), rel=1e-9)
+        assert least <= min(expected) + 1e-9
+
+
+def test_a_drag_of_the_point_sets_the_score(show):
+    page = show(conditional_risk(score=-0.6).html())
+    handle = page.locator(".lossviz-handle")
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=4)
+    page.mouse.up()
+    (score,) = page.evaluate(SIGNALS, ["score"])
+    assert score > -0.3

@@ -58,6 +58,14 @@ def _around_one(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
             when="tau = 1",
         ),
         sum_over_labels("K - 1", tau=2.0, source=Source("ghosh2017robust", "symmetric losses")),
+        Fact(
+            "It is the alpha-loss with alpha = 1/(2 - tau), for tau < 2",
+            lambda z, y: (
+                comp_sum(z, y, tau=1.5, reduction="none"),
+                2 * (1 - (z.log_softmax(-1).gather(-1, y[..., None])[..., 0] / 2).exp()),
+            ),
+            source=Source("sypherd2022tunable", "definition"),
+        ),
         Fact("Continuous through tau = 1 from both sides", _around_one, rtol=1e-6),
         Fact(
             "For a symmetric and complete hypothesis set the excess zero-one risk, gap included, "
@@ -78,7 +86,7 @@ def _around_one(z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     "dtype.",
     related=("cross_entropy", "generalized_cross_entropy", "mae", "sum_exponential"),
     view={"starts": {"tau": 1.5}},
-    also=("tau loss", "Phi-tau loss"),
+    also=("tau loss", "Phi-tau loss", "alpha-loss"),
     use="To move between cross-entropy and its relatives by one number: tau above 1 "
     "where some labels are wrong, below 1 where hard examples should lead.",
     avoid="Probabilities are wanted as they come: only tau = 1 is proper. Beyond tau = 1 "
@@ -99,7 +107,7 @@ def comp_sum(row: Row, *, tau: float = 1.0) -> torch.Tensor:
     family="comp-sum",
     latex=r"\ell(z, y) = \sum_{j \ne y} e^{z_j - z_y} = \frac{1}{p_y} - 1",
     form="1/p - 1",
-    source=MAO,
+    source=Source("weston1998multi", "sums over the other classes", "theirs is of hinges"),
     facts=(
         Fact(
             "Comp-sum at tau = 0",
@@ -133,7 +141,9 @@ def sum_exponential(row: Row) -> torch.Tensor:
     family="comp-sum",
     latex=r"\ell(z, y) = \log\Big(1 + \sum_{j \ne y} e^{z_j - z_y}\Big) = -\log p_y",
     form="-log(p)",
-    source=MAO,
+    source=Source(
+        "bridle1990probabilistic", "softmax outputs", "the logistic curve is Verhulst's (1838)"
+    ),
     facts=(
         Fact("Comp-sum at tau = 1", lambda z, y: (logistic(z, y), comp_sum(z, y))),
         Fact(
