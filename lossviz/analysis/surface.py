@@ -230,8 +230,8 @@ def trajectory_plane(states: Sequence[Mapping[str, torch.Tensor]]) -> Trajectory
     for the first and a ninth of that for the second.
 
     Raises ValueError for fewer than three states, states of different names or shapes, or weights
-    that span less than a plane. Source: Li et al. (2018), optimisation paths; their code centres the
-    path before it takes components, ours takes differences from its end.
+    that span less than a plane. Source: Li et al. (2018), optimisation paths; their code centres
+    the path before it takes components, ours takes differences from its end.
     """
     if len(states) < 3:
         raise ValueError(f"states must be at least three, got {len(states)}")
