@@ -50,8 +50,9 @@ def filter_normalised_directions(
 
     Notes
     -----
-    Source: Li et al. (2018), filter-wise normalisation; theirs is the choice to leave biases and
-    normalisation layers alone. A direction is as long as all filters together.
+    Source: Li et al. (2018), filter-wise normalisation. In their code an option leaves biases and
+    normalisation layers alone, which here is always so. A direction is as long as all filters
+    together.
     """
     parameters = _parameters(model)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -229,7 +230,8 @@ def trajectory_plane(states: Sequence[Mapping[str, torch.Tensor]]) -> Trajectory
     for the first and a ninth of that for the second.
 
     Raises ValueError for fewer than three states, states of different names or shapes, or weights
-    that span less than a plane. Source: Li et al. (2018), optimisation paths.
+    that span less than a plane. Source: Li et al. (2018), optimisation paths; their code centres
+    the path before it takes components, ours takes differences from its end.
     """
     if len(states) < 3:
         raise ValueError(f"states must be at least three, got {len(states)}")

@@ -116,8 +116,9 @@ def _slopes(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
             "the classes, and their probabilities eta can be read off",
         ),
         Fact(
-            "An SVM head was reported at 84.2 % test accuracy against 70.8 % for softmax, at one "
-            "tiny step size and few epochs: an effect of speed as much as of the loss.",
+            "An SVM head was reported at 84.2 % test accuracy against 70.8 % for softmax after five "
+            "epochs of Adam; by the authors' code the softmax head had a ten times smaller step size "
+            "(1e-6 against 1e-5).",
             status="quoted",
             source=Source("agarap2018neural", "results"),
         ),
