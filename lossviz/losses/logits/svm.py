@@ -116,9 +116,9 @@ def _slopes(o: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
             "the classes, and their probabilities eta can be read off",
         ),
         Fact(
-            "An SVM head was reported at 84.2 % test accuracy against 70.8 % for softmax after five "
-            "epochs of Adam; by the authors' code the softmax head had a ten times smaller step size "
-            "(1e-6 against 1e-5).",
+            "An SVM head was reported at 84.2 % test accuracy against 70.8 % for softmax after "
+            "five epochs of Adam; in the authors' code the softmax head has a ten times smaller "
+            "step size (1e-6 against 1e-5).",
             status="quoted",
             source=Source("agarap2018neural", "results"),
         ),
