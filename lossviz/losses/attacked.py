@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from ..declaration.numbers import check_reduction, reduce_rows
 from .attacks import Each, Norm, evaluating, pgd
 from .logits.adversarial import adv_comp_sum, shift
 from .logits.crossentropy import cross_entropy
+
+Reduction = Literal["none", "mean", "sum"]
 
 BETA = number(
     "beta", r"\beta", "[0, inf)", (0.0, 12.0, 0.5),
@@ -39,7 +41,7 @@ def adv_comp_sum_at(
     tau: float = 1.0,
     rho: float = 1.0,
     nu: float = 1.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     **attack: Any,
 ) -> torch.Tensor:
     """`adv_comp_sum` of a model at inputs (N, ...): the worst shift in the ball is found by `pgd`.
@@ -101,7 +103,7 @@ def trades_at(
     gamma: Each,
     norm: Norm = "linf",
     beta: float = 6.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     **attack: Any,
 ) -> torch.Tensor:
     r"""TRADES: cross-entropy, plus how far an adversary moves the predicted probabilities.

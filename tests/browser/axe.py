@@ -6,14 +6,21 @@ from pathlib import Path
 
 import axe_playwright_python
 
+from ..rest import rest
 from .conftest import Visit
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 COLOURS = {"color-contrast": "[data-fresh]", "link-in-text-block": "a[href][data-fresh]"}
 # The glyphs of a formula are hidden from assistive technology, drawn by its style sheet, where axe
-# does not look, and most of the elements of a page.
+# does not look, and most of the elements of a page: their place alone is left.
 WITHOUT_GLYPHS = """() => {
-    document.querySelectorAll("mjx-math[aria-hidden=true]").forEach((m) => m.replaceChildren());
+    const all = [...document.querySelectorAll("mjx-math[aria-hidden=true]")];
+    const boxes = all.map((formula) => formula.getBoundingClientRect());
+    all.forEach((formula, number) => {
+        const { width, height } = boxes[number];
+        Object.assign(formula.style, { width: `${width}px`, height: `${height}px` });
+        formula.replaceChildren();
+    });
 }"""
 # All that contrast depends on, from the root down; where it is the same, so is the verdict. What
 # formulas hold beside their glyphs is not seen.
@@ -63,7 +70,7 @@ def barriers(seen: Visit, known: dict[str, list[int]]) -> list[str]:
     found = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        seen.rest()
+        rest(page)
         fresh = page.evaluate(MARK, known.setdefault(scheme, []))
         known[scheme] += fresh
         if scheme == "light" or fresh:

@@ -15,13 +15,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 LOCAL = ("file:", "data:", "blob:")
 PATIENCE = 1_800_000  # milliseconds, so that a busy machine decides no test
 VIEWPORT = {"width": 1280, "height": 720}
-# A figure hears of a new size or theme in one frame, asks for the next and draws in it.
-AT_REST = """async () => {
-    for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
-    const stages = [...document.querySelectorAll(".lossviz-stage")];
-    await Promise.all(stages.map((stage) => stage.lossviz?.view.runAsync()));
-    for (const each of document.getAnimations()) if (each instanceof CSSTransition) each.finish();
-}"""
 
 
 @dataclass
@@ -31,10 +24,6 @@ class Visit:
     page: Page
     files: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
-
-    def rest(self) -> None:
-        """Wait until the page shows what it was last told."""
-        self.page.evaluate(AT_REST)
 
     def message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

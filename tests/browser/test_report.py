@@ -15,6 +15,7 @@ from lossviz.analysis import ece_equal_mass, top_label
 from lossviz.reporting import main, summary
 from lossviz.reporting.demo import DEMO
 
+from ..rest import rest
 from .axe import AXE
 
 OPTIONS = '{ resultTypes: ["violations"], preload: false }'
@@ -43,7 +44,7 @@ def test_the_report_fits_reads_and_asks_for_nothing(
         seen.page.add_script_tag(path=AXE)
         for scheme in ("light", "dark"):
             seen.page.emulate_media(color_scheme=scheme)
-            seen.rest()
+            rest(seen.page)
             assert seen.page.evaluate(VIOLATIONS) == [], scheme
         assert not seen.problems
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urldefrag, urlsplit
 import pytest
 
 from ..labels import faults
+from ..rest import rest
 from .axe import barriers
 from .conftest import VIEWPORT
 
@@ -95,7 +96,7 @@ def pages(site: Path, visit: Callable[..., Any]) -> dict[str, Facts]:
             measured = stages if path.parent.name == "book" else []
             labels = [fault for stage in measured for fault in faults(stage, widths=(), states=6)]
             seen.page.set_viewport_size(PHONE)
-            seen.rest()
+            rest(seen.page)
             labels += [fault for stage in measured for fault in faults(stage, widths=(), states=6)]
             width = seen.page.evaluate("document.documentElement.scrollWidth")
             seen.page.set_viewport_size(VIEWPORT)
@@ -229,7 +230,7 @@ def test_dark_mode_darkens_page_and_figures(site: Path, visit: Callable[..., Any
         for _ in range(3):  # light, dark, automatic
             if page.locator("html").get_attribute("data-theme") != "dark":
                 switch.click()
-        seen.rest()
+        rest(seen.page)
         assert max(page.evaluate(ground)[:3]) < 60
         assert stage.evaluate(PICTURE) != light
         framed = page.locator(".text_html:has(.lossviz-live, .lossviz-claim)")
