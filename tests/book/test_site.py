@@ -49,7 +49,14 @@ from ipykernel.connect import get_connection_info
 print("transport", json.loads(get_connection_info())["transport"])
 """
 DRAW = """
+import os, time
 from importlib import import_module
+from pathlib import Path
+met = Path("../met")
+met.mkdir(exist_ok=True)
+(met / str(os.getpid())).touch()
+while len(list(met.iterdir())) < min(2, os.cpu_count()):
+    time.sleep(0.05)  # for ever, were pages executed one after the other
 import matplotlib.pyplot as plt
 plt.style.use(import_module("lossviz.widgets").matplotlib_style())
 plt.plot([1, 2], label=r"rate $x$")
@@ -77,6 +84,10 @@ def test_kernels_open_no_port_leave_nothing_behind_and_cause_no_warning(
     assert "transport ipc" in (book / "_build/html/book/kernel.html").read_text()
     assert complaints == ""
     assert [*folder.glob("lossviz-*")] == []
+
+
+def test_pages_are_executed_at_the_same_time(small: tuple[Path, Path, str]) -> None:
+    assert len([*(small[0] / "met").iterdir()]) == 2  # each went on when the other was there
 
 
 def test_pictures_are_svg_with_text_and_no_ground_and_the_same_each_time(
