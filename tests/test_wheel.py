@@ -31,6 +31,9 @@ print(lossviz.kernels.linear_cross_entropy(ones, ones, torch.tensor([0, 1])).ite
 """
 REPORT = """
 from importlib.metadata import entry_points
+from lossviz.reporting import calibrators, summary
+summary.DRAWS = summary.FEW_DRAWS = 5
+calibrators.CANDIDATES = calibrators.CANDIDATES[:1]
 (command,) = {entry.value: entry for entry in entry_points(name="lossviz")}.values()
 assert command.load()(["report", "--demo"]) == 0
 """

@@ -3,11 +3,12 @@
 The cache of executed notebooks compares the code of the cells and the description of their kernel.
 Here that description names what the cells import of the package, with a key of how it reads at
 present (see `lossviz_imports`), and Sphinx is told of pages whose imports have changed while their
-text has not. One thread, because sums then add up in the same order on every machine, and because
-threads of small computations spend their time waiting for one another. A kernel listens on sockets
-in a folder that is its own, where TCP ports would be open to everybody on the machine. Pictures are
-drawn as SVG without a ground and without a date, so that they suit a dark page and come out the
-same each time.
+text has not. What the cache lacks is executed before the pages are read, as many kernels at a time
+as there are processors. Each has one thread, because sums then add up in the same order on every
+machine, and because threads of small computations spend their time waiting for one another. A
+kernel listens on sockets in a folder that is its own, where TCP ports would be open to everybody on
+the machine. Pictures are drawn as SVG without a ground and without a date, so that they suit a dark
+page and come out the same each time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,13 +25,16 @@ from typing import Any
 from weakref import finalize
 
 from jupyter_cache import get_cache
-from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 from jupyter_client.manager import AsyncKernelManager
 from lossviz_imports import HERE, IMPORTS, imported_names, parse
 from myst_nb.core import execute
+from myst_nb.core.read import create_nb_reader
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.display import status_iterator
 
 KEPT_EXECUTIONS = 200
 PICTURES = [
@@ -52,11 +57,17 @@ def imports_of(cells: Iterable[NotebookNode]) -> dict[str, Any]:
     return {"names": sorted(names), "key": HERE.key(names)}
 
 
+def name_imports(notebook: NotebookNode) -> NotebookNode:
+    """The notebook, whose kernel now tells what the cells import."""
+    notebook.metadata.kernelspec[IMPORTS] = imports_of(notebook.cells)
+    return notebook
+
+
 class ImportsClient(execute.NotebookClientCache):
     """Looks a notebook up by its cells and by what they import."""
 
     def start_client(self) -> None:
-        self.notebook.metadata.kernelspec[IMPORTS] = imports_of(self.notebook.cells)
+        name_imports(self.notebook)
         super().start_client()
 
 
@@ -76,6 +87,47 @@ class PrivateKernelManager(AsyncKernelManager):
         folder = private_folder()
         super().__init__(transport="ipc", connection_file=str(folder / "kernel.json"), **settings)
         finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
+run = partial(
+    single_nb_execution,
+    startup_timeout=PATIENCE,
+    iopub_timeout=PATIENCE,
+    kernel_manager_class=PrivateKernelManager,
+    extra_arguments=PICTURES,
+)
+
+
+def execute_together(app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
+    """Fill the cache; a page that fails is left to its reading, which tells what is wrong."""
+    config = env.mystnb_config
+    if config.execution_mode != "cache":
+        return
+    cache = get_cache(config.execution_cache_path)
+
+    found: list[tuple[Path, NotebookNode]] = []
+    for path in (Path(env.doc2path(page)) for page in pages):
+        text = path.read_text(encoding="utf-8")
+        if reader := create_nb_reader(str(path), env.myst_config, config, text):
+            notebook = name_imports(reader.read(text))
+            try:
+                cache.match_cache_notebook(notebook)
+            except KeyError:
+                found.append((path, notebook))
+
+    def executed(page: tuple[Path, NotebookNode]) -> tuple[Path, ExecutionResult]:
+        path, notebook = page
+        settings = {"timeout": config.execution_timeout, "allow_errors": False}
+        return path, run(notebook, cwd=str(path.parent), **settings)
+
+    with ThreadPoolExecutor(os.cpu_count()) as kernels:
+        results = kernels.map(executed, found)
+        shown = {"length": len(found), "stringify_func": lambda result: result[0].stem}
+        for path, result in status_iterator(results, "executing pages... ", **shown):
+            if result.err is None:
+                record = {"execution_seconds": result.time}
+                bundle = CacheBundleIn(result.nb, str(path), data=record)
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def pages_with_changed_imports(
@@ -107,14 +159,9 @@ def widen_fonts(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     execute.NotebookClientCache = ImportsClient
-    execute.cache.single_nb_execution = partial(
-        single_nb_execution,
-        startup_timeout=PATIENCE,
-        iopub_timeout=PATIENCE,
-        kernel_manager_class=PrivateKernelManager,
-        extra_arguments=PICTURES,
-    )
+    execute.cache.single_nb_execution = run
     app.connect("env-get-outdated", pages_with_changed_imports)
+    app.connect("env-before-read-docs", execute_together)
     app.connect("build-finished", keep_some_executions)
     app.connect("build-finished", widen_fonts)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels inherit it

@@ -26,17 +26,12 @@ from ..declaration import (
 )
 from ..declaration.module import class_name
 from ..declaration.registry import Registry
+from .attacked import adv_comp_sum_at, trades_at, train_adv_comp_sum, train_trades
 from .embeddings.angular import arcface, normalized_softmax
 from .embeddings.contrastive import nt_xent
 from .embeddings.prototypes import opl, proto_triplet
 from .logits.adaptive import adapted_temperature, aldr_kl
-from .logits.adversarial import (
-    adv_comp_sum,
-    adv_comp_sum_at,
-    trades_at,
-    train_adv_comp_sum,
-    train_trades,
-)
+from .logits.adversarial import adv_comp_sum
 from .logits.binned import hl_gauss, two_hot
 from .logits.bins import c51_projection, c51_target, decode, hl_gauss_target, two_hot_target
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential

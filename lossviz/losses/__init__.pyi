@@ -16,11 +16,11 @@ from ..declaration.parameter import number as number
 from ..declaration.registry import Registry as Registry
 from ..declaration.shell import declare as declare
 from ..declaration.source import Source as Source
+from .attacked import adv_comp_sum_at as adv_comp_sum_at
+from .attacked import trades_at as trades_at
+from .attacked import train_adv_comp_sum as train_adv_comp_sum
+from .attacked import train_trades as train_trades
 from .logits.adaptive import adapted_temperature as adapted_temperature
-from .logits.adversarial import adv_comp_sum_at as adv_comp_sum_at
-from .logits.adversarial import trades_at as trades_at
-from .logits.adversarial import train_adv_comp_sum as train_adv_comp_sum
-from .logits.adversarial import train_trades as train_trades
 from .logits.bins import c51_projection as c51_projection
 from .logits.bins import c51_target as c51_target
 from .logits.bins import decode as decode

@@ -153,25 +153,34 @@ def test_what_is_imported_changes_the_key(
     assert imports.Sources(tree).key({name}) != before
 
 
-def imported_by(statements: list[str]) -> set[str]:
-    """Modules of the package in a process that ran the statements."""
-    assert "lossviz" not in sys.modules
-    for statement in statements:
-        exec(statement, {})
+def loaded() -> set[str]:
     return {name for name in sys.modules if name.partition(".")[0] == "lossviz"}
 
 
+def imported_by(statements: list[str]) -> tuple[set[str], set[str]]:
+    """Modules of the package that this process had before and after it ran the statements."""
+    before = loaded()
+    for statement in statements:
+        exec(statement, {})
+    return before, loaded()
+
+
 def test_no_chapter_imports_more_than_is_found() -> None:
-    forks = get_context("forkserver")
-    forks.set_forkserver_preload(["torch", "myst_nb", "matplotlib.pyplot"])  # once for all
+    statements, found = {}, {}
     for chapter in CHAPTERS:
         cells = [c.source for c in jupytext.read(chapter).cells if c.cell_type == "code"]
         tree = imports.parse("\n".join(cells))
-        statements = [
-            ast.unparse(node)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
+        if names := imports.imported_names(tree):
+            nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+            statements[chapter.stem] = [ast.unparse(node) for node in nodes]
+            found[chapter.stem] = set(imports.HERE.modules(names))
+    assert len(found) > 5
+    common = set.intersection(*found.values())  # imported once for all, in front of the fork
+    forks = get_context("forkserver")
+    forks.set_forkserver_preload(["torch", "myst_nb", "matplotlib.pyplot", *sorted(common)])
+    for chapter, known in found.items():
         with ProcessPoolExecutor(1, forks) as fresh:
-            loaded = fresh.submit(imported_by, statements).result()
-        assert loaded <= set(imports.HERE.modules(imports.imported_names(tree))), chapter.stem
+            before, after = fresh.submit(imported_by, statements[chapter]).result()
+        assert common & before, "nothing was imported in front"
+        assert before <= common
+        assert after <= known, chapter

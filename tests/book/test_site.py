@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 from types import SimpleNamespace
@@ -18,15 +19,13 @@ from docutils.utils import new_document
 from PIL import Image
 
 from .extensions import extension
-from .small_books import build, write
+from .small_books import build, prepare, write
 
 
-def built(book: Path) -> dict[str, str]:
-    """What the pages show of the runs counted, after a build without complaint."""
-    done = build(book)
-    assert done.returncode == 0, done.stderr
-    pages = {page: page.read_text() for page in (book / "_build/html/book").glob("*.html")}
-    return {page.stem: ",".join(re.findall(r"run \d", text)) for page, text in pages.items()}
+def runs(book: Path) -> dict[str, str]:
+    """What the pages that count their runs show."""
+    pages = {name: book / f"_build/html/book/{name}.html" for name in ("first", "second")}
+    return {k: ",".join(re.findall(r"run \d", page.read_text())) for k, page in pages.items()}
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -35,12 +34,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_a_page_is_run_again_when_what_it_imports_changes_and_not_otherwise(book: Path) -> None:
-    count = """
+COUNT = """
 from pathlib import Path
-from tempfile import mkdtemp
-from types import SimpleNamespace
-from typing import Any
 runs = Path("../NAME")
 with runs.open("a") as file:
     file.write("I")
@@ -48,20 +43,89 @@ if not runs.exists():
     from lossviz import NAME
 print("run", len(runs.read_text()))
 """
-    write(book, **{name: count.replace("NAME", name) for name in ("first", "second")})
-    assert built(book) == {"first": "run 1", "second": "run 1"}
+TRANSPORT = """
+import json
+from ipykernel.connect import get_connection_info
+print("transport", json.loads(get_connection_info())["transport"])
+"""
+DRAW = """
+import os, time
+from importlib import import_module
+from pathlib import Path
+met = Path("../met")
+met.mkdir(exist_ok=True)
+(met / str(os.getpid())).touch()
+while len(list(met.iterdir())) < min(2, os.cpu_count()):
+    time.sleep(0.05)  # for ever, were pages executed one after the other
+import matplotlib.pyplot as plt
+plt.style.use(import_module("lossviz.widgets").matplotlib_style())
+plt.plot([1, 2], label=r"rate $x$")
+_ = plt.legend()
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
+    """A book built once, the folder of its temporary files, and what it complained of."""
+    book = prepare(tmp_path_factory.mktemp("small"))
+    folder = Path(mkdtemp(prefix="t"))  # that of the test has too long a path for a socket
+    counted = {name: COUNT.replace("NAME", name) for name in ("first", "second")}
+    write(book, **counted, kernel=TRANSPORT, drawn=DRAW, again=DRAW)
+    done = build(book, TMPDIR=str(folder))
+    assert done.returncode == 0, done.stderr
+    yield book, folder, done.stderr
+    shutil.rmtree(folder)
+
+
+def test_kernels_open_no_port_leave_nothing_behind_and_cause_no_warning(
+    small: tuple[Path, Path, str],
+) -> None:
+    book, folder, complaints = small
+    assert "transport ipc" in (book / "_build/html/book/kernel.html").read_text()
+    assert complaints == ""
+    assert [*folder.glob("lossviz-*")] == []
+
+
+def test_pages_are_executed_at_the_same_time(small: tuple[Path, Path, str]) -> None:
+    assert len([*(small[0] / "met").iterdir()]) == 2  # each went on when the other was there
+
+
+def test_pictures_are_svg_with_text_and_no_ground_and_the_same_each_time(
+    small: tuple[Path, Path, str],
+) -> None:
+    html = small[0] / "_build/html"
+    drawn, again = (
+        re.findall(r"_images/\w+\.\w+", (html / "book" / f"{page}.html").read_text())
+        for page in ("drawn", "again")
+    )
+    assert drawn == again
+    (picture,) = set(drawn)
+    assert picture.endswith(".svg")
+    text = (html / picture).read_text()
+    assert "<text" in text
+    assert "'DejaVu Sans', Verdana" in text
+    assert "#ffffff" not in text
+
+
+def test_a_page_is_run_again_when_what_it_imports_changes_and_not_otherwise(
+    small: tuple[Path, Path, str],
+) -> None:
+    book, *_ = small
+    assert runs(book) == {"first": "run 1", "second": "run 1"}
 
     edit(book / "lossviz" / "first.py", '"""One."""', '"""Two."""  # words')
     edit(book / "lossviz" / "third.py", "3", "4")
     edit(book / "lossviz" / "second.py", "2", "3")
     with (book / "book" / "first.md").open("a") as text:
         text.write("\nOne more sentence.\n")
-    assert built(book) == {"first": "run 1", "second": "run 2"}
+    assert build(book).returncode == 0
+    assert runs(book) == {"first": "run 1", "second": "run 2"}
     assert "One more sentence" in (book / "_build/html/book/first.html").read_text()
 
     edit(book / "lossviz" / "first.py", "1", "2")
     edit(book / "lossviz" / "second.py", "3", "2")  # and what was known is not run again
-    assert built(book) == {"first": "run 2", "second": "run 1"}
+    assert build(book).returncode == 0
+    assert runs(book) == {"first": "run 2", "second": "run 1"}
 
 
 @pytest.mark.parametrize(
@@ -99,47 +163,6 @@ def test_sockets_have_short_paths_also_where_temporary_files_lie_deep(
         assert [*deep.iterdir()] == []
     finally:
         folder.rmdir()
-
-
-def test_kernels_open_no_port_leave_nothing_behind_and_cause_no_warning(book: Path) -> None:
-    folder = Path(mkdtemp(prefix="t"))  # that of the test has too long a path for a socket
-    show = """
-import json
-from ipykernel.connect import get_connection_info
-print("transport", json.loads(get_connection_info())["transport"])
-"""
-    write(book, first=show)
-    done = build(book, TMPDIR=str(folder))
-    assert done.returncode == 0, done.stderr
-    assert "transport ipc" in (book / "_build/html/book/first.html").read_text()
-    assert done.stderr == ""
-    assert [*folder.glob("lossviz-*")] == []
-    shutil.rmtree(folder)
-
-
-def test_pictures_are_svg_with_text_and_no_ground_and_the_same_each_time(book: Path) -> None:
-    draw = """
-from importlib import import_module
-import matplotlib.pyplot as plt
-plt.style.use(import_module("lossviz.widgets").matplotlib_style())
-plt.plot([1, 2], label=r"rate $x$")
-_ = plt.legend()
-"""
-    write(book, first=draw)
-    pictures = []
-    for _ in range(2):
-        shutil.rmtree(book / "_build", ignore_errors=True)
-        done = build(book)
-        assert done.returncode == 0, done.stderr
-        (picture,) = (book / "_build/html/_images").iterdir()
-        pictures.append((picture.name, picture.read_text()))
-    assert pictures[0] == pictures[1]
-    name, text = pictures[0]
-    assert name.endswith(".svg")
-    assert f"_images/{name}" in (book / "_build/html/book/first.html").read_text()
-    assert "<text" in text
-    assert "'DejaVu Sans', Verdana" in text
-    assert "#ffffff" not in text
 
 
 def test_icons_are_kept_by_name_and_by_alias_and_others_go() -> None:

@@ -7,39 +7,45 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import numpy as np
 import pytest
 import torch
 
 from lossviz.analysis import ece_equal_mass, top_label
-from lossviz.reporting import main
+from lossviz.reporting import main, summary
 from lossviz.reporting.demo import DEMO
 
-AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`)"""
+from ..rest import rest
+from .axe import AXE
+
+OPTIONS = '{ resultTypes: ["violations"], preload: false }'
+VIOLATIONS = f"""async () => (await axe.run(document, {OPTIONS})).violations
+    .map(({{ id, nodes }}) => `${{id}}: ${{nodes.map((node) => node.html).join(" | ")}}`)"""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the demo, made once for all tests: its resamples take some ten seconds."""
+    """The page of the demo, made once for all tests, with few resamples: no test is of those."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    assert main(["report", "--demo", "--against", str(DEMO), "--out", str(path)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DRAWS", "FEW_DRAWS"):
+            patch.setattr(summary, name, 20)
+        assert main(["report", "--demo", "--against", str(DEMO), "--out", str(path)]) == 0
     return path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_report_fits_reads_and_asks_for_nothing(
-    visit: Callable[..., Any], report: Path, width: int, scheme: str
+    visit: Callable[..., Any], report: Path, width: int
 ) -> None:
-    settings = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
-    with visit(report, **settings, bypass_csp=True) as seen:
+    with visit(report, viewport={"width": width, "height": 900}, bypass_csp=True) as seen:
         assert seen.page.evaluate("document.documentElement.scrollWidth") == width
         assert seen.files == {report.as_uri()}
         seen.page.add_script_tag(path=AXE)
-        assert seen.page.evaluate(VIOLATIONS) == []
+        for scheme in ("light", "dark"):
+            seen.page.emulate_media(color_scheme=scheme)
+            rest(seen.page)
+            assert seen.page.evaluate(VIOLATIONS) == [], scheme
         assert not seen.problems
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from urllib.parse import quote, unquote, urldefrag, urlsplit
 import pytest
 
 from ..labels import faults
+from ..rest import rest
+from .axe import barriers
+from .conftest import VIEWPORT
 
 CHAPTER = "book/cross-entropy.html"
 PHONE = {"width": 390, "height": 844}
@@ -21,9 +25,24 @@ PICTURE = """stage => {
     const canvas = stage.querySelector('canvas');
     return canvas ? canvas.toDataURL() : stage.querySelector('svg').outerHTML;
 }"""
-SETTLE = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 60)))"
-OTHER = "control => control.options && [...control.options].find(o => !o.selected).value"
-ARROW = "slider => slider.value == slider.max ? 'ArrowLeft' : 'ArrowRight'"
+# Moves one control after the other, each two steps or to another choice.
+DEAD = f"""async (stage) => {{
+    const picture = {PICTURE};
+    const dead = [];
+    const controls = [...stage.querySelectorAll("input[type=range], select")];
+    for (const control of controls) {{
+        const before = picture(stage);
+        if (control.options) {{
+            control.value = [...control.options].find((option) => !option.selected).value;
+        }} else if (control.value === control.max) control.stepDown(2);
+        else control.stepUp(2);
+        control.dispatchEvent(new Event(control.options ? "change" : "input"));
+        await new Promise(requestAnimationFrame);
+        await stage.lossviz.view.runAsync();
+        if (picture(stage) === before) dead.push(control.dataset.signal);
+    }}
+    return [controls.length, dead];
+}}"""
 FACTS = """() => {
     const all = (selector) => [...document.querySelectorAll(selector)];
     return {
@@ -53,52 +72,50 @@ class Facts:
     controls: int
     dead: list[str]
     labels: list[str]
+    barriers: list[str]
+
+
+@cache
+def weight(file: str) -> int:
+    """Bytes of a file, compressed."""
+    return len(gzip.compress(Path(file).read_bytes()))
 
 
 @pytest.fixture(scope="module")
 def pages(site: Path, visit: Callable[..., Any]) -> dict[str, Facts]:
     """The facts of every page, each opened once."""
     facts = {}
+    known: dict[str, list[int]] = {}
     for path in [*site.glob("book/**/*.html"), site / "genindex.html", site / "search.html"]:
         with visit(path) as seen:
             files = {unquote(urlsplit(url).path) for url in seen.files if url.startswith("file:")}
-            weight = sum(len(gzip.compress(Path(file).read_bytes())) for file in files)
             found = seen.page.evaluate(FACTS)
-            controls = list(_controls(seen.page))
-            dead = [name for name, changes in controls if not changes]
+            stages = seen.page.locator(".lossviz-stage").all()
+            moved = [stage.evaluate(DEAD) for stage in stages]
             # passports, whose figures stand nowhere else, are measured in tests/widgets
-            stages = seen.page.locator(".lossviz-stage").all() if path.parent.name == "book" else []
-            labels = [fault for stage in stages for fault in faults(stage, widths=(), states=6)]
+            measured = stages if path.parent.name == "book" else []
+            labels = [fault for stage in measured for fault in faults(stage, widths=(), states=6)]
             seen.page.set_viewport_size(PHONE)
-            seen.page.evaluate(SETTLE)
-            labels += [fault for stage in stages for fault in faults(stage, widths=(), states=6)]
+            rest(seen.page)
+            labels += [fault for stage in measured for fault in faults(stage, widths=(), states=6)]
             width = seen.page.evaluate("document.documentElement.scrollWidth")
+            seen.page.set_viewport_size(VIEWPORT)
             facts[path.relative_to(site).as_posix()] = Facts(
-                seen.problems, weight, width, **found, controls=len(controls), dead=dead,
-                labels=labels,
+                seen.problems, sum(map(weight, files)), width, **found,
+                controls=sum(count for count, _ in moved),
+                dead=[name for _, names in moved for name in names],
+                labels=labels, barriers=barriers(seen, known),
             )  # fmt: skip
     assert CHAPTER in facts
     return facts
 
 
-def _controls(page: Any) -> Iterator[tuple[str, bool]]:
-    """The signal of every control of the page's figures, and whether it changes its figure."""
-    for stage in page.locator(".lossviz-stage").all():
-        before = stage.evaluate(PICTURE)
-        for control in stage.locator("input[type=range], select").all():
-            if other := control.evaluate(OTHER):
-                control.select_option(other)
-            else:
-                for key in 2 * [control.evaluate(ARROW)]:
-                    control.press(key)
-            page.evaluate(SETTLE)
-            after = stage.evaluate(PICTURE)
-            yield control.get_attribute("data-signal"), after != before
-            before = after
-
-
 def test_pages_open_without_network_message_or_missing_file(pages: dict[str, Facts]) -> None:
     assert {name: facts.problems for name, facts in pages.items() if facts.problems} == {}
+
+
+def test_axe_finds_nothing_serious_in_light_or_dark(pages: dict[str, Facts]) -> None:
+    assert {name: facts.barriers for name, facts in pages.items() if facts.barriers} == {}
 
 
 def test_mathematics_is_typeset(pages: dict[str, Facts]) -> None:
@@ -213,7 +230,7 @@ def test_dark_mode_darkens_page_and_figures(site: Path, visit: Callable[..., Any
         for _ in range(3):  # light, dark, automatic
             if page.locator("html").get_attribute("data-theme") != "dark":
                 switch.click()
-        page.evaluate(SETTLE)
+        rest(seen.page)
         assert max(page.evaluate(ground)[:3]) < 60
         assert stage.evaluate(PICTURE) != light
         framed = page.locator(".text_html:has(.lossviz-live, .lossviz-claim)")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lossviz.losses import adv_comp_sum, comp_sum
 from lossviz.widgets import ball
 
+from ..rest import rest
 from .test_live_numbers import assert_same, read
 
 pytestmark = pytest.mark.usefixtures("without_stills")
@@ -169,7 +170,7 @@ def test_dragging_moves_the_point_and_stops_where_the_ball_would_leave_the_pictu
     page.mouse.down()
     page.mouse.move(x + 40, y - 1000, steps=3)
     page.mouse.up()
-    page.wait_for_timeout(200)
+    rest(page)
     assert page.get_by_label("point, up").input_value() == "2"
     moved = page.locator(".lossviz-handle").bounding_box()
     assert moved["x"] == pytest.approx(box["x"] + 40, abs=1.5)

@@ -27,6 +27,7 @@ from lossviz.widgets.chapters.roofline import (
     V,
 )
 
+from ..rest import rest
 from .test_live_numbers import read
 
 SIZES = [*SHAPES.values(), (64, 256, 32), (100, 50000, 64), (65536, 128000, 1024)]
@@ -167,7 +168,7 @@ def test_choosing_a_model_sets_the_sliders_to_its_sizes(shape, show):
     other = next(name for name in SHAPES if name != shape)
     page = show(roofline(shape=other).html())
     page.get_by_label("sizes as in", exact=True).select_option(shape)
-    page.wait_for_timeout(200)
+    rest(page)
     assert tuple(page.evaluate(SIGNALS, ["tokens", "classes", "features"])) == SHAPES[shape]
     assert f"{SHAPES[shape][1]:,} classes" in page.locator(".lossviz-readout").inner_text()
     field = page.get_by_label("V: vocabulary", exact=True)

@@ -18,6 +18,8 @@ from lossviz.widgets.loss.picture import drawing
 from lossviz.widgets.loss.sampled import sampled
 from lossviz.widgets.vega import palette
 
+from ..rest import rest
+
 FIGURES = {
     "ball": ball({"one": torch.tanh, "two": torch.sin}, torch.zeros(1, 2), torch.tensor([0])),
     "curve": curve("comp_sum", values={"tau": 0.5}),
@@ -48,10 +50,6 @@ def stage(page):
 
 def picture(page):
     return stage(page).evaluate(PIXELS)
-
-
-def settle(page):
-    page.evaluate("() => new Promise((done) => setTimeout(done, 200))")
 
 
 def test_notebook_gets_a_widget_and_a_page_gets_html(figure):
@@ -169,7 +167,7 @@ def test_every_control_has_a_label_and_changes_picture_and_words(figure, show):
             field.press("ArrowRight")
             assert field.get_attribute("aria-valuetext") != ""
             assert field.input_value() != str(control.value)
-        settle(page)
+        rest(page)
         assert picture(page) != before, control.label
         if control.kind == "slider" and not control.signal.startswith("param_"):
             assert page.locator(".lossviz-readout").inner_text() != words
@@ -178,7 +176,7 @@ def test_every_control_has_a_label_and_changes_picture_and_words(figure, show):
 def test_words_are_announced_once_the_hand_rests(show):
     page = show(written(FIGURES["curve"]))
     page.get_by_label("margin of the example").press("ArrowRight")
-    settle(page)
+    rest(page)
     words = page.locator(".lossviz-readout").inner_text()
     page.wait_for_function(
         "(words) => document.querySelector('[role=status]').textContent === words", arg=words
@@ -196,7 +194,7 @@ def test_dragging_the_start_moves_it_in_both_views(view, show):
     page.mouse.down()
     page.mouse.move(x + 30, y + 40, steps=3)
     page.mouse.up()
-    settle(page)
+    rest(page)
     after = [handles.nth(k).bounding_box() for k in range(2)]
     assert after[view]["x"] == pytest.approx(before[view]["x"] + 30, abs=1.5)
     assert after[view]["y"] == pytest.approx(before[view]["y"] + 40, abs=1.5)
@@ -217,7 +215,7 @@ def test_a_click_puts_the_start_there(show):
     box = page.locator("canvas").bounding_box()
     x, y = box["x"] + 200, box["y"] + 250
     page.mouse.click(x, y)
-    settle(page)
+    rest(page)
     handle = page.locator(".lossviz-handle").first.bounding_box()
     assert handle["x"] + handle["width"] / 2 == pytest.approx(x, abs=1.5)
     assert handle["y"] + handle["height"] / 2 == pytest.approx(y, abs=1.5)
@@ -250,11 +248,11 @@ def test_figure_follows_the_theme_of_the_page(figure, show):
     page = show(written(figure))
     light = picture(page)
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
-    settle(page)
+    rest(page)
     dark = picture(page)
     assert dark != light
     page.evaluate("() => { document.documentElement.dataset.theme = 'light'; }")
-    settle(page)
+    rest(page)
     assert picture(page) == light
 
 
@@ -262,7 +260,7 @@ def test_figure_fits_a_narrow_screen(figure, show):
     page = show(written(figure))
     words = page.locator(".lossviz-readout").inner_text()
     page.set_viewport_size({"width": 390, "height": 800})
-    settle(page)
+    rest(page)
     assert page.locator(".lossviz-readout").inner_text() == words
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
     width = stage(page).bounding_box()["width"]

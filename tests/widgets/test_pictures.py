@@ -20,6 +20,7 @@ from lossviz.widgets.loss.sampled import sampled
 from lossviz.widgets.loss.scene import Scene
 from lossviz.widgets.loss.subject import frames
 
+from ..rest import rest
 from .invented import INVENTED
 
 pytestmark = pytest.mark.usefixtures("without_stills")
@@ -312,8 +313,8 @@ def test_pulls_are_minus_the_gradients_of_the_function_called_place_by_place(key
         step, _ = pull.rounded(values)
         for cell in range(0, len(places), 23):
             scene, stand = pull.scene_of(loss), {}
-            for name, rest in pull.points(pull.scene_of(loss)).items():
-                stand[name] = rest.clone()
+            for name, point in pull.points(pull.scene_of(loss)).items():
+                stand[name] = point.clone()
             next(iter(stand.values())).reshape(-1, 2)[0] = places[cell]
             leaves = {name: place.requires_grad_() for name, place in stand.items()}
             want = loss(**{**scene.rest, **leaves}, **chosen)
@@ -362,7 +363,7 @@ def test_the_first_point_is_dragged_to_the_nearest_stop(figures, show):
     page.mouse.down()
     page.mouse.move(x + 60, y + 130, steps=3)
     page.mouse.up()
-    page.evaluate("() => new Promise((done) => setTimeout(done, 200))")
+    rest(page)
     angle = float(page.get_by_label("angle of the first point").input_value())
     length = float(page.get_by_label("its length").input_value())
     assert angle % pull.ANGLE == 0

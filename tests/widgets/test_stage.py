@@ -9,6 +9,8 @@ import pytest
 from lossviz.losses import LOSSES
 from lossviz.widgets import Slider, landscape, large_steps, picture
 
+from ..rest import rest
+
 pytestmark = pytest.mark.usefixtures("without_stills")
 PHONE = {"width": 390, "height": 660}
 SIGNAL = "(stage, name) => stage.lossviz.view.signal(name)"
@@ -23,14 +25,10 @@ def signal(page, name):
     return page.locator(".lossviz-stage").evaluate(SIGNAL, name)
 
 
-def settle(page):
-    page.evaluate("() => new Promise((done) => setTimeout(done, 200))")
-
-
 def test_on_a_phone_picture_readout_and_first_control_share_the_screen(landing, show):
     page = show(landing.html())
     page.set_viewport_size(PHONE)
-    settle(page)
+    rest(page)
     top = page.locator(".lossviz-panes").bounding_box()["y"]
     readout = page.locator(".lossviz-readout").bounding_box()
     control = page.get_by_label("τ: how much hard examples count")
@@ -48,12 +46,12 @@ def test_on_a_phone_one_panel_at_a_time_is_shown_with_its_handle(landing, show):
     assert [handles.nth(k).is_visible() for k in range(2)] == [True, True]
     assert not page.locator(".lossviz-panes").is_visible()
     page.set_viewport_size(PHONE)
-    settle(page)
+    rest(page)
     assert [handles.nth(k).is_visible() for k in range(2)] == [True, False]
     other = page.get_by_role("button", name="probabilities")
     assert other.get_attribute("aria-pressed") == "false"
     other.click()
-    settle(page)
+    rest(page)
     assert other.get_attribute("aria-pressed") == "true"
     assert [handles.nth(k).is_visible() for k in range(2)] == [False, True]
     rows = "(stage) => ['pane_0', 'pane_1'].map((name) => stage.lossviz.view.data(name).length)"
@@ -67,10 +65,10 @@ def test_reset_returns_to_the_first_state(show):
     page.get_by_label("step", exact=True).press("End")
     page.get_by_label("γ: step size").press("Home")
     page.get_by_label("gradient descent", exact=True).select_option("normalised")
-    settle(page)
+    rest(page)
     assert page.locator(".lossviz-readout").inner_text() != first
     page.get_by_role("button", name="Reset").click()
-    settle(page)
+    rest(page)
     assert page.locator(".lossviz-readout").inner_text() == first
     for control in figure.controls:
         assert signal(page, control.signal) == control.value
@@ -107,7 +105,7 @@ def test_the_text_of_the_picture_follows_the_state(landing, show):
     image = page.get_by_role("img")
     assert landing.alt in image.get_attribute("aria-label")
     page.get_by_label("τ: how much hard examples count").press("End")
-    settle(page)
+    rest(page)
     words = page.locator(".lossviz-readout").text_content()
     assert image.get_attribute("aria-label") == f"At first: {landing.alt} Now: {words}"
 

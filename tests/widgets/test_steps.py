@@ -14,6 +14,8 @@ from lossviz.experiments.perceptron import (
 from lossviz.widgets import large_steps
 from lossviz.widgets.chapters.steps import STEPS, points
 
+from ..rest import rest
+
 pytestmark = pytest.mark.usefixtures("without_stills")
 SIGNALS = """async ([signals, wanted]) => {
   const view = document.querySelector('.lossviz-stage').lossviz.view;
@@ -67,7 +69,7 @@ def test_every_control_has_a_label_and_changes_picture_and_words(show):
         page.wait_for_function(
             "(words) => document.querySelector('.lossviz-readout').innerText !== words", arg=words
         )
-        page.wait_for_timeout(100)
+        rest(page)
         after = page.locator(".lossviz-stage svg").evaluate("(node) => node.outerHTML")
         assert after != before, control.label
 

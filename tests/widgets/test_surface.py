@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from lossviz.widgets import Choice, Slider, landscape, surface
 
+from ..rest import rest
+
 pytestmark = pytest.mark.usefixtures("without_stills")
 READ = """
 async ([signals, wanted]) => {
@@ -32,7 +34,7 @@ def read(page, signals, *wanted):
 
 
 def readout(page):
-    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    rest(page)
     return page.locator(".lossviz-readout").inner_text()
 
 
