@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from lossviz.kernels.planning import bfloat16_units
+from lossviz.kernels import bfloat16_units
 
 RESULTS = Path(__file__).parent / "results"
 CPU_SHAPES = [(n, v, d) for n in (1024, 4096) for v in (32000, 128000) for d in (512, 1024)]
@@ -117,7 +117,7 @@ def machine(device: str) -> dict[str, Any]:
         name = models[0] if models else name
     return {
         "device": name,
-        "bfloat16_units": device == "cuda" or bfloat16_units(),
+        "bfloat16_units": device == "cuda" or bfloat16_units.available(),
         "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lossviz.kernels import linear_cross_entropy, plan, planning
+from lossviz.kernels import linear_cross_entropy, plan
 
 from .cases import HALF, make
 from .measure import measure
@@ -78,36 +78,6 @@ def test_the_path_is_the_one_foreseen(options, operator):
     told = foreseen(torch.float32, **options)
     assert told.impl == "chunked"
     assert told.products == (3 if operator.endswith("reduced_loss") else 4)
-
-
-@pytest.fixture
-def use_units():
-    """Tells torch to make float32 products with units for bfloat16, until the test ends."""
-    setting = torch.backends.mkldnn.matmul
-    before = setting.fp32_precision
-    yield lambda: setattr(setting, "fp32_precision", "bf16")
-    setting.fp32_precision = before
-
-
-@pytest.mark.parametrize("has", [True, False])
-def test_units_for_bfloat16_that_stay_idle_are_named(has, monkeypatch, use_units):
-    monkeypatch.setattr(planning, "bfloat16_units", lambda: has)
-    sizes = (64, 1000, 32)
-    assert plan(*sizes, torch.bfloat16).units_idle == has
-    assert ("units" in str(plan(*sizes, torch.bfloat16))) == has
-    for other in (plan(*sizes), plan(*sizes, torch.bfloat16, "cuda")):
-        assert not other.units_idle
-    use_units()
-    assert not plan(*sizes, torch.bfloat16).units_idle
-
-
-@pytest.mark.skipif(not planning.bfloat16_units(), reason="this CPU has no units for bfloat16")
-def test_with_the_units_for_bfloat16_the_loss_keeps_its_digits(use_units):
-    head = make(256, 4000, 128, torch.bfloat16)
-    exact = linear_cross_entropy(*head.to(torch.float64)[:2], head.target).item()
-    use_units()
-    found = linear_cross_entropy(*head[:2], head.target).item()
-    assert found == pytest.approx(exact, rel=1e-6)
 
 
 def test_the_reference_path_uses_no_operator_of_ours():
