@@ -25,8 +25,9 @@ def used(
     num_rows: int, num_classes: int, num_features: int, dtype: torch.dtype, device: torch.device
 ) -> bool:
     """Whether a head of that size is multiplied by them."""
-    large = num_rows * num_classes * num_features >= LEAST_PRODUCT
-    return large and dtype == torch.bfloat16 and device.type == "cpu" and available()
+    if dtype != torch.bfloat16 or device.type != "cpu" or not available():
+        return False
+    return num_rows * num_classes * num_features >= LEAST_PRODUCT
 
 
 def product_(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, add: bool = False) -> None:

@@ -119,11 +119,11 @@ def as_typed(
     """A walk in the dtypes of its tensors, whatever autocast says: it heeds that at the door."""
 
     @functools.wraps(walk)
-    def walkas_typed(head: Head, /, *rest: Rest.args, **options: Rest.kwargs) -> Result:
+    def walk_as_typed(head: Head, /, *rest: Rest.args, **options: Rest.kwargs) -> Result:
         with without_autocast(head.input.device):  # it would take half precision for sums
             return walk(head, *rest, **options)
 
-    return walkas_typed
+    return walk_as_typed
 
 
 def shaped(room: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ from .checks import is_transformed
 from .head import Head, Needs, Tiling, waiting_dtype
 from .ops import fake_gradients, no_gradients, or_none, refuse_derivatives
 from .registration import gradients, named, operator
-from .statistics import Primitives, Sums, Want, finish, relative_lse, required, widened
+from .statistics import Primitives, Sums, Want, exact_gap, finish, relative_lse, required
 from .tiles import Transform, Upstream, power_of_two, sum_dtype
 
 
@@ -41,7 +41,7 @@ def _values_and_upstream(
     lse_weight: Tensor | None,
 ) -> tuple[Tensor, Upstream]:
     dtype = nll_weight.dtype
-    gap = widened(row).gap
+    gap = exact_gap(row)
     against, nll = gap.sigmoid(), softplus(gap)
     slope = _slope(nll, power, dtype)
     # a row without target may carry anything as its nll, with weight 0
