@@ -7,25 +7,20 @@ time of a float32 product.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 
 LEAST_PRODUCT = 2**26
 """Multiplications of a product below which float32 takes no longer than what else a call does."""
 
-
-@functools.cache
-def available() -> bool:
-    """Whether this CPU multiplies bfloat16 as such."""
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+AVAILABLE = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+"""Whether this CPU has such units; asked once, since compiled code cannot ask."""
 
 
 def used(
     num_rows: int, num_classes: int, num_features: int, dtype: torch.dtype, device: torch.device
 ) -> bool:
     """Whether a head of that size is multiplied by them."""
-    if dtype != torch.bfloat16 or device.type != "cpu" or not available():
+    if dtype != torch.bfloat16 or device.type != "cpu" or not AVAILABLE:
         return False
     return num_rows * num_classes * num_features >= LEAST_PRODUCT
 

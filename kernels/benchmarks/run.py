@@ -117,7 +117,7 @@ def machine(device: str) -> dict[str, Any]:
         name = models[0] if models else name
     return {
         "device": name,
-        "bfloat16_units": device == "cuda" or bfloat16_units.available(),
+        "bfloat16_units": device == "cuda" or bfloat16_units.AVAILABLE,
         "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }

@@ -16,7 +16,7 @@ HALF = torch.bfloat16
 
 @pytest.fixture(autouse=True)
 def use_units(monkeypatch):
-    monkeypatch.setattr(bfloat16_units, "available", lambda: True)
+    monkeypatch.setattr(bfloat16_units, "AVAILABLE", True)
     monkeypatch.setattr(bfloat16_units, "LEAST_PRODUCT", 0)
 
 
@@ -110,6 +110,6 @@ def test_only_large_heads_in_bfloat16_on_a_cpu_that_has_them_use_units(monkeypat
     assert not plan(64, 1000, 32, HALF).on_units
     assert not plan(*sizes).on_units
     assert not plan(*sizes, HALF, "cuda").on_units
-    monkeypatch.setattr(bfloat16_units, "available", lambda: False)
+    monkeypatch.setattr(bfloat16_units, "AVAILABLE", False)
     assert not plan(*sizes, HALF).on_units
     assert "units" not in str(plan(*sizes, HALF))
