@@ -99,7 +99,8 @@ def plan(
 
     `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
     default a scalar loss has whole rows: a twelfth of them, but 208 to 512, and on the CPU all of
-    up to D, in memory that the weight gradient does not need yet; on a GPU 1024. A budget for less
+    up to D, in memory that the weight gradient does not need yet; on a GPU, and where a CPU's units
+    for bfloat16 make the products, 1024. A budget for less
     makes the logits twice, and so does half precision by default where one pass took more than
     256 MiB on a GPU: its weight gradient would grow in float32. Tiles that are made twice have 16
     MiB (24 MiB on a GPU); in half precision they are as high as the batch, so that each piece of

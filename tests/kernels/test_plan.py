@@ -173,3 +173,18 @@ def test_the_promised_share_of_the_logits_is_kept():
             for features in (512, 1024):
                 told = plan(rows, classes, features)
                 assert told.bytes <= share * told.logits_bytes
+
+
+@pytest.mark.parametrize("budget", [None, 2**20])
+def test_a_further_batch_costs_what_the_first_did_beside_the_sum_of_gradients(budget):
+    head = make(700, 1500, 24, torch.float32)
+    inputs = [head.input.detach().clone().requires_grad_() for _ in range(2)]
+
+    def step(x: torch.Tensor) -> None:
+        linear_cross_entropy(
+            x, head.weight, head.target, reduction="sum", memory_budget=budget
+        ).backward()
+
+    first, second = (measure(lambda x=x: step(x)).bytes for x in inputs)
+    assert second == pytest.approx(first, rel=0.02)
+    assert first >= head.weight.grad.nbytes
