@@ -98,7 +98,8 @@ def plan(
     gradients are formed on the way (3, but for impl="triton").
 
     `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
-    default a scalar loss has whole rows: a twelfth of them, but 208 to 512, and on the CPU all of
+    default a scalar loss has whole rows: a twelfth of them, but 208 to 512 (more where they take
+    less than 4 MiB), and on the CPU all of
     up to D, in memory that the weight gradient does not need yet; on a GPU, and where a CPU's units
     for bfloat16 make the products, 1024. A budget for less
     makes the logits twice, and so does half precision by default where one pass took more than
@@ -228,6 +229,8 @@ def tile_sizes(
         if on_units and memory_budget is None:
             thin = thick = THICK_ON_UNITS
         rows = min(max(num_rows // PARTS // UNIT * UNIT, thin), thick)
+        if on_cpu:  # a chunk costs calls as well
+            rows = max(rows, BLOCK_BYTES // row_bytes)
         enough = True
         if memory_budget is not None:
             rows = memory_budget // row_bytes
