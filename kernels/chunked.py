@@ -5,125 +5,34 @@ of a scalar loss on the way: three matrix products. (On a GPU `triton_rows` has 
 kernels between the products.) `accumulate` and `gradients` take any tile and make each logit a
 second time for the backward pass: four products, for losses per row.
 
-Half precision on the CPU is widened tile by tile: torch rounds a half product to half, and without
-units for bfloat16 emulates it several times slower than float32 (see `Plan`). On a GPU products
-take half precision and give float32. Sums and weight gradients are float32 (float64 for float64) on
-either.
+Half precision on the CPU is widened tile by tile: torch rounds a half product to half, and emulates
+it several times slower than float32. Only large heads in bfloat16 are not, where the CPU has units
+for it: see `bfloat16_units`. On a GPU products take half precision and give float32. Sums and
+weight gradients are float32 (float64 for float64) on either.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
 
 from . import memory
-from .statistics import FAR, Sums, Want, finite_shift, merge, required
-from .tiles import (
-    Saved,
-    Transform,
-    Upstream,
-    accumulate_,
-    blocks,
-    in_range,
-    row_factors,
-    spread_,
-    sum_dtype,
-    without_autocast,
+from .head import (
+    Head,
+    Needs,
+    Tiling,
+    as_typed,
+    product_,
+    shaped,
+    shaped_in_blocks,
+    waiting_dtype,
 )
+from .statistics import FAR, Sums, Want, finite_shift, merge, required
+from .tiles import Saved, Upstream, accumulate_, blocks, in_range, row_factors, spread_
 
 LEAST_COLUMNS = 1024
 """Columns below which the products of a block take longer."""
-
-Rest = ParamSpec("Rest")
-Result = TypeVar("Result")
-
-
-class Tiling(NamedTuple):
-    """Rows and columns of one tile of logits."""
-
-    rows: int
-    columns: int
-
-
-class Needs(NamedTuple):
-    """Which gradients are asked for."""
-
-    input: bool
-    weight: bool
-    bias: bool
-
-
-class Head(NamedTuple):
-    """A linear layer before a softmax: input (N, D), weight (V, D), bias (V,) or None.
-
-    `mean_weight` (V,) or (N, V) weighs the mean logit; None where nobody asks for it.
-    """
-
-    input: torch.Tensor
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-    transform: Transform
-    mean_weight: torch.Tensor | None = None
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype of logits, sums and growing gradients."""
-        return sum_dtype(self.input.dtype)
-
-    @property
-    def factor_dtype(self) -> torch.dtype:
-        """Dtype of the factors of matrix products."""
-        # of half factors only these devices make a product in float32
-        halves = self.input.device.type in ("cuda", "xpu")
-        return self.weight.dtype if halves else self.dtype
-
-    def tile(self, tiling: Tiling) -> torch.Tensor:
-        """Room for the logits of one tile."""
-        size = min(tiling.rows, len(self.input)) * min(tiling.columns, len(self.weight))
-        return memory.empty(size, self.dtype, self.input.device)
-
-    def logits_(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        columns: slice,
-        out: torch.Tensor,
-        slope: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Write logits of the rows `x` and the classes `columns` (with their `weight`) to `out`.
-
-        And to `slope`, for a head with a cap, the slopes of the cap there.
-        """
-        product_(out, x, weight.T)
-        if self.bias is not None:
-            out.add_(self.bias[columns])
-        if slope is not None:
-            self.transform.cap_slope_(out, slope)
-        return self.transform.apply_(out)
-
-    def slope_room(self, logits: torch.Tensor) -> torch.Tensor | None:
-        """Room for the slopes of the cap; None without one."""
-        return None if self.transform.softcap is None else torch.empty_like(logits)
-
-    def mean_of(self, rows: slice, columns: slice) -> torch.Tensor | None:
-        """Weights of the mean logit in a tile."""
-        weight = self.mean_weight
-        if weight is None or weight.ndim == 1:
-            return None if weight is None else weight[columns]
-        return weight[rows, columns]
-
-
-def product_(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, add: bool = False) -> None:
-    """out = a @ b, or out += a @ b; half factors give the full precision of `out`."""
-    if a.dtype == out.dtype:
-        torch.addmm(out, a, b, beta=int(add), out=out)
-    elif add:
-        torch.addmm(out, a, b, out_dtype=out.dtype, out=out)
-    else:
-        torch.mm(a, b, out_dtype=out.dtype, out=out)
 
 
 class Gradients:
@@ -198,27 +107,11 @@ class Gradients:
         )
 
 
-def waiting_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Dtype of gradients that lack a factor yet, as of a loss scaler: float16 lacks the range."""
-    return torch.float32 if dtype == torch.float16 else dtype
-
-
 def _grow_(total: torch.Tensor, part: torch.Tensor, *, first: bool) -> None:
     total.copy_(part) if first else total.add_(part)
 
 
-def _as_typed(
-    walk: Callable[Concatenate[Head, Rest], Result],
-) -> Callable[Concatenate[Head, Rest], Result]:
-    @functools.wraps(walk)
-    def walk_as_typed(head: Head, /, *rest: Rest.args, **options: Rest.kwargs) -> Result:
-        with without_autocast(head.input.device):  # it would take half precision for sums
-            return walk(head, *rest, **options)
-
-    return walk_as_typed
-
-
-@_as_typed
+@as_typed
 def accumulate(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling) -> Sums:
     """The sums of every row, (N,); a label is negative where a row has no target."""
     room = head.tile(tiling)
@@ -228,7 +121,7 @@ def accumulate(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling) -> 
         parts = []
         for columns in blocks(len(head.weight), tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
-            tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
+            tile = head.logits_(x, weight, columns, shaped(room, len(x), len(weight)))
             mean = head.mean_of(rows, columns)
             parts.append(accumulate_(tile, labels[rows], columns.start, want, mean))
         done.append(merge(parts))
@@ -237,7 +130,7 @@ def accumulate(head: Head, labels: torch.Tensor, want: Want, tiling: Tiling) -> 
     )
 
 
-@_as_typed
+@as_typed
 def gradients(
     head: Head,
     labels: torch.Tensor,
@@ -263,7 +156,7 @@ def gradients(
         scaled = x if factors is None else x * factors
         for columns in blocks(len(head.weight), tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
-            tile = _shaped(room, len(x), len(weight))
+            tile = shaped(room, len(x), len(weight))
             slope = head.slope_room(tile)
             head.logits_(x, weight, columns, tile, slope)
             mean = head.mean_of(rows, columns)
@@ -283,7 +176,7 @@ def gradients(
     return grown.cast(input_dtype or head.input.dtype, head.weight.dtype, head.weight.dtype)
 
 
-@_as_typed
+@as_typed
 def mean_weight_gradient(
     head: Head, shift: torch.Tensor, upstream: torch.Tensor, tiling: Tiling
 ) -> torch.Tensor:
@@ -296,7 +189,7 @@ def mean_weight_gradient(
         x = head.input[rows].to(head.factor_dtype)
         for columns in blocks(len(head.weight), tiling.columns):
             weight = head.weight[columns].to(head.factor_dtype)
-            tile = head.logits_(x, weight, columns, _shaped(room, len(x), len(weight)))
+            tile = head.logits_(x, weight, columns, shaped(room, len(x), len(weight)))
             tile.sub_(finite_shift(shift[rows])[:, None])
             # a class of weight 0 may have a logit of -inf
             here = head.mean_of(rows, columns)
@@ -308,7 +201,7 @@ def mean_weight_gradient(
     return grown
 
 
-@_as_typed
+@as_typed
 def one_pass(
     head: Head,
     labels: torch.Tensor,
@@ -336,7 +229,7 @@ def one_pass(
         if in_place:
             logits = required(grown.weight)[:, :count].T
         else:
-            logits = _shaped_in_blocks(room, len(x), every)
+            logits = shaped_in_blocks(room, len(x), every)
         slope = head.slope_room(logits) if any(needs) else None
         for columns in blocks(every, width):
             weight = head.weight[columns].to(head.factor_dtype)
@@ -369,7 +262,7 @@ def one_pass(
             weight = head.weight[columns].to(head.factor_dtype)
             tile = logits[:, columns]
             if in_place:  # the product writes where the tile lies
-                tile = _shaped_in_blocks(room, *tile.shape).copy_(tile)
+                tile = shaped_in_blocks(room, *tile.shape).copy_(tile)
             grown.add(rows, columns, scaled, weight, tile, factors)
         grown.scale_input(rows, factors)
     return torch.cat(losses), grown.cast(*[waiting_dtype(head.input.dtype)] * 3)
@@ -397,14 +290,3 @@ def _factors(head: Head, saved: Saved, upstream: Upstream) -> torch.Tensor | Non
     if wide and upstream.is_gap_alone and head.transform.softcap is None:
         return row_factors(saved, upstream)
     return None
-
-
-def _shaped(room: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    return room[: rows * columns].view(rows, columns)
-
-
-def _shaped_in_blocks(room: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """Room of which a block of columns lies in one piece: on a CPU products write it faster."""
-    if room.device.type == "cpu":
-        return room[: rows * columns].view(columns, rows).T
-    return _shaped(room, rows, columns)

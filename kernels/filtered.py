@@ -23,7 +23,7 @@ from .checks import (
     split_target,
     under_autocast,
 )
-from .chunked import Head, Needs
+from .head import Head, Needs
 from .ops import refuse_derivatives
 from .statistics import Want, finish, finite_shift
 from .tiles import Saved, Transform, Upstream

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import chunked
 from .checks import is_transformed
-from .chunked import Head, Needs, Tiling
+from .head import Head, Needs, Tiling
 from .registration import gradients, named, operator
 from .statistics import (
     Want,

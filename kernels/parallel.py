@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from lossviz.declaration.numbers import seen
 
-from .chunked import Head, Needs, Tiling
+from .head import Head, Needs, Tiling
 from .ops import path, refuse_derivatives
 from .statistics import Primitives, Sums, Want, finish, merge
 from .tiles import Saved, Transform, Upstream

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from lossviz.declaration.numbers import DTYPES
 
-from . import triton_tiling
+from . import bfloat16_units, triton_tiling
 from .checks import check_budget
-from .chunked import LEAST_COLUMNS, Needs, Tiling, in_place_tiling
+from .chunked import LEAST_COLUMNS, in_place_tiling
+from .head import Needs, Tiling
 from .tiles import UNIT, sum_dtype
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "triton")
@@ -21,6 +21,8 @@ THIN_ON_GPU = 1024
 """The same on a GPU, by arithmetic: with fewer, products wait for the float32 weight gradient."""
 THICK = 512
 """Rows from which on more gain nothing on a CPU; on a GPU they do not from `THIN_ON_GPU` on."""
+THICK_ON_UNITS = 1024
+"""The same with units for bfloat16: what each chunk adds to the weight gradient takes longer."""
 PARTS = 12
 """Chunks that a batch is cut into when the budget is ours: a twelfth of the logits."""
 BLOCK_BYTES = 4 * 2**20
@@ -53,9 +55,7 @@ class Plan:
     `bytes` is peak memory beyond the inputs and the gradients handed back, `flops` those of the
     matrix products, `floor_flops` those of the fewest products that any method needs, each 2 N V D,
     and `logits_bytes` the size of the logits that eager torch makes, in the dtype of the input.
-    `units_idle`: this CPU has units for bfloat16 (AMX, AVX-512), which eager torch uses. Ours make
-    logits in float32, with float32 products, unless torch is told to use the units for these:
-    ``torch.backends.mkldnn.matmul.fp32_precision = "bf16"``, in the whole process.
+    `on_units`: a CPU's units for bfloat16 (AMX, AVX-512) make the products, each logit in two.
     """
 
     impl: str
@@ -65,17 +65,16 @@ class Plan:
     flops: int
     floor_flops: int
     logits_bytes: int
-
-    units_idle: bool = False
+    on_units: bool = False
 
     def __str__(self) -> str:
-        idle = "; the CPU's bfloat16 units stay idle" if self.units_idle else ""
+        units = " on the CPU's bfloat16 units" if self.on_units else ""
         share = self.bytes / self.logits_bytes if self.logits_bytes else 0.0
         return (
             f"{self.impl}: tiles of {self.tiling.rows} x {self.tiling.columns}, "
-            f"{self.products} matrix products ({self.flops / 1e12:.3g} TFLOP), "
+            f"{self.products} matrix products ({self.flops / 1e12:.3g} TFLOP){units}, "
             f"{self.bytes / 2**20:,.0f} MiB beyond inputs and gradients "
-            f"({share:.1%} of eager's logits){idle}"
+            f"({share:.1%} of eager's logits)"
         )
 
 
@@ -99,8 +98,10 @@ def plan(
     gradients are formed on the way (3, but for impl="triton").
 
     `memory_budget` in bytes bounds the tiles of logits, 4 bytes for each (8 with a soft cap). By
-    default a scalar loss has whole rows: a twelfth of them, but 208 to 512, and on the CPU all of
-    up to D, in memory that the weight gradient does not need yet; on a GPU 1024. A budget for less
+    default a scalar loss has whole rows: a twelfth of them, but 208 to 512 (more where they take
+    less than 4 MiB), and on the CPU all of
+    up to D, in memory that the weight gradient does not need yet; on a GPU, and where a CPU's units
+    for bfloat16 make the products, 1024. A budget for less
     makes the logits twice, and so does half precision by default where one pass took more than
     256 MiB on a GPU: its weight gradient would grow in float32. Tiles that are made twice have 16
     MiB (24 MiB on a GPU); in half precision they are as high as the batch, so that each piece of
@@ -140,6 +141,9 @@ def plan(
     product = 2 * num_rows * num_classes * num_features
     products = 3 if single or impl == "reference" else 4
     logits = num_rows * num_classes * dtype.itemsize
+    on_units = impl == "chunked" and bfloat16_units.used(
+        num_rows, num_classes, num_features, dtype, device
+    )
     if impl == "reference":
         spent = 4 * num_rows * num_classes * wide
     elif impl == "triton":
@@ -147,6 +151,13 @@ def plan(
         spent = triton_tiling.workspace_bytes(
             num_rows, num_classes, num_features, dtype, needs, tiling
         )
+    elif on_units and single:  # logits in half precision, and blocks in full beside their products
+        spent = tiling.rows * num_classes * dtype.itemsize
+        spent += tiling.rows * tiling.columns * (wide + 2 * dtype.itemsize)
+        if softcap:
+            spent += tiling.rows * (num_classes * dtype.itemsize + tiling.columns * wide)
+        if tiling.rows < num_rows:  # the weight gradient grows
+            spent += num_classes * num_features * wide
     else:
         rows, columns = tiling.rows, num_classes if single else tiling.columns
         if single and device.type == "cpu":
@@ -162,19 +173,12 @@ def plan(
             spent += rows * num_features * wide
         elif device.type == "cpu":  # rows widened, and these scaled
             spent += rows * num_features * wide * (1 if softcap else 2)
-        if half and device.type == "cpu":  # widened weights of this tile and the last
+        if half and device.type == "cpu" and not on_units:  # widened weights, and the last
             spent += min(num_classes, 2 * tiling.columns) * num_features * wide
         elif across:  # what products take
             spent += rows * columns * dtype.itemsize
-    mkldnn: Any = torch.backends.mkldnn
-    told = mkldnn.matmul.fp32_precision == "bf16"
-    idle = dtype == torch.bfloat16 and device.type == "cpu" and bfloat16_units() and not told
-    return Plan(impl, tiling, products, spent, products * product, 3 * product, logits, idle)
-
-
-def bfloat16_units() -> bool:
-    """Whether this CPU multiplies bfloat16 as such: AMX or AVX-512 BF16."""
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    flops = products * product
+    return Plan(impl, tiling, products, spent, flops, 3 * product, logits, on_units)
 
 
 def _device(device: torch.device | str) -> torch.device:
@@ -220,8 +224,13 @@ def tile_sizes(
     row_bytes = num_classes * wide * (2 if softcap else 1)
     if not per_row and impl == "chunked":
         on_cpu = device.type == "cpu"
+        on_units = bfloat16_units.used(num_rows, num_classes, num_features, dtype, device)
         thin, thick = (THIN, THICK) if on_cpu else (THIN_ON_GPU, THIN_ON_GPU)
+        if on_units and memory_budget is None:
+            thin = thick = THICK_ON_UNITS
         rows = min(max(num_rows // PARTS // UNIT * UNIT, thin), thick)
+        if on_cpu:  # a chunk costs calls as well
+            rows = max(rows, BLOCK_BYTES // row_bytes)
         enough = True
         if memory_budget is not None:
             rows = memory_budget // row_bytes
@@ -235,7 +244,7 @@ def tile_sizes(
             columns = num_classes
             if on_cpu:
                 columns = max(LEAST_COLUMNS, BLOCK_BYTES // (rows * wide))
-                if dtype.itemsize < wide:  # weights of as many classes are widened
+                if dtype.itemsize < wide and not on_units:  # weights of as many classes are widened
                     columns = min(
                         columns, max(LEAST_COLUMNS, TILE_BYTES // (max(1, num_features) * wide))
                     )

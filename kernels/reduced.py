@@ -13,22 +13,22 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from lossviz.declaration.rows import box_cox, softplus
 
-from . import chunked, triton_tiling
+from . import bfloat16_pass, chunked, triton_tiling
 from .checks import is_transformed
-from .chunked import Head, Needs, Tiling, waiting_dtype
+from .head import Head, Needs, Tiling, waiting_dtype
 from .ops import fake_gradients, no_gradients, or_none, refuse_derivatives
 from .registration import gradients, named, operator
-from .statistics import Primitives, Sums, Want, finish, relative_lse, required, widened
+from .statistics import Primitives, Sums, Want, exact_gap, finish, relative_lse, required
 from .tiles import Transform, Upstream, power_of_two, sum_dtype
 
 
-def _walk_of_whole_rows(input: Tensor) -> Callable[..., Any]:
+def _walk_of_whole_rows(head: Head) -> Callable[..., Any]:
     """`one_pass` in plain torch, or with Triton's row kernels on a GPU that has them."""
-    if input.dtype != torch.float64 and triton_tiling.compiled_for(input.device):
+    if head.dtype != torch.float64 and triton_tiling.compiled_for(head.input.device):
         from . import triton_rows
 
         return triton_rows.one_pass
-    return chunked.one_pass
+    return bfloat16_pass.one_pass if head.on_units else chunked.one_pass
 
 
 def _values_and_upstream(
@@ -41,7 +41,7 @@ def _values_and_upstream(
     lse_weight: Tensor | None,
 ) -> tuple[Tensor, Upstream]:
     dtype = nll_weight.dtype
-    gap = widened(row).gap
+    gap = exact_gap(row)
     against, nll = gap.sigmoid(), softplus(gap)
     slope = _slope(nll, power, dtype)
     # a row without target may carry anything as its nll, with weight 0
@@ -177,7 +177,7 @@ def reduced_loss(
         )
 
     want = Want(mean=mean_loss_weight is not None)
-    values, grown = _walk_of_whole_rows(input)(
+    values, grown = _walk_of_whole_rows(head)(
         head, labels, want, of_rows, Needs(*needs), Tiling(rows, columns)
     )
     if unit is not None:

@@ -162,20 +162,26 @@ def finish(sums: Sums, kept: torch.Tensor) -> Primitives:
     )
 
 
-def widened(row: Primitives) -> Primitives:
-    """The same in float64, where the device has it, with the digits that `gap` has rounded away.
+def exact_gap(row: Primitives) -> torch.Tensor:
+    """The gap in float64, where the device has it, with the digits that it has rounded away.
 
     A gap of 60 nats is rounded by up to 2e-6 in float32, which its exponential does not forget.
     """
     exact = row_dtype(row.gap)
-    gap, rest, target = row.gap.to(exact), row.rest.to(exact), row.target.to(exact)
-    lost = (rest - target - gap).detach()
+    gap = row.gap.to(exact)
+    lost = (row.rest.to(exact) - row.target.to(exact) - gap).detach()
+    return gap + torch.where(lost.isfinite(), lost, 0.0)
+
+
+def widened(row: Primitives) -> Primitives:
+    """The same in float64, where the device has it, with an `exact_gap`."""
+    exact = row_dtype(row.gap)
     floating = {
         name: value.to(exact)
         for name, value in row._asdict().items()
         if value is not None and value.is_floating_point()
     }
-    return row._replace(**floating)._replace(gap=gap + torch.where(lost.isfinite(), lost, 0.0))
+    return row._replace(**{**floating, "gap": exact_gap(row)})
 
 
 class RowStatistics:

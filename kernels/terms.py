@@ -11,7 +11,7 @@ from lossviz.declaration.numbers import seen_everywhere, widen
 
 from . import ops, parallel, planning, reduced, reference
 from .checks import is_transformed
-from .chunked import Tiling
+from .head import Tiling
 from .parallel import VocabularyShard
 from .row_losses import RowFunction, RowLoss
 from .statistics import (

@@ -42,14 +42,15 @@ def transformed(
     raw, bias_ptr, columns, inside, bias_step, inner, outer,
     CAPPED: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """z = outer tanh(inner (raw + b)), or inner (raw + b) without a cap; b is 0 out of range."""
+    """z = outer tanh(u), u = inner (raw + b), or u without a cap, and u; b is 0 out of range."""
     if bias_ptr is not None:
         bias = tl.load(bias_ptr + columns * bias_step, mask=inside, other=0.0)
         raw += bias.to(tl.float32)[None, :]
-    z = raw * inner
+    u = raw * inner
+    z = u
     if CAPPED:
-        z = outer * tanh(z, EXACT)
-    return z
+        z = outer * tanh(u, EXACT)
+    return z, u
 
 
 @triton.jit
@@ -59,7 +60,7 @@ def logits_of(
     CAPPED: tl.constexpr, FACTOR: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Logits (ROWS, COLUMNS) of `rows` and `columns`, int64 and clamped to what is `inside`.
+    """`transformed` logits (ROWS, COLUMNS) of `rows` and `columns`, int64, clamped to `inside`.
 
     Forward and backward both come here with the same tiles, so p = exp(z - lse) sees in both the
     same rounding of z. (Both select from z before they take anything from it: the compiler would
@@ -167,8 +168,8 @@ def store_sums(
 
 @triton.jit
 def spread(
-    z, columns, labels, weights, shift, total, centre, square, best,
-    to_others, to_own, to_centre, to_square, to_mean, to_shift, outer,
+    z, u, columns, labels, weights, shift, total, centre, square, best,
+    to_others, to_own, to_centre, to_square, to_mean, to_shift,
     OWN: tl.constexpr, CENTRE: tl.constexpr, SQUARE: tl.constexpr, MEAN: tl.constexpr,
     SHIFT: tl.constexpr, CAPPED: tl.constexpr,
 ):  # fmt: skip
@@ -202,8 +203,8 @@ def spread(
     if SHIFT:
         gradient += tl.where(columns[None, :] == best[:, None], to_shift[:, None], 0.0)
     if CAPPED:
-        height = z / outer
-        gradient *= 1.0 - height * height
+        decay = tl.exp(-2.0 * tl.abs(u))  # 1 - tanh(u)^2 has no digits where tanh is near 1
+        gradient *= 4.0 * decay / ((1.0 + decay) * (1.0 + decay))
     return gradient
 
 
@@ -253,7 +254,7 @@ def sums_kernel(
         inside = columns < classes
         far_columns = columns.to(tl.int64)
         safe_columns = tl.minimum(far_columns, classes - 1)
-        z = logits_of(
+        z, _ = logits_of(
             x_ptr, weight_ptr, bias_ptr, safe_rows, safe_columns, inside, depth,
             x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
             CAPPED, FACTOR, PRECISION, ROWS, COLUMNS, DEPTH,
@@ -311,7 +312,7 @@ def gradient_kernel(
     if skipped == 0:
         far_columns = columns.to(tl.int64)
         safe_columns = tl.minimum(far_columns, classes - 1)
-        z = logits_of(
+        z, u = logits_of(
             x_ptr, weight_ptr, bias_ptr, safe_rows, safe_columns, inside, depth,
             x_row, x_depth, weight_row, weight_depth, bias_step, inner, outer,
             CAPPED, FACTOR, PRECISION, ROWS, COLUMNS, DEPTH,
@@ -320,13 +321,14 @@ def gradient_kernel(
             mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         gradient = spread(
-            tl.where(inside[None, :], z, 0.0), columns, tl.load(label_ptr + safe_rows), weights,
+            tl.where(inside[None, :], z, 0.0), u, columns,
+            tl.load(label_ptr + safe_rows), weights,
             load_row(shift_ptr, safe_rows), load_row(total_ptr, safe_rows),
             load_row(centre_ptr, safe_rows), load_row(square_ptr, safe_rows),
             load_row(best_ptr, safe_rows), load_row(to_others_ptr, safe_rows),
             load_row(to_own_ptr, safe_rows), load_row(to_centre_ptr, safe_rows),
             load_row(to_square_ptr, safe_rows), load_row(to_mean_ptr, safe_rows),
-            load_row(to_shift_ptr, safe_rows), outer,
+            load_row(to_shift_ptr, safe_rows),
             to_own_ptr is not None, to_centre_ptr is not None, to_square_ptr is not None,
             to_mean_ptr is not None, to_shift_ptr is not None, CAPPED,
         )  # fmt: skip

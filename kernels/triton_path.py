@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .chunked import Head, Needs, Tiling, product_
+from .head import Head, Needs, Tiling, product_
 from .statistics import Sums, Want, merge
 from .tiles import Saved, Transform, Upstream, in_range
 from .triton_tiling import DTYPES, Tiles, processors, split_count, tile_sizes

@@ -38,7 +38,7 @@ def row_sums_kernel(
         far_columns = columns.to(tl.int64)
         place = safe_rows[:, None] * raw_row + far_columns[None, :]
         raw = tl.load(raw_ptr + place, mask=inside[None, :], other=0.0).to(tl.float32)
-        z = transformed(
+        z, _ = transformed(
             raw, bias_ptr, far_columns, inside, bias_step, inner, outer, CAPPED, EXACT
         )  # fmt: skip
         weights = mean_weights_of(
@@ -93,15 +93,15 @@ def row_gradient_kernel(
         far_columns = columns.to(tl.int64)
         place = safe_rows[:, None] * raw_row + far_columns[None, :]
         raw = tl.load(raw_ptr + place, mask=read, other=0.0).to(tl.float32)
-        z = transformed(
+        z, u = transformed(
             raw, bias_ptr, far_columns, inside, bias_step, inner, outer, CAPPED, EXACT
         )  # fmt: skip
         weights = mean_weights_of(
             mean_weight_ptr, safe_rows, far_columns, inside, mean_row, mean_column, DENSE
         )
         gradient = spread(
-            z, columns, labels, weights, shift, total, centre, square, best,
-            to_others, to_own, to_centre, to_square, to_mean, to_shift, outer,
+            z, u, columns, labels, weights, shift, total, centre, square, best,
+            to_others, to_own, to_centre, to_square, to_mean, to_shift,
             to_own_ptr is not None, to_centre_ptr is not None, to_square_ptr is not None,
             to_mean_ptr is not None, to_shift_ptr is not None, CAPPED,
         )  # fmt: skip

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .chunked import Gradients, Head, Needs, Tiling, product_, waiting_dtype
+from .chunked import Gradients
+from .head import Head, Needs, Tiling, product_, waiting_dtype
 from .statistics import Sums, Want
 from .tiles import Saved, Transform, Upstream, blocks
 from .triton_path import (

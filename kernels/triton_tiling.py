@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from .chunked import Needs, Tiling
+from .head import Needs, Tiling
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MAX_SPLITS = 64

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from lossviz.kernels.planning import bfloat16_units
+from lossviz.kernels import bfloat16_units
 
 RESULTS = Path(__file__).parent / "results"
 CPU_SHAPES = [(n, v, d) for n in (1024, 4096) for v in (32000, 128000) for d in (512, 1024)]
@@ -117,7 +117,7 @@ def machine(device: str) -> dict[str, Any]:
         name = models[0] if models else name
     return {
         "device": name,
-        "bfloat16_units": device == "cuda" or bfloat16_units(),
+        "bfloat16_units": device == "cuda" or bfloat16_units.AVAILABLE,
         "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
@@ -156,7 +156,7 @@ def main() -> None:
     output = options.output or RESULTS / f"{options.device}.json"
     records = json.loads(output.read_text()) if output.exists() else []
     for shape in shapes:
-        for dtype in options.dtype or (["bfloat16"] if gpu else ["float32"]):
+        for dtype in options.dtype or _dtypes(gpu):
             methods = options.method or _methods(gpu, dtype)
             for record in compare(shape, dtype, methods, options):
                 records = [old for old in records if _key(old) != _key(record)] + [record]
@@ -168,6 +168,13 @@ def main() -> None:
 def _shape(text: str) -> tuple[int, int, int]:
     rows, classes, features = (int(size) for size in text.split(","))
     return rows, classes, features
+
+
+def _dtypes(gpu: bool) -> list[str]:
+    """What the device has units for; a CPU without those for bfloat16 emulates it, for minutes."""
+    if gpu:
+        return ["bfloat16"]
+    return ["float32", *(["bfloat16"] if bfloat16_units.AVAILABLE else [])]
 
 
 def _methods(gpu: bool, dtype: str) -> tuple[str, ...]:

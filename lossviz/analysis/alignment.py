@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.arrays import Array, as_tensor
+from ..declaration.numbers import slack_of_a_sum
 
 
 class Aligned(NamedTuple):
@@ -22,11 +23,15 @@ class Aligned(NamedTuple):
 
 
 def distribution(name: str, values: Array) -> torch.Tensor:
-    """`values` (K,) in float64; ValueError unless they are probabilities that sum to 1."""
+    """`values` (K,) in float64; ValueError unless they are probabilities that sum to 1.
+
+    Their sum may be off by what rounding in their dtype takes, and is divided out.
+    """
     p = as_tensor(name, values)
-    if p.ndim != 1 or not len(p) or not (p >= 0).all() or abs(p.sum() - 1) > 1e-6:
+    off = p.ndim != 1 or not len(p) or not (p >= 0).all()
+    if off or abs(p.sum() - 1) > slack_of_a_sum(values, len(p)):
         raise ValueError(f"{name} must be probabilities (K,) that sum to 1, got {p.tolist()}")
-    return p
+    return p / p.sum()
 
 
 def kl_divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.arrays import Array, as_tensor, like
-from ..declaration.numbers import check_count
+from ..declaration.numbers import check_count, slack_of_a_sum
 
 
 def pass_at_n(probability: Array, attempts: int) -> Array:
@@ -74,7 +74,7 @@ def resampling_reward(
     chances = (r, share, torch.tensor([completeness, soundness], dtype=torch.float64))
     if any(((x < 0) | (x > 1) | x.isnan()).any() for x in chances):
         raise ValueError("right, prior, completeness and soundness must lie in [0, 1]")
-    if r.shape != share.shape or abs(share.sum() - 1) > 1e-6:
+    if r.shape != share.shape or abs(share.sum() - 1) > slack_of_a_sum(prior, len(share)):
         raise ValueError(f"prior must have {len(r)} entries that sum to 1, got {share.tolist()}")
     steps = torch.arange(check_count("attempts", attempts, 1), dtype=torch.float64)
     refused = (1 - completeness) * r + soundness * (1 - r)

@@ -14,7 +14,7 @@ import torch
 
 from ..declaration import Argument, Inputs
 from ..declaration.kinds import DISTRIBUTIONS, LOGITS, PROBABILITIES, TRUTH, labels
-from ..declaration.numbers import check_ignore_index
+from ..declaration.numbers import check_ignore_index, slack_of_a_sum
 
 Kind = Literal["logits", "probabilities", "log-probabilities", "binary score", "multilabel"]
 KINDS: tuple[Kind, ...] = (
@@ -61,7 +61,7 @@ def class_probabilities(predictions: torch.Tensor, *, kind: Kind) -> torch.Tenso
     if kind == "log-probabilities":
         wide = wide.exp()
     total = wide.sum(-1)
-    slack = SUM.get(predictions.dtype, 1e-2)
+    slack = slack_of_a_sum(given, given.shape[-1], least=SUM.get(predictions.dtype, 1e-2))
     off = ((total - 1).abs() > slack) | (wide < 0).any(-1)
     if off.any():
         row = int(off.flatten().nonzero()[0])

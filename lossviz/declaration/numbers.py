@@ -89,6 +89,16 @@ def rounding_of_a_sum(dtype: torch.dtype, count: int) -> float:
     return float(count**0.5 * torch.finfo(dtype).eps)
 
 
+def slack_of_a_sum(values: object, count: int, *, least: float = 1e-6) -> float:
+    """How far a sum of `count` probabilities may be off from 1: `least`, or what rounding takes.
+
+    `values` are the probabilities as they came, in a tensor of any dtype or otherwise.
+    """
+    if not isinstance(values, torch.Tensor) or not values.is_floating_point():
+        return least
+    return max(least, min(0.1, rounding_of_a_sum(values.dtype, count)))
+
+
 def at_least(values: torch.Tensor, bound: float) -> torch.Tensor:
     """`values.clamp_min(bound)` for a bound that may change from call to call.
 

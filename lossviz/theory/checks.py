@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..declaration.arrays import Array, as_tensor
-from ..declaration.numbers import rounding_of_a_sum
+from ..declaration.numbers import slack_of_a_sum
 
 
 def check_range(name: str, value: Array, low: float, high: float, interval: str) -> torch.Tensor:
@@ -50,10 +50,7 @@ def check_distribution(name: str, value: Array) -> torch.Tensor:
     if wrong.any():
         raise ValueError(f"{name} must not be negative, got {p[wrong][0].item()!r}")
     total = p.sum(-1, keepdim=True)
-    rounding = 0.0
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        rounding = min(0.1, rounding_of_a_sum(value.dtype, p.shape[-1]))
-    wrong = (total - 1).abs() > max(1e-6, rounding)
+    wrong = (total - 1).abs() > slack_of_a_sum(value, p.shape[-1])
     if wrong.any():
         raise ValueError(f"{name} must sum to one, got a sum of {total[wrong][0].item()!r}")
     return p / total

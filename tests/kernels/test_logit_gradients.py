@@ -11,11 +11,13 @@ import itertools
 import math
 from collections.abc import Callable
 
+import mpmath
 import pytest
 import torch
 import torch.nn.functional as F
 
 from lossviz.kernels import linear_cross_entropy, row_statistics
+from lossviz.kernels.tiles import Transform
 
 from .test_row_statistics import definitions
 
@@ -151,9 +153,10 @@ def test_losses_have_gradients_as_exact_as_those_of_plain_torch(options, classes
     compare(logits, labels, shape, lambda leaf: torch_loss(leaf.T, labels, options), ours)
 
 
+@pytest.mark.parametrize("impl", ["chunked", "reference", "triton"])
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 @pytest.mark.parametrize(("cap", "heights"), [(30.0, 4.0), (30.0, 1.0), (5.0, 8.0)])
-def test_the_slope_of_a_saturated_cap_keeps_its_digits(cap, heights, reduction):
+def test_the_slope_of_a_saturated_cap_keeps_its_digits(cap, heights, reduction, impl):
     generator = torch.Generator().manual_seed(0)
     signs = torch.randn(2, 64, generator=generator).sign()
     logits = signs * cap * heights * (0.8 + 0.2 * torch.rand(2, 64, generator=generator))
@@ -161,7 +164,8 @@ def test_the_slope_of_a_saturated_cap_keeps_its_digits(cap, heights, reduction):
 
     def ours(z):
         eye = torch.eye(len(labels), dtype=z.dtype)
-        return linear_cross_entropy(eye, z, labels, softcap=cap, reduction=reduction).sum()
+        options = {"softcap": cap, "reduction": reduction, "impl": impl}
+        return linear_cross_entropy(eye, z, labels, **options).sum()
 
     def eager(z):
         return F.cross_entropy(cap * torch.tanh(z.T / cap), labels, reduction="sum")
@@ -173,3 +177,14 @@ def test_the_slope_of_a_saturated_cap_keeps_its_digits(cap, heights, reduction):
     mine, theirs = (error(gradient(logits, torch.float32, of)) for of in (ours, eager))
     assert mine <= max(theirs, 5 * ULP)
     assert heights == 1.0 or mine < theirs / 10
+
+
+@pytest.mark.parametrize("heights", [0.0, 0.5, 8.0, 60.0])
+def test_derivatives_of_the_reference_cap_keep_their_digits_at_second_order(heights):
+    cap, logit = 3.0, torch.tensor(3.0 * heights)
+
+    found = torch.func.grad(torch.func.grad(Transform(softcap=cap).apply))(logit).item()
+    with mpmath.workdps(60):
+        slope = mpmath.sech(heights) ** 2
+        true = float(-2 * mpmath.tanh(heights) * slope / cap)
+    assert found == pytest.approx(true, rel=1e-6, abs=1e-45)

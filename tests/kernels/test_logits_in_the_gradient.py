@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.kernels import linear_cross_entropy, plan
-from lossviz.kernels.chunked import LEAST_COLUMNS, Tiling, in_place_tiling
+from lossviz.kernels.chunked import LEAST_COLUMNS, in_place_tiling
+from lossviz.kernels.head import Tiling
 
 from .cases import HALF, make, naive, with_gradients
 from .measure import measure

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lossviz.kernels import chunked, triton_rows, triton_tiling
-from lossviz.kernels.chunked import Head, Needs, Tiling
+from lossviz.kernels.head import Head, Needs, Tiling
 from lossviz.kernels.statistics import Want, finish
 from lossviz.kernels.tiles import Saved, Transform, Upstream
 
@@ -24,7 +24,7 @@ def test_the_sum_over_half_a_tile_is_in_full_precision():
 @pytest.mark.parametrize("scale", [1.0, 0.05])
 def test_float16_gradients_of_products_in_float16_keep_small_classes(monkeypatch, scale):
     """As on a GPU, whose products take half precision: here float16 is rounded to, not used."""
-    monkeypatch.setattr(chunked.Head, "factor_dtype", property(lambda head: head.input.dtype))
+    monkeypatch.setattr(Head, "factor_dtype", property(lambda head: head.input.dtype))
 
     def product_(out, a, b, *, add=False):
         torch.addmm(out, a.to(out.dtype), b.to(out.dtype), beta=int(add), out=out)

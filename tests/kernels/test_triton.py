@@ -15,8 +15,8 @@ import triton
 import triton.language as tl
 
 from lossviz.kernels import chunked, linear_cross_entropy, triton_path, triton_tiling
-from lossviz.kernels.chunked import Head, Needs, Tiling
 from lossviz.kernels.filtered import skippable
+from lossviz.kernels.head import Head, Needs, Tiling
 from lossviz.kernels.statistics import Primitives, Sums, Want, finish
 from lossviz.kernels.tiles import Saved, Transform, Upstream, accumulate_, row_factors, spread_
 from lossviz.kernels.triton_kernels import tanh

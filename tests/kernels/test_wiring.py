@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from lossviz.kernels import chunked, linear_cross_entropy, planning, triton_rows
-from lossviz.kernels.chunked import Head, Needs, Tiling
+from lossviz.kernels.head import Head, Needs, Tiling
 from lossviz.kernels.statistics import Want, finish, softplus
 from lossviz.kernels.tiles import Transform, Upstream, power_of_two
 

@@ -9,7 +9,7 @@ import torch
 
 from ...declaration import CLASS_LOGITS, Argument, Inputs, number, row_dtype
 from ...declaration.kinds import VALUES
-from ...declaration.numbers import DTYPES, first_where, rounding_of_a_sum, seen
+from ...declaration.numbers import DTYPES, first_where, seen, slack_of_a_sum
 
 Y = Argument("y", VALUES, "...", "In [v_min, v_max]; gets no gradient")
 BIN_LOGITS = Inputs(CLASS_LOGITS["logits"], Y)
@@ -223,8 +223,7 @@ def _check_distribution(weights: Any, name: str) -> None:
     if seen(weights < 0):
         raise ValueError(f"{name} must not be negative, got {first_where(weights < 0, weights)!r}")
     total = weights.to(row_dtype(weights)).sum(-1)
-    rounding = min(0.1, rounding_of_a_sum(weights.dtype, weights.shape[-1]))
-    off = ~((total - 1).abs() <= max(1e-4, rounding))
+    off = ~((total - 1).abs() <= slack_of_a_sum(weights, weights.shape[-1], least=1e-4))
     if seen(off):
         raise ValueError(
             f"{name} must sum to one over the last axis, got {first_where(off, total)!r}"
