@@ -13,7 +13,7 @@ import torch
 from .. import kernels
 
 Record = Mapping[str, Any]
-Case = tuple[int, int, int, str]  # rows, classes, features, dtype
+Case = tuple[int, int, int, str, str]  # rows, classes, features, dtype, device
 
 
 def measurements() -> tuple[list[Record], list[Record]]:
@@ -28,10 +28,10 @@ def measurements() -> tuple[list[Record], list[Record]]:
 
 
 def by_case(records: Sequence[Record]) -> dict[Case, dict[str, Record]]:
-    """For each shape and dtype, the record of each method."""
+    """For each shape, dtype and device, the record of each method."""
     found: dict[Case, dict[str, Record]] = {}
     for record in records:
-        case = (*record["shape"].values(), record["dtype"])
+        case = (*record["shape"].values(), record["dtype"], record["device"])
         found.setdefault(case, {})[record["method"]] = record
     return found
 
@@ -73,21 +73,26 @@ def draw(records: Sequence[Record], seconds: str) -> None:
 def compare(records: Sequence[Record]) -> None:
     """Print our CPU seconds against bare products, eager torch and the best peer, and memory.
 
-    The memory is what a step needs beyond its gradients, as a share of float32 logits. Then the
-    machines on which the records were made.
+    The memory is what a step needs beyond its gradients, as a share of float32 logits. There is a
+    table for each machine on which records were made.
     """
-    print("N, V, D             dtype      products  eager  best peer   beyond gradients")
-    for (n, v, d, dtype), found in by_case(records).items():
-        seconds = {name: r["cpu_seconds"]["p50"] for name, r in found.items()}
-        ours = seconds["lossviz"]
-        bare = bare_seconds(found, "cpu_seconds")
-        peers = [t for name, t in seconds.items() if not name.startswith(("products", "lossviz"))]
-        size = getattr(torch, dtype).itemsize
-        share = (found["lossviz"]["peak_bytes"] - (n + v) * d * size) / (n * v * 4)
-        against = f"{ours / bare:6.2f} x" if bare else "       -"
-        print(
-            f"{f'{n}, {v}, {d}':19s} {dtype:9s} {against} {seconds['eager'] / ours:6.2f} x"
-            f" {min(peers) / ours:6.2f} x     {share:5.1%}"
-        )
-    for made in sorted({(r["device"], r["threads"], r["versions"]["torch"]) for r in records}):
-        print("measured on {}, threads: {}, torch {}".format(*made))
+    head = "N, V, D             dtype      products  eager  best peer   beyond gradients"
+    for device, threads, version in dict.fromkeys(
+        (r["device"], r["threads"], r["versions"]["torch"]) for r in records
+    ):
+        print(head)
+        for (n, v, d, dtype, where), found in by_case(records).items():
+            if where != device:
+                continue
+            seconds = {name: r["cpu_seconds"]["p50"] for name, r in found.items()}
+            ours = seconds["lossviz"]
+            bare = bare_seconds(found, "cpu_seconds")
+            others = [s for s in seconds if not s.startswith(("products", "lossviz"))]
+            size = getattr(torch, dtype).itemsize
+            share = (found["lossviz"]["peak_bytes"] - (n + v) * d * size) / (n * v * 4)
+            against = f"{ours / bare:6.2f} x" if bare else "       -"
+            print(
+                f"{f'{n}, {v}, {d}':19s} {dtype:9s} {against} {seconds['eager'] / ours:6.2f} x"
+                f" {min(seconds[s] for s in others) / ours:6.2f} x     {share:5.1%}"
+            )
+        print(f"measured on {device}, threads: {threads}, torch {version}")

@@ -35,10 +35,23 @@ def test_what_is_committed_was_measured_on_a_cpu_or_on_a_gpu():
     assert all("nvidia" in r["device"].lower() or "cuda" in r["device"] for r in on_gpu)
 
 
-def test_records_of_one_shape_and_dtype_stand_together():
-    cases = by_case([*RECORDS, record("lossviz", 9.0, rows=32)])
-    assert list(cases) == [(8, 16, 4, "float32"), (32, 16, 4, "float32")]
-    assert cases[8, 16, 4, "float32"]["eager"]["cpu_seconds"]["p50"] == 3.0
+def test_records_of_one_shape_dtype_and_device_stand_together():
+    elsewhere = record("lossviz", 7.0, device="another CPU")
+    cases = by_case([*RECORDS, record("lossviz", 9.0, rows=32), elsewhere])
+    first = (8, 16, 4, "float32", "a CPU")
+    assert list(cases) == [first, (32, 16, 4, "float32", "a CPU"), (*first[:4], "another CPU")]
+    assert cases[first]["eager"]["cpu_seconds"]["p50"] == 3.0
+    assert cases[first]["lossviz"]["cpu_seconds"]["p50"] == 1.5
+
+
+def test_each_machine_has_a_table_of_its_own(capsys):
+    compare([*RECORDS, *({**r, "device": "another CPU"} for r in RECORDS)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("measured on")] == [
+        "measured on a CPU, threads: 1, torch 2.0",
+        "measured on another CPU, threads: 1, torch 2.0",
+    ]
+    assert len(lines) == 6
 
 
 def test_the_table_has_ratios_to_ours_and_memory_beyond_the_gradients(capsys):
