@@ -1,6 +1,7 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
 from .chapters.ball import ball
+from .chapters.calibrators import calibrators
 from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.roofline import roofline
@@ -21,6 +22,7 @@ __all__ = [
     "LiveFigure",
     "Slider",
     "ball",
+    "calibrators",
     "curve",
     "explore",
     "landscape",
