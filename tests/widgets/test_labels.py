@@ -21,7 +21,7 @@ from lossviz.widgets import (
 from lossviz.widgets.loss.picture import drawing
 
 from ..labels import faults
-from . import test_ball, test_reliability, test_surface
+from . import test_ball, test_calibrators, test_reliability, test_surface
 from .test_consistency_figures import STEPS, runs
 from .test_kernel_figures import trace
 
@@ -42,6 +42,7 @@ GROUPS = {
     "laws": lambda: {key: law_curve(law) for key, law in LAWS.items()},
     "chapters": lambda: {
         "ball": test_ball.figure(),
+        "calibrators": test_calibrators.figure(),
         "large steps": large_steps(),
         "online": online(*trace()[:3], [True, False] * 3, seen=2),
         "reliability": reliability(*test_reliability.sample()),

@@ -15,11 +15,12 @@ from ..vega.plot import GRID, axis, line, rule, symbols
 
 DIGITS = 10
 READOUT = (
-    "shift + ', ' + strength_text + ', ' + calibrator + ': accuracy ' + format(now.accuracy, '.3f')"
-    " + ', mean confidence ' + format(now.said, '.3f') + ', calibration error '"
-    " + format(now.error, '.3f') + ', log score ' + format(now.score, '.3f') + ' nats. '"
-    " + first + ': mean confidence ' + format(before.said, '.3f') + ', log score '"
-    " + format(before.score, '.3f') + '.'"
+    "upper(slice(shift, 0, 1)) + slice(shift, 1) + ' ' + strength_text + ', ' + calibrator"
+    " + ': accuracy ' + format(now.accuracy, '.3f') + ', mean confidence '"
+    " + format(now.said, '.3f') + ', calibration error ' + format(now.error, '.3f')"
+    " + ', log score ' + format(now.score, '.3f') + ' nats'"
+    " + (calibrator === first ? '.' : '; ' + first + ', mean confidence '"
+    " + format(before.said, '.3f') + ' and log score ' + format(before.score, '.3f') + '.')"
 )
 
 
