@@ -96,7 +96,7 @@ def test_every_control_changes_picture_and_words(show):
         ({"calibrator": "warm"}, "calibrator must be one of .*, got 'warm'"),
         ({"strength": 3}, r"strength must be an int in \[0, 2\], got 3"),
         ({"target": torch.zeros(5, dtype=torch.long)}, r"must have shape \(2, 3, 5, K\)"),
-        ({"logits": {"sure": torch.full((2, 3, 60, 3), -torch.inf)}}, "NaN"),
+        ({"logits": {"sure": torch.full((2, 3, 60, 3), -torch.inf)}}, "finite largest"),
         (
             {"logits": {"no": torch.tensor([0, 0, -torch.inf]).expand(2, 3, 60, 3)}},
             "the log score of 'no' must be finite",
