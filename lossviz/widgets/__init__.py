@@ -4,6 +4,7 @@ from .chapters.ball import ball
 from .chapters.calibrators import calibrators
 from .chapters.online import online
 from .chapters.reliability import reliability
+from .chapters.resampling import resampling
 from .chapters.roofline import roofline
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
@@ -32,6 +33,7 @@ __all__ = [
     "online",
     "picture",
     "reliability",
+    "resampling",
     "roofline",
     "surface",
     "training_bound",
