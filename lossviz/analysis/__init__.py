@@ -3,12 +3,13 @@
 `MEASURES` lists what streams over batches; each is a `Measure`: a function of whole arrays, and a
 stream. What a prediction holds is said by `kind` and never guessed (`confidence`). Calibration
 errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
-`chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
-`selective`, sets of labels in `conformal`, answers of language models in `sequences` and
-`attempts`. Where features go is in `collapse`, `geometry` and `neighbours`, followed while a model
-trains by `watching`, whether two losses agree in `conflict`, what moves the entropy of a policy in
-`policy`, `alignment`, `divergence` and `sampling`, what variables say about one another in
-`information`, the inside of networks in `attention`, the loss around the weights in `surface`.
+`chance`, calibrators in `scaling` (of logits), `correctness` (with transformed copies) and
+`probability` (of one probability), compared in `comparing`, abstaining in `selective`, sets of
+labels in `conformal`, answers of language models in `sequences` and `attempts`. Where features go
+is in `collapse`, `geometry` and `neighbours`, followed while a model trains by `watching`, whether
+two losses agree in `conflict`, what moves the entropy of a policy in `policy`, `alignment`,
+`divergence` and `sampling`, what variables say about one another in `information`, the inside of
+networks in `attention`, the loss around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from .collapse import (
     nc4,
     simplex_frame,
 )
+from .comparing import ScoreParts, Trial, compare_calibrators, cross_fit, refinement
 from .confidence import (
     Confidence,
     by_group,
@@ -61,6 +63,7 @@ from .conformal import (
     prediction_sets,
     threshold_scores,
 )
+from .correctness import CorrectnessAware, ca_features
 from .divergence import divergences, sampled_divergences
 from .geometry import (
     cell_entropy,
@@ -89,8 +92,14 @@ from .probability import (
     OneVersusRest,
     PlattScaling,
 )
-from .sampling import Mirostat, mirostat_k, top_k_zipf_cross_entropy, zipf_exponent
-from .scaling import DirichletScaling, MatrixScaling, TemperatureScaling, VectorScaling
+from .sampling import Mirostat, entropy_switch, mirostat_k, top_k_zipf_cross_entropy, zipf_exponent
+from .scaling import (
+    DirichletScaling,
+    MatrixScaling,
+    StructuredScaling,
+    TemperatureScaling,
+    VectorScaling,
+)
 from .scores import BrierParts, brier_decomposition, brier_score, log_score
 from .selective import (
     RiskCoverage,
@@ -136,27 +145,125 @@ MEASURES = Registry(
 )
 
 __all__ = [
-    "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassRows", "ClassStatistics",
-    "Confidence", "Conflict", "Direction", "DirichletScaling", "HistogramBinning", "Interval",
-    "IsotonicCalibration", "MatrixScaling", "MeasureMetric", "Mirostat", "NeighbourScore", "Null",
-    "OneVersusRest", "PlattScaling", "Record", "Resampling", "RiskCoverage", "SequenceConfidence",
-    "SquaredError", "TemperatureScaling", "TrajectoryPlane", "VectorScaling", "Watch",
-    "adaptive_scores", "area_under_risk_coverage", "auroc", "best_of_n", "bootstrap",
-    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv", "cell_entropy",
-    "class_probabilities", "class_rows", "class_statistics", "class_variances", "classwise_ece",
-    "clopper_pearson", "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
-    "diffusion_information", "divergences", "ece", "ece_equal_mass", "ece_left_closed",
-    "entropy_change", "equal_mass", "equal_width", "every_class", "filter_normalised_directions",
-    "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece", "kl_constrained_optimum",
-    "likelihood_ratio", "log_score", "logit_update", "loss_on_plane", "mce", "mean_entropy",
-    "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class",
-    "of_label", "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme",
-    "rankme_of_moments", "resampling_reward", "reward_entropy_law", "risk_at_coverage",
-    "risk_coverage", "rmsce", "sampled_divergences", "sequence_confidence", "simplex_frame",
-    "smooth_ece", "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins",
-    "threshold_scores", "tilted_policy", "token_covariance", "token_entropy_change",
-    "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "trajectory_plane", "watch",
-    "without_conflict", "zipf_exponent",
+    "MEASURES",
+    "BetaCalibration",
+    "Bins",
+    "BrierParts",
+    "ClassRows",
+    "ClassStatistics",
+    "Confidence",
+    "Conflict",
+    "CorrectnessAware",
+    "Direction",
+    "DirichletScaling",
+    "HistogramBinning",
+    "Interval",
+    "IsotonicCalibration",
+    "MatrixScaling",
+    "MeasureMetric",
+    "Mirostat",
+    "NeighbourScore",
+    "Null",
+    "OneVersusRest",
+    "PlattScaling",
+    "Record",
+    "Resampling",
+    "RiskCoverage",
+    "ScoreParts",
+    "SequenceConfidence",
+    "SquaredError",
+    "StructuredScaling",
+    "TemperatureScaling",
+    "TrajectoryPlane",
+    "Trial",
+    "VectorScaling",
+    "Watch",
+    "adaptive_scores",
+    "area_under_risk_coverage",
+    "auroc",
+    "best_of_n",
+    "bootstrap",
+    "brier_decomposition",
+    "brier_score",
+    "by_group",
+    "ca_features",
+    "calibrated_null",
+    "cdnv",
+    "cell_entropy",
+    "class_probabilities",
+    "class_rows",
+    "class_statistics",
+    "class_variances",
+    "classwise_ece",
+    "clopper_pearson",
+    "compare_calibrators",
+    "conformal_threshold",
+    "covariance_rank",
+    "cross_fit",
+    "dc_pdd",
+    "diffusion_entropy",
+    "diffusion_information",
+    "divergences",
+    "ece",
+    "ece_equal_mass",
+    "ece_left_closed",
+    "entropy_change",
+    "entropy_switch",
+    "equal_mass",
+    "equal_width",
+    "every_class",
+    "filter_normalised_directions",
+    "gradient_conflict",
+    "greedy_nll",
+    "icnn_score",
+    "kde_ece",
+    "kl_constrained_optimum",
+    "likelihood_ratio",
+    "log_score",
+    "logit_update",
+    "loss_on_plane",
+    "mce",
+    "mean_entropy",
+    "mirostat_k",
+    "nc1",
+    "nc2",
+    "nc2_of_weight",
+    "nc3",
+    "nc3_distance",
+    "nc4",
+    "of_class",
+    "of_label",
+    "pass_at_k",
+    "pass_at_n",
+    "power_law",
+    "prediction_sets",
+    "rankme",
+    "rankme_of_moments",
+    "refinement",
+    "resampling_reward",
+    "reward_entropy_law",
+    "risk_at_coverage",
+    "risk_coverage",
+    "rmsce",
+    "sampled_divergences",
+    "sequence_confidence",
+    "simplex_frame",
+    "smooth_ece",
+    "spectrum",
+    "squared_calibration_error",
+    "steer_weights",
+    "sums_in_bins",
+    "threshold_scores",
+    "tilted_policy",
+    "token_covariance",
+    "token_entropy_change",
+    "top_k_zipf_cross_entropy",
+    "top_label",
+    "top_label_accuracy",
+    "trajectory_plane",
+    "watch",
+    "without_conflict",
+    "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 
@@ -152,6 +152,9 @@ class OneVersusRest:
 
     `make` makes one, ``OneVersusRest(IsotonicCalibration)``.
     """
+
+    of_logits: ClassVar[bool] = False
+    of_copies: ClassVar[bool] = False
 
     def __init__(self, make: Callable[[], ProbabilityCalibrator]) -> None:
         self.make = make

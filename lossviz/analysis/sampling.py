@@ -1,4 +1,4 @@
-"""Decoding at a set surprise: Mirostat, and what a truncated Zipf law costs.
+"""Decoding by surprise: Mirostat holds it, a switch of models obeys it, a Zipf law prices it.
 
 Surprise is in bits here, as published; multiply by ln 2 for nats.
 """
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..declaration.arrays import Array
+from ..declaration.arrays import Array, as_tensor
+from ..declaration.numbers import check_count
 from .alignment import distribution
 
 
@@ -120,3 +121,31 @@ def top_k_zipf_cross_entropy(k: int, *, vocabulary: int, exponent: float) -> flo
         )
     log_p = (-exponent * torch.arange(1, vocabulary + 1, dtype=torch.float64).log()).log_softmax(0)
     return (-(log_p[:k].softmax(0) * log_p[:k]).sum() / math.log(2)).item()
+
+
+def entropy_switch(
+    entropy: Array, *, threshold: float, window: int = 5, stay: int = 1
+) -> torch.Tensor:
+    """Which tokens (T,) the large one of two models writes, bool: where the small one is unsure.
+
+    `entropy` (T,) are those of the small model's next-token distributions, as a rule in bits and
+    before any temperature. The large model is used while their mean over the last `window` tokens,
+    the current one included and fewer at the start, is above `threshold`; a model that has just
+    taken over stays for at least `stay` tokens. Raises ValueError for NaN, another shape, or counts
+    below 1. Source: Simonds (2025), without official code: the rule of staying is our reading.
+    """
+    given = as_tensor("entropy", entropy)
+    if given.ndim != 1 or given.isnan().any():
+        raise ValueError(f"entropy must have shape (T,) without NaN, got {tuple(given.shape)}")
+    width, least = check_count("window", window), check_count("stay", stay)
+    sums = torch.cat((given.new_zeros(1), given.cumsum(0)))
+    ends = torch.arange(1, len(given) + 1)
+    starts = (ends - width).clamp_min(0)
+    unsure = ((sums[ends] - sums[starts]) / (ends - starts) > threshold).tolist()
+    large, since, chosen = False, least, []
+    for wanted in unsure:
+        if wanted != large and since >= least:
+            large, since = wanted, 0
+        since += 1
+        chosen.append(large)
+    return torch.tensor(chosen, dtype=torch.bool)

@@ -4,7 +4,8 @@
 (`lossviz.losses.comp_sum`), the module (`lossviz.losses.CompSum`), the pages of the atlas, the
 sliders of the figures and the tests. Targets of regression as classification are not losses but
 functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normalise_scores` and
-`adapted_temperature` of the robust losses.
+`adapted_temperature` of the robust losses, and `noise_scale` and `noisefit_hybrid_v2` of
+fine-tuning with noise.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from .logits.adversarial import adv_comp_sum
 from .logits.binned import hl_gauss, two_hot
 from .logits.bins import c51_projection, c51_target, decode, hl_gauss_target, two_hot_target
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
+from .logits.confidence import ca_loss, z_loss
 from .logits.crossentropy import cross_entropy
 from .logits.distillation import pld
 from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.matching import binary_kl, binary_kl_norm, tempered_kl
+from .logits.noise import noise_scale, noisefit_hybrid, noisefit_hybrid_v2
 from .logits.ordinal import ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
 from .logits.robust import ldr_kl, normalise_scores
@@ -75,6 +78,8 @@ LOSSES = Registry(
             renyi_2_bonus,
             brier,
             spherical_score,
+            ca_loss,
+            z_loss,
             adv_comp_sum,
             ldr_kl,
             aldr_kl,
@@ -91,6 +96,7 @@ LOSSES = Registry(
             tempered_kl,
             binary_kl,
             binary_kl_norm,
+            noisefit_hybrid,
             nt_xent,
             arcface,
             normalized_softmax,
@@ -155,6 +161,7 @@ __all__ = [
     "brier",
     "c51_projection",
     "c51_target",
+    "ca_loss",
     "comp_sum",
     "cross_entropy",
     "dco",
@@ -180,6 +187,9 @@ __all__ = [
     "loss_derivatives",
     "mae",
     "names",
+    "noise_scale",
+    "noisefit_hybrid",
+    "noisefit_hybrid_v2",
     "normalise_scores",
     "normalized_softmax",
     "nt_xent",
@@ -207,4 +217,5 @@ __all__ = [
     "two_hot",
     "two_hot_target",
     "unlikelihood",
+    "z_loss",
 ]

@@ -28,6 +28,8 @@ from .logits.bins import hl_gauss_target as hl_gauss_target
 from .logits.bins import two_hot_target as two_hot_target
 from .logits.ensemble import draw_lam as draw_lam
 from .logits.ensemble import loss_derivatives as loss_derivatives
+from .logits.noise import noise_scale as noise_scale
+from .logits.noise import noisefit_hybrid_v2 as noisefit_hybrid_v2
 from .logits.robust import normalise_scores as normalise_scores
 from .masks.skeletons import soft_skeleton as soft_skeleton
 
@@ -149,6 +151,20 @@ def spherical_score(
     target: torch.Tensor,
     *,
     ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def ca_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    balanced: bool = False,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def z_loss(
+    logits: torch.Tensor,
+    *,
+    coefficient: float = 0.0001,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def adv_comp_sum(
@@ -286,6 +302,18 @@ def binary_kl_norm(
     teacher: torch.Tensor,
     *,
     temperature: float = 2.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def noisefit_hybrid(
+    logits: torch.Tensor,
+    noisy_1: torch.Tensor,
+    noisy_2: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 0.5,
+    lambda_consistency: float = 0.1,
+    temperature: float = 1.0,
+    ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def nt_xent(
@@ -731,6 +759,46 @@ class SphericalScore(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class CaLoss(torch.nn.Module):
+    balanced: bool
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        balanced: bool = False,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class ZLoss(torch.nn.Module):
+    coefficient: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        coefficient: float = 0.0001,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class AdvCompSum(torch.nn.Module):
     tau: float
     rho: float
@@ -1099,6 +1167,36 @@ class BinaryKlNorm(torch.nn.Module):
         self,
         student: torch.Tensor,
         teacher: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class NoisefitHybrid(torch.nn.Module):
+    alpha: float
+    lambda_consistency: float
+    temperature: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.5,
+        lambda_consistency: float = 0.1,
+        temperature: float = 1.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        noisy_1: torch.Tensor,
+        noisy_2: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        noisy_1: torch.Tensor,
+        noisy_2: torch.Tensor,
+        target: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class NtXent(torch.nn.Module):

@@ -11,12 +11,13 @@ import torch
 
 from ..analysis import (
     BetaCalibration,
-    DirichletScaling,
     IsotonicCalibration,
     OneVersusRest,
+    StructuredScaling,
     TemperatureScaling,
+    Trial,
     VectorScaling,
-    bootstrap,
+    compare_calibrators,
     ece,
 )
 from .rows import BINS, draw
@@ -36,7 +37,6 @@ class Candidate:
     code: str
     make: Callable[[], Any]
     most: int
-    of_logits: bool = True
 
 
 CANDIDATES = (
@@ -44,17 +44,14 @@ CANDIDATES = (
     Candidate(
         "vector", "VectorScaling(bias_penalty=0.01)", lambda: VectorScaling(bias_penalty=0.01), 200
     ),
-    Candidate(
-        "Dirichlet with ridge", "DirichletScaling(off_diagonal_penalty=1.0, bias_penalty=0.01)",
-        lambda: DirichletScaling(off_diagonal_penalty=1.0, bias_penalty=0.01), 20
-    ),
+    Candidate("structured", "StructuredScaling()", StructuredScaling, 20),
     Candidate(
         "beta, per class", "OneVersusRest(BetaCalibration)",
-        lambda: OneVersusRest(BetaCalibration), 20, of_logits=False
+        lambda: OneVersusRest(BetaCalibration), 20
     ),
     Candidate(
         "isotonic, per class", "OneVersusRest(IsotonicCalibration)",
-        lambda: OneVersusRest(IsotonicCalibration), 200, of_logits=False
+        lambda: OneVersusRest(IsotonicCalibration), 200
     ),
 )  # fmt: skip
 
@@ -85,72 +82,42 @@ class Comparison:
 
 
 def compare(sample: torch.Tensor, label: torch.Tensor, kind: str, seed: int = 0) -> Comparison:
-    """Cross-fit each calibrator on rows (n, K) of this kind: five folds, each held out once.
-
-    Per-class calibrators may give a label the probability 0, whose log score is infinite; 1/n is
-    therefore added to each probability, and rows are divided by their sum.
-    """
+    """Cross-fit each calibrator on rows (n, K) of this kind: five folds, each held out once."""
     classes = sample.shape[-1]
     chosen = draw(len(sample), NUMBERS // classes, seed)
     z, y = sample[chosen].double(), label[chosen]
     if kind == "probabilities":
         z = z.clamp_min(FLOOR).log()
-    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
-    folds = [fold for fold in order.tensor_split(FOLDS) if len(fold)]
-    before = torch.nn.functional.cross_entropy(z, y, reduction="none")
-    gains = []
-    for candidate in CANDIDATES:
-        if classes > candidate.most:
-            continue
-        try:
-            q = _held_out(candidate, z, y, folds)
-        except (RuntimeError, ValueError) as why:
-            none = torch.nan
-            gains.append(
-                Gain(candidate.title, candidate.code, none, none, none, none, none, str(why))
-            )
-            continue
-        saved = before + q.gather(-1, y[:, None])[:, 0].log()
-        interval = bootstrap(torch.mean, saved, repeats=500, seed=seed)
-        best = q.max(-1)
-        right = best.indices == y
-        error = ece(best.values.clamp(0, 1), right, bins=BINS)
-        gain, low, high = map(float, interval)
-        gains.append(
-            Gain(
-                candidate.title,
-                candidate.code,
-                gain,
-                low,
-                high,
-                float(error),
-                float(right.double().mean()),
-            )
-        )
-    gains.sort(key=lambda one: one.gain if one.gain == one.gain else -torch.inf, reverse=True)
+    tried = {one.title: one for one in CANDIDATES if classes <= one.most}
+    makes = {title: one.make for title, one in tried.items()}
+    try:
+        trials = compare_calibrators(z, y, makes, folds=FOLDS, repeats=500, seed=seed)
+    except ValueError as why:  # too few rows, or infinite logits
+        gains = [_without(one, str(why)) for one in tried.values()]
+    else:
+        gains = [
+            _without(tried[title], trial.failure) if trial.failure
+            else _with(tried[title], trial, y)
+            for title, trial in trials.items()
+        ]  # fmt: skip
     winner = next((one for one in gains if one.low > 0), None)
     top = z.softmax(-1).max(-1)
     unchanged = float(ece(top.values.clamp(0, 1), top.indices == y, bins=BINS))
     return Comparison(len(z), unchanged, tuple(gains), winner, _temperature(z, y))
 
 
-def _held_out(
-    candidate: Candidate, z: torch.Tensor, y: torch.Tensor, folds: list[torch.Tensor]
-) -> torch.Tensor:
-    """Calibrated probabilities (n, K) of each row by the calibrator of the other folds."""
-    if len(folds) < FOLDS:
-        raise ValueError(f"needs at least {FOLDS} rows")
-    q = torch.empty_like(z)
-    for fold in folds:
-        others = torch.cat([other for other in folds if other is not fold])
-        calibrator = candidate.make()
-        if candidate.of_logits:
-            q[fold] = calibrator.fit(z[others], y[others]).transform(z[fold]).softmax(-1)
-        else:
-            p = z.softmax(-1)
-            raised = calibrator.fit(p[others], y[others]).transform(p[fold]) + 1 / len(others)
-            q[fold] = raised / raised.sum(-1, keepdim=True)
-    return q
+def _without(candidate: Candidate, failure: str) -> Gain:
+    none = torch.nan
+    return Gain(candidate.title, candidate.code, none, none, none, none, none, failure)
+
+
+def _with(candidate: Candidate, trial: Trial, y: torch.Tensor) -> Gain:
+    best = trial.probabilities.max(-1)
+    right = best.indices == y
+    error = float(ece(best.values.clamp(0, 1), right, bins=BINS))
+    gain, low, high = map(float, trial.gain)
+    accuracy = float(right.double().mean())
+    return Gain(candidate.title, candidate.code, gain, low, high, error, accuracy)
 
 
 def _temperature(z: torch.Tensor, y: torch.Tensor) -> float | None:

@@ -2,8 +2,10 @@
 
 from .chapters.ball import ball
 from .chapters.conditional_risk import conditional_risk
+from .chapters.calibrators import calibrators
 from .chapters.online import online
 from .chapters.reliability import reliability
+from .chapters.resampling import resampling
 from .chapters.roofline import roofline
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
@@ -23,6 +25,7 @@ __all__ = [
     "Slider",
     "ball",
     "conditional_risk",
+    "calibrators",
     "curve",
     "explore",
     "landscape",
@@ -32,6 +35,7 @@ __all__ = [
     "online",
     "picture",
     "reliability",
+    "resampling",
     "roofline",
     "surface",
     "training_bound",

@@ -23,6 +23,7 @@ from lossviz.analysis.policy import (
 )
 from lossviz.analysis.sampling import (
     Mirostat,
+    entropy_switch,
     mirostat_k,
     top_k_zipf_cross_entropy,
     zipf_exponent,
@@ -229,3 +230,19 @@ def test_at_least_one_token_is_kept():
     state = Mirostat(3.0)
     state.mu = -5.0
     assert state.step([0.25, 0.75], 0.99).token == 1
+
+
+def test_the_large_model_writes_where_the_mean_of_the_last_entropies_is_high():
+    entropy = [0.0, 0.0, 4.0, 0.0, 0.0, 0.0]
+    assert entropy_switch(entropy, threshold=1.5, window=2).tolist() == [0, 0, 1, 1, 0, 0]
+    assert entropy_switch(entropy, threshold=1.5, window=1).tolist() == [0, 0, 1, 0, 0, 0]
+    assert entropy_switch([9.0], threshold=1.0).tolist() == [1]
+    assert entropy_switch([], threshold=1.0).tolist() == []
+
+
+def test_a_model_that_has_taken_over_stays_for_as_long_as_was_asked():
+    entropy = [0.0, 4.0, 0.0, 4.0, 0.0, 0.0, 4.0, 0.0]
+    chosen = entropy_switch(entropy, threshold=1.0, window=1, stay=3)
+    assert chosen.tolist() == [0, 1, 1, 1, 0, 0, 0, 0]
+    with pytest.raises(ValueError, match="stay"):
+        entropy_switch(entropy, threshold=1.0, stay=0)

@@ -10,6 +10,7 @@ from lossviz.analysis import (
     attempts,
     binned,
     confidence,
+    correctness,
     probability,
     scaling,
     scores,
@@ -206,22 +207,16 @@ def dco_surrogate(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def ca_loss(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    logits = i["logits"].double() / i["temperature"].double()[:, None]
-    c, a = confidence.top_label(logits, i["y"].long(), kind="logits")
-    squares, right = (c - a.double()).square(), a.double().mean()
-    weight = torch.where(a, 1 - right, right)
-    return {"plain": squares.mean(), "balanced": (weight * squares).sum() / weight.sum()}
-
-
-def ca_features(i: Inputs, p: Params, r: str) -> torch.Tensor:
-    views = i["view_probs"].double()
-    best = views[0].topk(p["k"]).indices
-    return views[1:, best].flatten()
+    logits, y = i["logits"].double() / i["temperature"].double()[:, None], i["y"].long()
+    return {
+        "plain": losses.ca_loss(logits, y),
+        "balanced": losses.ca_loss(logits, y, balanced=True),
+    }
 
 
 CALLS: dict[str, Call] = {
     "ca_loss": ca_loss,
-    "ca_features": ca_features,
+    "ca_features": lambda i, p, r: correctness.ca_features(i["view_probs"].double(), top=p["k"]),
     "dco": dco,
     "dco_surrogate": dco_surrogate,
     "ece": ece,

@@ -175,7 +175,15 @@ def kl_constrained_optimum(i: Inputs, p: Params, r: str) -> dict[str, object]:
     return {"beta": found.beta, "policy": found.policy, "expected_reward": found.reward}
 
 
+def ead_switch(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
+    large = sampling.entropy_switch(
+        i["entropies_bits"].double(), threshold=p["tau"], window=p["window"], stay=p["min_tokens"]
+    )
+    return {"large": large.long(), "frac_large": large.double().mean()}
+
+
 CALLS: dict[str, Call] = {
+    "ead_switch": ead_switch,
     "entropy_cov": entropy_cov,
     "reward_entropy_fit": reward_entropy_fit,
     "kl_cov": kl_cov,

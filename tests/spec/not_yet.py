@@ -20,10 +20,6 @@ NOT_YET = [
     "pa_bce",
     "tri_bce",
     # dynamics
-    "ead_switch",
-    "noisefit_hybrid",
-    "noisefit_hybrid_v2",
-    "noisefit_noise_scale",
     "repri",
     # representation
     "info_nce",

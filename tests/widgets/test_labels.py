@@ -14,6 +14,7 @@ from lossviz.widgets import (
     online,
     picture,
     reliability,
+    resampling,
     roofline,
     surface,
     training_bound,
@@ -22,7 +23,7 @@ from lossviz.widgets import (
 from lossviz.widgets.loss.picture import drawing
 
 from ..labels import faults
-from . import test_ball, test_reliability, test_surface
+from . import test_ball, test_calibrators, test_reliability, test_surface
 from .test_consistency_figures import STEPS, runs
 from .test_kernel_figures import trace
 
@@ -44,9 +45,11 @@ GROUPS = {
     "chapters": lambda: {
         "ball": test_ball.figure(),
         "conditional risk": conditional_risk(),
+        "calibrators": test_calibrators.figure(),
         "large steps": large_steps(),
         "online": online(*trace()[:3], [True, False] * 3, seen=2),
         "reliability": reliability(*test_reliability.sample()),
+        "resampling": resampling(),
         "roofline": roofline(),
         "surface": surface(test_surface.VALUES, X, Y, title="Noise", frames=FRAMES),
         "training bound": training_bound(STEPS, runs(), title="Random scores"),

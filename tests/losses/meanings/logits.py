@@ -127,6 +127,28 @@ def binary_kl_norm(student, teacher, *, temperature):
     return temperature**2 * sum((softplus(x) + softplus(-x)) / 2 - log(2) for x in gaps)
 
 
+def _divergence(weights, of):
+    sums = logsumexp(of) - logsumexp(weights)
+    terms = zip(softmax(weights), weights, of, strict=True)
+    return sum(q * (a - b + sums) for q, a, b in terms)
+
+
+def noisefit_hybrid(clean, one, two, label, *, alpha, lambda_consistency, temperature):
+    taught = [z / temperature for z in clean]
+    soft = (_divergence(taught, one) + _divergence(taught, two)) / 2
+    nll = logsumexp(clean) - clean[label]
+    return alpha * nll + (1 - alpha) * soft + lambda_consistency * _divergence(two, one)
+
+
+def z_loss(logits, *, coefficient):
+    return coefficient * logsumexp(logits) ** 2
+
+
+def ca_loss(logits, label):
+    best = max(range(len(logits)), key=lambda k: (held(logits[k]), -k))
+    return (softmax(logits)[best] - (1 if best == label else 0)) ** 2
+
+
 def gaussian_nll(mean, y, variance, *, eps):
     """Below the floor the slope in the variance is that at the floor."""
     variance = variance + (max(held(variance), eps) - held(variance))
@@ -148,6 +170,9 @@ MEANINGS = {
         tempered_kl,
         binary_kl,
         binary_kl_norm,
+        noisefit_hybrid,
+        z_loss,
+        ca_loss,
         gaussian_nll,
     )
 }
