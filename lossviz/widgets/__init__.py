@@ -1,8 +1,8 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
 from .chapters.ball import ball
-from .chapters.conditional_risk import conditional_risk
 from .chapters.calibrators import calibrators
+from .chapters.conditional_risk import conditional_risk
 from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.resampling import resampling
@@ -24,8 +24,8 @@ __all__ = [
     "LiveFigure",
     "Slider",
     "ball",
-    "conditional_risk",
     "calibrators",
+    "conditional_risk",
     "curve",
     "explore",
     "landscape",
