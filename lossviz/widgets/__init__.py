@@ -7,6 +7,7 @@ from .chapters.roofline import roofline
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
 from .chapters.transforms import transforms
+from .chapters.turning import Recording, neural_collapse
 from .explorer.explore import explore
 from .live import Choice, LiveFigure, Slider
 from .loss.curve import curve
@@ -19,6 +20,7 @@ from .vega.surface import surface
 __all__ = [
     "Choice",
     "LiveFigure",
+    "Recording",
     "Slider",
     "ball",
     "curve",
@@ -27,6 +29,7 @@ __all__ = [
     "large_steps",
     "law_curve",
     "matplotlib_style",
+    "neural_collapse",
     "online",
     "picture",
     "reliability",
