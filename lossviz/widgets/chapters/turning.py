@@ -314,7 +314,7 @@ def _space() -> dict[str, Any]:
     x, y = _pixels("datum.x", "datum.y")
     ends = [_pixels(f"datum.x{end}", f"datum.y{end}") for end in (1, 2)]
     middle, height = _pixels("0", "0")
-    part, colour = "datum.part", "classes[datum['class']]"
+    part, colour = "datum.part", "hues[datum['class']]"
     globe = mark(
         "symbol", x=middle, y=height, size=f"4 * pow(side / {2 * REACH}, 2)", stroke="rule",
         strokeWidth=1,
@@ -390,7 +390,7 @@ def _legend() -> list[dict[str, Any]]:
         x="66 + 24 * datum.index",
         y=48,
         text="names[datum.index]",
-        fill="classes[datum.index]",
+        fill="hues[datum.index]",
         fontWeight=600,
     )
     numbers = [
