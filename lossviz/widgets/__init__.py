@@ -1,6 +1,7 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
 from .chapters.ball import ball
+from .chapters.lengths import minority
 from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.roofline import roofline
@@ -29,6 +30,7 @@ __all__ = [
     "large_steps",
     "law_curve",
     "matplotlib_style",
+    "minority",
     "neural_collapse",
     "online",
     "picture",

@@ -19,7 +19,7 @@ from ..live import Choice, Handle, LiveFigure, Slider
 from ..vega.frame import figure, formula, in_pane, mark, numeral, signal, table
 from ..vega.plot import axis, line, plot, rule
 
-TOP, LEFT, FOOT = 62, 70, 52
+TOP, LEFT, FOOT = 62, 78, 52
 REACH = 1.3  # of the view, where the root mean square of the features is 1
 PIXELS = 1.6  # by which the hand turns the view one degree
 DIGITS = 3
