@@ -3,6 +3,7 @@
 from .chapters.ball import ball
 from .chapters.calibrators import calibrators
 from .chapters.conditional_risk import conditional_risk
+from .chapters.lengths import minority
 from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.resampling import resampling
@@ -10,6 +11,7 @@ from .chapters.roofline import roofline
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
 from .chapters.transforms import transforms
+from .chapters.turning import Recording, neural_collapse
 from .explorer.explore import explore
 from .live import Choice, LiveFigure, Slider
 from .loss.curve import curve
@@ -22,6 +24,7 @@ from .vega.surface import surface
 __all__ = [
     "Choice",
     "LiveFigure",
+    "Recording",
     "Slider",
     "ball",
     "calibrators",
@@ -32,6 +35,8 @@ __all__ = [
     "large_steps",
     "law_curve",
     "matplotlib_style",
+    "minority",
+    "neural_collapse",
     "online",
     "picture",
     "reliability",

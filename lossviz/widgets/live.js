@@ -29,6 +29,8 @@ const STYLE = `
   border-radius: 50%; }
 .lossviz-handle:active { cursor: grabbing; }
 .lossviz-handle:is(:hover, :active)::after { border-style: solid; }
+.lossviz-area { margin: 0; border-radius: 0; touch-action: pan-y; }
+.lossviz-area::after { content: none; }
 .lossviz-readout { font-size: .9rem; line-height: 1.4; min-height: 2.8em; margin: .25rem 0;
   font-variant-numeric: tabular-nums; }
 .lossviz-announcement { position: absolute; width: 1px; height: 1px; overflow: hidden;
@@ -138,26 +140,34 @@ function choice(control, id, set) {
 }
 
 /** A part of the picture that pointer or finger can drag; the page scrolls everywhere else. */
-function handle({ at, drag }, view, set, picture) {
+function handle({ at, drag, area }, view, set, picture) {
   const node = element("div",
     { class: "lossviz-handle", "aria-hidden": "true", title: "drag" });
-  const move = (event) => {
+  if (area) node.classList.add("lossviz-area");
+  const pointer = (event) => {
     const box = picture.getBoundingClientRect();
-    set(drag, [event.clientX - box.left, event.clientY - box.top]);
+    return [event.clientX - box.left, event.clientY - box.top];
   };
+  let held = [0, 0];  // from the pointer to the place that it moves
   node.addEventListener("pointerdown", (event) => {
     event.preventDefault();
     node.setPointerCapture(event.pointerId);
+    const from = pointer(event);
+    if (area) held = view.signal(at).map((pixels, axis) => pixels - from[axis]);
   });
   node.addEventListener("pointermove", (event) => {
-    if (node.hasPointerCapture(event.pointerId)) move(event);
+    if (node.hasPointerCapture(event.pointerId)) {
+      set(drag, pointer(event).map((pixels, axis) => pixels + held[axis]));
+    }
   });
   const place = (position) => {
     node.hidden = !position;
-    if (position) [node.style.left, node.style.top] = position.map((pixels) => `${pixels}px`);
+    ["left", "top", "width", "height"].forEach((side, number) => {
+      if (number in (position ?? [])) node.style[side] = `${position[number]}px`;
+    });
   };
-  view.addSignalListener(at, (_, position) => place(position));
-  place(view.signal(at));
+  view.addSignalListener(area || at, (_, position) => place(position));
+  place(view.signal(area || at));
   picture.append(node);
 }
 

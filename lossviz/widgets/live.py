@@ -88,11 +88,15 @@ class Handle:
 
     Both are ``[x, y]`` in pixels of the picture; `at` is null where the spot is not in sight.
     `moves` names the sliders that do the same by keyboard.
+
+    With `area`, a signal with ``[x, y, width, height]``, all of that part is the handle: wherever
+    it is held, `drag` receives `at`, moved by as much as the pointer. Up and down a finger scrolls.
     """
 
     at: str
     drag: str
     moves: tuple[str, ...]
+    area: str = ""
 
 
 class LiveFigure:

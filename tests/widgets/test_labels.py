@@ -11,6 +11,8 @@ from lossviz.widgets import (
     landscape,
     large_steps,
     law_curve,
+    minority,
+    neural_collapse,
     online,
     picture,
     reliability,
@@ -23,7 +25,14 @@ from lossviz.widgets import (
 from lossviz.widgets.loss.picture import drawing
 
 from ..labels import faults
-from . import test_ball, test_calibrators, test_reliability, test_surface
+from . import (
+    test_ball,
+    test_calibrators,
+    test_lengths,
+    test_reliability,
+    test_surface,
+    test_turning,
+)
 from .test_consistency_figures import STEPS, runs
 from .test_kernel_figures import trace
 
@@ -47,6 +56,8 @@ GROUPS = {
         "conditional risk": conditional_risk(),
         "calibrators": test_calibrators.figure(),
         "large steps": large_steps(),
+        "minority": minority(test_lengths.TRAINED),
+        "neural collapse": neural_collapse(test_turning.RECORDINGS, test_turning.STEPS),
         "online": online(*trace()[:3], [True, False] * 3, seen=2),
         "reliability": reliability(*test_reliability.sample()),
         "resampling": resampling(),

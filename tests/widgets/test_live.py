@@ -293,7 +293,7 @@ def test_colours_reach_their_contrast_on_their_surface():
     for theme in (palette.LIGHT, palette.DARK):
         assert contrast(theme.ink, theme.surface) >= 7
         assert contrast(theme.muted, theme.surface) >= 4.5
-        for colour in (theme.subject, theme.reference, theme.path):
+        for colour in (theme.subject, theme.reference, theme.path, *theme.hues):
             assert contrast(colour, theme.surface) >= 3
         steps = [luminance(colour) for colour in theme.ramp]
         assert steps in (sorted(steps), sorted(steps, reverse=True))

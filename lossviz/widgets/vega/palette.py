@@ -13,7 +13,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours by the part they play; `ramp` goes from low values to high ones."""
+    """Colours by the part they play; `ramp` goes from low values to high ones.
+
+    `hues` tell classes apart, in their order.
+    """
 
     surface: str
     ink: str
@@ -23,6 +26,7 @@ class Palette:
     reference: str
     path: str
     ramp: tuple[str, ...]
+    hues: tuple[str, ...]
 
 
 LIGHT = Palette(
@@ -34,6 +38,7 @@ LIGHT = Palette(
     reference="#8a929b",
     path="#d55e00",
     ramp=("#f7fafc", "#c5dbec", "#7fb0d5", "#3c7fb4", "#123d66"),
+    hues=("#0072b2", "#d55e00", "#00865f", "#b0508a"),
 )
 DARK = Palette(
     surface="#121417",
@@ -44,6 +49,7 @@ DARK = Palette(
     reference="#8a929b",
     path="#ffa94d",
     ramp=("#161c23", "#1f3a54", "#2f638f", "#5f97c6", "#c3dcf0"),
+    hues=("#56b4e9", "#ffa94d", "#35c79a", "#ea9ec9"),
 )
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..live import Choice, LiveFigure, Slider
@@ -20,6 +20,7 @@ def two_plots(
     plots: tuple[Plot, Plot],
     *,
     panes: tuple[str, str],
+    layout: Sequence[Mapping[str, Any]] = (),
     **parts: Any,
 ) -> LiveFigure:
     """A `figure` of two plots below a legend; `parts` are its further arguments.
@@ -42,7 +43,10 @@ def two_plots(
     lefts = f"{LEFT}", f"{LEFT} + (wide ? container / 2 : 0)"
     return figure(
         controls,
-        layout=[signal("panel", f"(wide ? container / 2 : container) - {LEFT + RIGHT}")],
+        layout=[
+            signal("panel", f"(wide ? container / 2 : container) - {LEFT + RIGHT}"),
+            *layout,
+        ],
         height=f"{top + HEIGHT + FOOT}",
         panes=panes,
         marks=[
