@@ -30,7 +30,7 @@ from .binned import (
     rmsce,
     sums_in_bins,
 )
-from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
+from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson, ece_interval
 from .collapse import (
     ClassRows,
     ClassStatistics,
@@ -219,6 +219,7 @@ __all__ = [
     "divergences",
     "ece",
     "ece_equal_mass",
+    "ece_interval",
     "ece_left_closed",
     "entropy_change",
     "entropy_switch",
