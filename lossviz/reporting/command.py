@@ -9,7 +9,7 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -81,7 +81,7 @@ def report(
         other = {"file": second.name, "sha256": second.digest, "scores": scores}
     summary = replace(summarise(first, rows, seed), against=other)
     if out is not None:
-        write(Path(out), page(summary))
+        write({Path(out): page(summary)})
     return summary
 
 
@@ -118,10 +118,14 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
             raise InputError(f"--fail-if {key}: no such score, expected one of {[*summary.scores]}")
         if math.isnan(summary.scores[key].value):
             raise InputError(f"--fail-if {key}: it is not defined for these predictions")
-    write(Path(options.out), page(summary))
+    files = {Path(options.out): page(summary)}
     if options.json:
         text = json.dumps(summary.as_json(), indent=1, allow_nan=False)
-        print(text) if options.json == "-" else write(Path(options.json), text + "\n")
+        if options.json == "-":
+            print(text)
+        else:
+            files[Path(options.json)] = text + "\n"
+    write(files)
     if options.json != "-":
         print("\n".join([in_words(summary), *summary.suspicions, f"{options.out} is written."]))
     failed = False
@@ -145,16 +149,21 @@ def _progress(done: int, of: int) -> None:
     print(f"\r{done:,} of {of:,} rows", end=end, file=sys.stderr, flush=True)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file in whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def write(files: Mapping[Path, str]) -> None:
+    """Write all of these files in whole, or none."""
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        for path, text in files.items():
+            if path.is_dir():
+                raise InputError(f"{path} cannot be written: Is a directory")
+            beside[path].write_text(text, encoding="utf-8")
+        for path, whole in beside.items():
+            whole.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        for whole in beside.values():
+            whole.unlink(missing_ok=True)
 
 
 def _parser() -> argparse.ArgumentParser:

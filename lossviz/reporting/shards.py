@@ -92,5 +92,5 @@ def join(parts: Sequence[Part], *, seed: int = 0, out: str | Path | None = None)
         whole = replace(whole, groups=tuple(map(str, names)), group=torch.from_numpy(index))
     summary = summarise(whole, merge([one.rows for one in parts], head.kind), seed)
     if out is not None:
-        write(Path(out), page(summary))
+        write({Path(out): page(summary)})
     return summary

@@ -140,3 +140,20 @@ def test_independent_labels_are_rows_and_each_label_is_a_group(tmp_path):
             lossviz.report(p, wrong, kind="multilabel")
     with pytest.raises(InputError, match=r"\(N, L\)"):
         lossviz.report(p[:, 0], truth[:, 0], kind="multilabel")
+
+
+def test_where_one_file_cannot_be_written_neither_is(tmp_path):
+    given = ["report", "--demo", "--out", str(tmp_path / "x.html"), "--json"]
+    assert main([*given, str(tmp_path / "none" / "x.json")]) == 2
+    assert main([*given, str(tmp_path)]) == 2
+    assert not [*tmp_path.iterdir()]
+
+
+def test_classes_of_one_name_and_infinite_rows_are_refused_by_name(tmp_path):
+    (tmp_path / "x.csv").write_text("a,a,b,label\n0.5,0.25,0.25,b\n")
+    with pytest.raises(InputError, match="2 columns named 'a'"):
+        read(tmp_path / "x.csv", kind="probabilities")
+    z = torch.zeros(9, 3)
+    z[7, 1] = math.inf
+    with pytest.raises(InputError, match="inf in row 7"):
+        lossviz.report(z, torch.zeros(9, dtype=torch.int64), kind="logits")
