@@ -2,14 +2,14 @@
 
 `MEASURES` lists what streams over batches; each is a `Measure`: a function of whole arrays, and a
 stream. What a prediction holds is said by `kind` and never guessed (`confidence`). Calibration
-errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
-`chance`, calibrators in `scaling` (of logits), `correctness` (with transformed copies) and
-`probability` (of one probability), compared in `comparing`, abstaining in `selective`, sets of
-labels in `conformal`, answers of language models in `sequences` and `attempts`. Where features go
-is in `collapse`, `geometry` and `neighbours`, followed while a model trains by `watching`, whether
-two losses agree in `conflict`, what moves the entropy of a policy in `policy`, `alignment`,
-`divergence` and `sampling`, what variables say about one another in `information`, the inside of
-networks in `attention`, the loss around the weights in `surface`.
+errors are in `binned` and `smooth`, what sorts is streamed in `fine`, proper scores in `scores`,
+how far a number can be trusted in `chance`, calibrators in `scaling` (of logits), `correctness`
+(with transformed copies) and `probability` (of one probability), compared in `comparing`,
+abstaining in `selective`, sets of labels in `conformal`, answers of language models in `sequences`
+and `attempts`. Where features go is in `collapse`, `geometry` and `neighbours`, followed while a
+model trains by `watching`, whether two losses agree in `conflict`, what moves the entropy of a
+policy in `policy`, `alignment`, `divergence` and `sampling`, what variables say about one another
+in `information`, the inside of networks in `attention`, the loss around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .binned import (
     rmsce,
     sums_in_bins,
 )
-from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
+from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson, ece_interval
 from .collapse import (
     ClassRows,
     ClassStatistics,
@@ -65,6 +65,14 @@ from .conformal import (
 )
 from .correctness import CorrectnessAware, ca_features
 from .divergence import divergences, sampled_divergences
+from .fine import (
+    error_bound,
+    fine_aurc,
+    fine_auroc,
+    fine_ece_equal_mass,
+    fine_kde_ece,
+    fine_smooth_ece,
+)
 from .geometry import (
     cell_entropy,
     covariance_rank,
@@ -142,6 +150,11 @@ MEASURES = Registry(
     classwise_ece,
     brier_score,
     log_score,
+    fine_auroc,
+    fine_aurc,
+    fine_ece_equal_mass,
+    fine_smooth_ece,
+    fine_kde_ece,
 )
 
 __all__ = [
@@ -206,13 +219,20 @@ __all__ = [
     "divergences",
     "ece",
     "ece_equal_mass",
+    "ece_interval",
     "ece_left_closed",
     "entropy_change",
     "entropy_switch",
     "equal_mass",
     "equal_width",
+    "error_bound",
     "every_class",
     "filter_normalised_directions",
+    "fine_aurc",
+    "fine_auroc",
+    "fine_ece_equal_mass",
+    "fine_kde_ece",
+    "fine_smooth_ece",
     "gradient_conflict",
     "greedy_nll",
     "icnn_score",

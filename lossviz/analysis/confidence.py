@@ -55,8 +55,13 @@ def class_probabilities(predictions: torch.Tensor, *, kind: Kind) -> torch.Tenso
     _no_nan(given, "predictions")
     wide = given.double()
     if kind == "logits":
-        if (wide == torch.inf).any() or (wide == -torch.inf).all(-1).any():
-            raise ValueError("predictions must be logits with a finite largest one in each row")
+        largest = wide.amax(-1).flatten()
+        if largest.isinf().any():
+            row = int(largest.isinf().nonzero()[0])
+            raise ValueError(
+                "predictions must be logits with a finite largest one in each row, got "
+                f"{largest[row].item()} in row {row}"
+            )
         return wide.softmax(-1)
     if kind == "log-probabilities":
         wide = wide.exp()

@@ -16,7 +16,7 @@ import torch
 from ..declaration import Argument, Inputs
 from ..declaration.kinds import PROBABILITIES, labels
 from ..declaration.numbers import check_count
-from .binned import checked_rows, equal_width, sums_in_bins
+from .binned import Closed, checked_rows, equal_width, sums_in_bins
 from .confidence import binary_probability
 from .scaling import Parameters, minimise
 
@@ -125,18 +125,20 @@ class IsotonicCalibration(ProbabilityCalibrator):
 
 
 class HistogramBinning(ProbabilityCalibrator):
-    """The share of positives in each of `bins` bins of equal width, closed on the left.
+    """The share of positives in each of `bins` bins of equal width, `closed` on the left or right.
 
     An empty bin keeps its middle. Source: Zadrozny and Elkan (2001), section 2.1.
     """
 
-    def __init__(self, *, bins: int = 15, **parameters: torch.Tensor) -> None:
+    def __init__(
+        self, *, bins: int = 15, closed: Closed = "left", **parameters: torch.Tensor
+    ) -> None:
         super().__init__(**parameters)
-        self.bins = check_count("bins", bins)
+        self.bins, self.closed = check_count("bins", bins), closed
 
     def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
         edges = equal_width(self.bins, probability)
-        sums = sums_in_bins(probability, truth, edges, closed="left")
+        sums = sums_in_bins(probability, truth, edges, closed=self.closed)
         middles = (torch.arange(self.bins, dtype=torch.float64) + 0.5) / self.bins
         value = torch.where(sums.rows > 0, sums.correct / sums.rows, middles.to(sums.correct))
         return {"value": value}
@@ -144,7 +146,8 @@ class HistogramBinning(ProbabilityCalibrator):
     def _apply(self, probability: torch.Tensor) -> torch.Tensor:
         value = self.parameters["value"].to(probability)
         edges = equal_width(len(value), probability)
-        return value[torch.bucketize(probability.contiguous(), edges, right=True)]
+        left = self.closed == "left"  # torch calls the other side right
+        return value[torch.bucketize(probability.contiguous(), edges, right=left)]
 
 
 class OneVersusRest:

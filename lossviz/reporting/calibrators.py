@@ -20,7 +20,8 @@ from ..analysis import (
     compare_calibrators,
     ece,
 )
-from .rows import BINS, draw
+from .inputs import REPORTED
+from .rows import BINS, answered, draw
 
 FOLDS = 5
 NUMBERS = 2**18
@@ -81,7 +82,9 @@ class Comparison:
     temperature: float | None
 
 
-def compare(sample: torch.Tensor, label: torch.Tensor, kind: str, seed: int = 0) -> Comparison:
+def compare(
+    sample: torch.Tensor, label: torch.Tensor, kind: str, seed: int = 0, event: bool = False
+) -> Comparison:
     """Cross-fit each calibrator on rows (n, K) of this kind: five folds, each held out once."""
     classes = sample.shape[-1]
     chosen = draw(len(sample), NUMBERS // classes, seed)
@@ -97,12 +100,12 @@ def compare(sample: torch.Tensor, label: torch.Tensor, kind: str, seed: int = 0)
     else:
         gains = [
             _without(tried[title], trial.failure) if trial.failure
-            else _with(tried[title], trial, y)
+            else _with(tried[title], trial, y, event)
             for title, trial in trials.items()
         ]  # fmt: skip
     winner = next((one for one in gains if one.low > 0), None)
-    top = z.softmax(-1).max(-1)
-    unchanged = float(ece(top.values.clamp(0, 1), top.indices == y, bins=BINS))
+    confidence, predicted = answered(z.softmax(-1), event)
+    unchanged = float(ece(confidence.clamp(0, 1), predicted == y, bins=BINS))
     return Comparison(len(z), unchanged, tuple(gains), winner, _temperature(z, y))
 
 
@@ -111,10 +114,10 @@ def _without(candidate: Candidate, failure: str) -> Gain:
     return Gain(candidate.title, candidate.code, none, none, none, none, none, failure)
 
 
-def _with(candidate: Candidate, trial: Trial, y: torch.Tensor) -> Gain:
-    best = trial.probabilities.max(-1)
-    right = best.indices == y
-    error = float(ece(best.values.clamp(0, 1), right, bins=BINS))
+def _with(candidate: Candidate, trial: Trial, y: torch.Tensor, event: bool) -> Gain:
+    confidence, predicted = answered(trial.probabilities, event)
+    right = predicted == y
+    error = float(ece(confidence.clamp(0, 1), right, bins=BINS))
     gain, low, high = map(float, trial.gain)
     accuracy = float(right.double().mean())
     return Gain(candidate.title, candidate.code, gain, low, high, error, accuracy)
@@ -130,14 +133,18 @@ def _temperature(z: torch.Tensor, y: torch.Tensor) -> float | None:
 def code_to_apply(best: Gain, kind: str) -> str:
     """The lines that fit the calibrator on held-out rows and apply it to new ones."""
     names = sorted(re.findall(r"[A-Z]\w+", best.code))
+    binary = kind in REPORTED[3:]
+    chances = binary or kind == "probabilities"
     if "OneVersusRest" in names:  # takes probabilities and gives probabilities
-        turned, back = ("" if kind == "probabilities" else ".softmax(-1)"), ""
+        turned, back = ("" if chances else ".softmax(-1)"), ""
     else:
-        turned = f".clamp_min({FLOOR}).log()" if kind == "probabilities" else ""
+        turned = f".clamp_min({FLOOR}).log()" if chances else ""
         back = ".softmax(-1)"
+    pairs = "two columns: torch.stack((1 - p, p), -1) of each probability p"
     return "\n".join((
         f"from lossviz.analysis import {', '.join(names)}",
         "",
+        *([f"# held_out and new have {pairs}"] if binary else []),
         f"calibrator = {best.code}",
         f"calibrator.fit(held_out{turned}, held_out_labels)",
         f"probabilities = calibrator.transform(new{turned}){back}",

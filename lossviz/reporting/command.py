@@ -9,7 +9,7 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from ..analysis.confidence import KINDS, Kind
+from .answers import Logprobs, Reading
 from .arrays import InputError
-from .inputs import read
+from .inputs import REPORTED, Reported, read
 from .page import in_words, page
 from .rows import Progress, pass_over
 from .summary import Summary, difference, summarise
@@ -33,13 +33,15 @@ def report(
     source: Any,
     labels: Any = None,
     *,
-    kind: Kind,
+    kind: Reported,
     out: str | Path | None = None,
     against: Any = None,
     groups: Any = None,
     logits_key: str | None = None,
     labels_key: str | None = None,
     groups_key: str | None = None,
+    logprobs: Logprobs | None = None,
+    confidence: Reading = "total",
     seed: int = 0,
     progress: Progress = lambda done, of: None,
 ) -> Summary:
@@ -47,24 +49,31 @@ def report(
 
     Parameters
     ----------
-    source : path of a .npz, .npy, .safetensors, .csv, .tsv or .parquet file, an array or tensor
-        (..., K), or an object with `predictions` and `label_ids`. Files are read by blocks of rows.
+    source : path of a .npz, .npy, .safetensors, .csv, .tsv, .parquet or .jsonl file, an array or
+        tensor (..., K), or an object with `predictions` and `label_ids`. Files are read by blocks
+        of rows.
     labels : path or integers (...), where the source does not hold them; -100 does not count.
-    kind : what the predictions are: "logits", "probabilities", "log-probabilities", or "binary
-        score" for P(label = 1) of shape (...). It is never guessed.
+    kind : what the predictions are: "logits", "probabilities", "log-probabilities", "binary score"
+        for P(label = 1) of shape (...), "multilabel" for probabilities (N, L) of labels that are 0
+        or 1 (N, L), or "token log-probabilities" of answers in a .jsonl file. It is never guessed.
     against : a second source with the same labels in the same order (`labels` serve for both);
         differences are its scores minus those of `source`.
     groups : numbers or words, one per row: the page then compares the groups.
     logits_key, labels_key, groups_key : keys or columns, where they have unusual names.
+    logprobs, confidence : of tokens: "raw" or "processed" (by temperature or truncation), and
+        whether an answer's confidence is exp of their "total" (default), "mean" or "least".
     seed : of every draw, default 0: the same input gives the same page.
 
     Returns a `Summary`, whose `as_json()` is plain values. Raises `InputError`, a ValueError, for
     what cannot be reported on, and then writes nothing.
     """
 
-    keys = {"logits_key": logits_key, "labels_key": labels_key, "groups_key": groups_key}
-    first = read(source, labels, kind=kind, groups=groups, **keys)
-    second = None if against is None else read(against, labels, kind=kind, **keys)
+    keys: dict[str, Any] = {
+        "kind": kind, "logits_key": logits_key, "labels_key": labels_key, "groups_key": groups_key,
+        "logprobs": logprobs, "confidence": confidence,
+    }  # fmt: skip
+    first = read(source, labels, groups=groups, **keys)
+    second = None if against is None else read(against, labels, **keys)
     rows = pass_over(first, seed, progress)
     other = {}
     if second is not None:
@@ -72,7 +81,7 @@ def report(
         other = {"file": second.name, "sha256": second.digest, "scores": scores}
     summary = replace(summarise(first, rows, seed), against=other)
     if out is not None:
-        _write(Path(out), page(summary))
+        write({Path(out): page(summary)})
     return summary
 
 
@@ -88,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(options, conditions)
         if options.file is None or options.kind is None:
             raise InputError(
-                f"a file and its --kind are needed, one of {', '.join(KINDS[:4])}: numbers between "
+                f"a file and its --kind are needed, one of {', '.join(REPORTED)}: numbers between "
                 "0 and 1 may be logits as well as probabilities; --demo shows a report"
             )
         return _run(options, conditions)
@@ -101,7 +110,7 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
     summary = report(
         options.file, options.labels_file, kind=options.kind, against=options.against,
         logits_key=options.logits, labels_key=options.labels, groups_key=options.groups,
-        seed=options.seed,
+        logprobs=options.logprobs, confidence=options.confidence, seed=options.seed,
         progress=_progress if sys.stderr.isatty() else lambda done, of: None,
     )  # fmt: skip
     for key, _, _ in conditions:
@@ -109,10 +118,14 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
             raise InputError(f"--fail-if {key}: no such score, expected one of {[*summary.scores]}")
         if math.isnan(summary.scores[key].value):
             raise InputError(f"--fail-if {key}: it is not defined for these predictions")
-    _write(Path(options.out), page(summary))
+    files = {Path(options.out): page(summary)}
     if options.json:
         text = json.dumps(summary.as_json(), indent=1, allow_nan=False)
-        print(text) if options.json == "-" else _write(Path(options.json), text + "\n")
+        if options.json == "-":
+            print(text)
+        else:
+            files[Path(options.json)] = text + "\n"
+    write(files)
     if options.json != "-":
         print("\n".join([in_words(summary), *summary.suspicions, f"{options.out} is written."]))
     failed = False
@@ -136,16 +149,21 @@ def _progress(done: int, of: int) -> None:
     print(f"\r{done:,} of {of:,} rows", end=end, file=sys.stderr, flush=True)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file in whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def write(files: Mapping[Path, str]) -> None:
+    """Write all of these files in whole, or none."""
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        for path, text in files.items():
+            if path.is_dir():
+                raise InputError(f"{path} cannot be written: Is a directory")
+            beside[path].write_text(text, encoding="utf-8")
+        for path, whole in beside.items():
+            whole.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        for whole in beside.values():
+            whole.unlink(missing_ok=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,12 +173,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Write one page of HTML about predictions and labels. Exit 1 if --fail-if "
         "holds, 2 for bad input.",
     )  # fmt: skip
-    command.add_argument("file", nargs="?", help="npz, npy, safetensors, csv, tsv or parquet")
+    command.add_argument("file", nargs="?", help="npz, npy, safetensors, csv, parquet or jsonl")
     command.add_argument("labels_file", nargs="?", help="labels, where the first file has none")
-    command.add_argument("--kind", choices=KINDS[:4], help="what the predictions are; not guessed")
+    command.add_argument("--kind", choices=REPORTED, help="what the predictions are; not guessed")
     command.add_argument("--logits", metavar="KEY", help="key of the predictions in the file")
     command.add_argument("--labels", metavar="KEY", help="key or column of the labels")
     command.add_argument("--groups", metavar="KEY", help="key or column that names groups of rows")
+    command.add_argument("--logprobs", choices=("raw", "processed"), help="of tokens in jsonl")
+    command.add_argument(
+        "--confidence", choices=("total", "mean", "least"), default="total",
+        help="what of its tokens' log-probabilities makes that of an answer",
+    )  # fmt: skip
     command.add_argument("--out", default="report.html", metavar="FILE")
     command.add_argument("--against", metavar="FILE", help="a second model on the same rows")
     command.add_argument("--json", metavar="FILE", help="all numbers; - prints them")

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ..analysis.confidence import KINDS, Kind, check_kind
 from . import tables
+from .answers import Logprobs, Reading, of_lines
 from .arrays import Array, InputError, of_npy, of_npz, of_safetensors, of_tensor, unpickled
 
+Reported = Kind | Literal["token log-probabilities"]
+REPORTED: tuple[Reported, ...] = (*KINDS, "token log-probabilities")
 LOGITS = ("logits", "predictions", "probabilities", "log_probabilities", "probs", "scores")
 IGNORED = -100  # the label that trainers give to what does not count
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".joblib", ".p")
@@ -34,16 +37,27 @@ class Predictions:
 
     name: str
     digest: str
-    given: Kind
+    given: Reported
     array: Array
     target: torch.Tensor
     names: tuple[str, ...]
     groups: tuple[str, ...] = ()
     group: torch.Tensor | None = None  # which of the groups each row belongs to
+    notes: Mapping[str, str] = field(default_factory=dict)  # what the page says of the rows
 
     @property
     def kind(self) -> Kind:
-        return "probabilities" if self.given == "binary score" else self.given
+        return "probabilities" if self.binary else self.given  # type: ignore[return-value]
+
+    @property
+    def binary(self) -> bool:
+        """Whether a row is one probability, of what is or is not so."""
+        return self.given in REPORTED[3:]
+
+    @property
+    def event(self) -> bool:
+        """Whether the probability is that of being right, so that the answer is always that."""
+        return self.given == REPORTED[-1]
 
     @property
     def classes(self) -> int:
@@ -56,7 +70,7 @@ class Predictions:
 
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Rows that count (n, K), their labels (n,) and where they are in the file (n,)."""
-        binary = self.given == "binary score"
+        binary = self.binary
         width = 1 if binary else self.classes
         start = 0
         for flat in self.array.parts(max(1, BLOCK // width) * width):
@@ -73,29 +87,36 @@ def read(
     source: Any,
     labels: Any = None,
     *,
-    kind: Kind,
+    kind: Reported,
     groups: Any = None,
     logits_key: str | None = None,
     labels_key: str | None = None,
     groups_key: str | None = None,
+    logprobs: Logprobs | None = None,
+    confidence: Reading = "total",
 ) -> Predictions:
     """Predictions from a path, or from an array or tensor.
 
-    `source` is a .npz, .npy, .safetensors, .csv, .tsv or .parquet file, an array (..., K), or an
-    object with `predictions` and `label_ids`. `labels` (a file or an array of integers) may be left
-    out where the source holds them; -100 marks rows that do not count. `kind` is "logits",
-    "probabilities", "log-probabilities", or "binary score" for P(label = 1) of shape (...).
+    `source` is a .npz, .npy, .safetensors, .csv, .tsv, .parquet or .jsonl file, an array (..., K),
+    or an object with `predictions` and `label_ids`. `labels` (a file or an array of integers) may
+    be left out where the source holds them; -100 marks rows that do not count. `kind` is "logits",
+    "probabilities", "log-probabilities", "binary score" for P(label = 1) of shape (...),
+    "multilabel" for probabilities (N, L) with 0 and 1 (N, L) as labels, or "token
+    log-probabilities" for .jsonl; then `logprobs` says whether they are "raw" or "processed" (by
+    temperature and truncation), and `confidence` is exp of their "total", "mean" or "least".
     `groups` (...) are numbers or words, one per row, or are found under `groups_key`.
 
     Raises `InputError`, a ValueError, that names the file and the key.
     """
     try:
-        check_kind(kind, KINDS[:4])
+        check_kind(kind, REPORTED)
     except ValueError as error:
         raise InputError(str(error)) from None
     if hasattr(source, "label_ids") and labels is None:
         source, labels = source.predictions, source.label_ids
     path = Path(source) if isinstance(source, (str, Path)) else None
+    if kind == REPORTED[-1]:
+        return _answers(path, logprobs, confidence, labels_key, groups_key)
     names: tuple[str, ...] = ()
     truth: torch.Tensor | Array | None = None
     if path is None:
@@ -118,8 +139,67 @@ def read(
     if truth is None:
         raise InputError(f"{array.name} comes without labels: give them as a second file or array")
     digest = _digest(path) if path else ""
-    found = _checked(path.name if path else "in memory", digest, kind, array, truth, names)
+    name = path.name if path else "in memory"
+    if kind == "multilabel":
+        return _multilabel(name, digest, array, truth)
+    found = _checked(name, digest, kind, array, truth, names)
     return found if groups is None else _grouped(found, groups)
+
+
+def _answers(
+    path: Path | None,
+    logprobs: Logprobs | None,
+    confidence: Reading,
+    labels_key: str | None,
+    groups_key: str | None,
+) -> Predictions:
+    if path is None or _format(path) != ".jsonl":
+        raise InputError(f"kind {REPORTED[-1]!r} is read from a .jsonl file, got {path}")
+    if logprobs not in ("raw", "processed"):
+        raise InputError(
+            "logprobs (--logprobs) must be 'raw' or 'processed': whether the server gave them "
+            f"before temperature and truncation cannot be seen from the file, got {logprobs!r}"
+        )
+    if confidence not in ("total", "mean", "least"):
+        raise InputError(f"confidence must be 'total', 'mean' or 'least', got {confidence!r}")
+    found = of_lines(path, confidence, labels_key, groups_key)
+    unknown = found.confidence.isnan()
+    target = torch.where(unknown, IGNORED, found.correct)
+    if unknown.all():
+        raise InputError(f"{path}: every answer has a token without log-probability (null)")
+    notes = {
+        "log-probabilities": logprobs,
+        "confidence in an answer": f"exp of the {confidence} of its tokens' log-probabilities",
+    }
+    if unknown.any():
+        notes["answers with an unknown token, left out"] = f"{int(unknown.sum()):,}"
+    array = of_tensor(f"{path}", found.confidence.nan_to_num())
+    made = Predictions(
+        path.name, _digest(path), REPORTED[-1], array, target, ("wrong", "right"), notes=notes
+    )
+    return made if found.groups is None else _grouped(made, found.groups)
+
+
+def _multilabel(name: str, digest: str, array: Array, truth: torch.Tensor | Array) -> Predictions:
+    """Each pair of a row and a label is a row of its own, and labels are groups."""
+    if not array.floating or len(array.shape) != 2:
+        raise InputError(
+            f"{array.name} must hold floating-point probabilities (N, L), got shape {array.shape}"
+        )
+    given = truth.whole() if isinstance(truth, Array) else truth
+    if tuple(given.shape) != array.shape:
+        raise InputError(
+            f"labels must be 0 and 1 of shape {array.shape} as {array.name}, got "
+            f"{tuple(given.shape)}"
+        )
+    if not ((given == 0) | (given == 1)).all():
+        raise InputError("labels of kind 'multilabel' must be 0 and 1: one column per label")
+    rows, labels = array.shape
+    return Predictions(
+        name, digest, "multilabel", array, given.long().flatten(), ("0", "1"),
+        tuple(f"label {number}" for number in range(labels)), torch.arange(labels).repeat(rows),
+        {"a row here": f"one of {labels} labels of one of {rows:,} examples; groups are labels"},
+    )  # fmt: skip
 
 
 def _grouped(predictions: Predictions, groups: Any) -> Predictions:
@@ -218,8 +298,12 @@ def _arrays(path: Path) -> Mapping[str, Array | InputError]:
     suffix = _format(path)
     if suffix in TABLES:
         raise InputError(f"{path} is a table; labels alone are read from {[*READERS]}")
+    if suffix == ".jsonl":
+        raise InputError(f"{path} holds answers, which are kind {REPORTED[-1]!r}")
     if suffix not in READERS:
-        raise InputError(f"{path} must end in one of {[*READERS, *TABLES]}, got {suffix!r}")
+        raise InputError(
+            f"{path} must end in one of {[*READERS, *TABLES, '.jsonl']}, got {suffix!r}"
+        )
     return READERS[suffix](path)
 
 

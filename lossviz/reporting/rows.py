@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from .. import losses
-from ..analysis import brier_score, class_probabilities, classwise_ece, log_score, top_label
+from ..analysis import brier_score, class_probabilities, classwise_ece, log_score
 from ..analysis.binned import Bins
 from ..analysis.confidence import Kind
 from .arrays import InputError
@@ -54,16 +54,31 @@ def draw(rows: int, most: int, seed: int) -> torch.Tensor:
     return torch.randperm(rows, generator=generator)[:most].sort().values
 
 
+def answered(p: torch.Tensor, event: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Confidence and class of rows (n, K): the likeliest one, or, of an event, that it happens."""
+    index = torch.ones_like(p[:, 0], dtype=torch.int64) if event else p.argmax(-1)
+    return p.gather(-1, index[:, None])[:, 0], index
+
+
 def pass_over(
-    predictions: Predictions, seed: int = 0, progress: Progress = lambda done, of: None
+    predictions: Predictions,
+    seed: int = 0,
+    progress: Progress = lambda done, of: None,
+    *,
+    first: int = 0,
+    of: int | None = None,
 ) -> Rows:
     """Read the predictions once, block by block, in memory that their number leaves as it is.
 
-    Raises `InputError` where rows are not of their kind, naming the file and the row.
+    Of a shard, `first` rows that count lie in the shards before it, of as many in all as `of`: then
+    it samples the rows that a pass over everything would. Raises `InputError` where rows are not of
+    their kind, naming the file and the row.
     """
     labels = predictions.labels
     count, kind = len(labels), predictions.kind
-    drawn = draw(count, min(SAMPLE[0], SAMPLE[1] // predictions.classes), seed)
+    every = count if of is None else of
+    drawn = draw(every, min(SAMPLE[0], SAMPLE[1] // predictions.classes), seed) - first
+    drawn = drawn[(drawn >= 0) & (drawn < count)]
     # one piece of memory for each, or small parts between large blocks would scatter it
     columns = [
         torch.empty(count, dtype=dtype)
@@ -86,7 +101,7 @@ def pass_over(
             total = block.double().sum(-1)
             sum_to_one += int((((total - 1).abs() < 1e-3) & (block >= 0).all(-1)).sum())
         end = done + len(block)
-        for column, values in zip(columns, _of_rows(block, p, target, kind), strict=True):
+        for column, values in zip(columns, _of_rows(block, p, target, predictions), strict=True):
             column[done:end] = values
         sample = block.new_empty(len(drawn), block.shape[-1]) if not done else sample
         inside = (drawn >= done) & (drawn < end)
@@ -117,18 +132,41 @@ def as_logits(block: torch.Tensor, kind: str) -> torch.Tensor:
 
 
 def _of_rows(
-    block: torch.Tensor, p: torch.Tensor, target: torch.Tensor, kind: Kind
+    block: torch.Tensor, p: torch.Tensor, target: torch.Tensor, predictions: Predictions
 ) -> list[torch.Tensor]:
-    z = as_logits(block, kind)
+    z = as_logits(block, predictions.kind)
     at_label = p.gather(-1, target[:, None])
     before = torch.arange(p.shape[-1]) < target[:, None]  # of equal classes the first counts
     rank = ((p > at_label) | ((p == at_label) & before)).sum(-1)
-    confidence, correct = top_label(block, target, kind=kind)
+    confidence, predicted = answered(p, predictions.event)
     return [
-        p.argmax(-1),
-        confidence.clamp_max(1),
-        correct,
+        predicted,
+        confidence,
+        predicted == target,
         rank < 5,
         losses.cross_entropy(z, target, reduction="none"),
         losses.brier(z, target, reduction="none"),
     ]
+
+
+def merge(parts: Sequence[Rows], kind: Kind) -> Rows:
+    """The rows of shards in order, as one pass over all of them would have found them."""
+    count = [len(part.label) for part in parts]
+    starts = [sum(count[:number]) for number in range(len(parts))]
+
+    def joined(name: str) -> torch.Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    def mean(name: str) -> float:
+        return sum(n * getattr(p, name) for n, p in zip(count, parts, strict=True)) / sum(count)
+
+    per_class = Bins(*map(sum, zip(*(part.per_class for part in parts), strict=True)))
+    log_rows = joined("log_rows")
+    return Rows(
+        joined("label"), joined("predicted"), joined("confidence"), joined("correct"),
+        joined("among_five"), log_rows, joined("brier_rows"), joined("sample"),
+        torch.cat([part.drawn + start for part, start in zip(parts, starts, strict=True)]),
+        per_class, float(classwise_ece.finished(per_class, {})), mean("brier"),
+        mean("log") if kind == "probabilities" else float(log_rows.mean()),
+        sum(part.sum_to_one for part in parts),
+    )  # fmt: skip

@@ -33,7 +33,7 @@ from ..analysis import (
 from .arrays import InputError
 from .calibrators import Comparison, compare
 from .inputs import IGNORED, Predictions
-from .rows import BINS, Rows, as_logits, draw
+from .rows import BINS, Rows, answered, as_logits, draw
 from .suspicions import suspicions
 
 DRAWS, FEW_DRAWS = 500, 100
@@ -120,14 +120,14 @@ def summarise(predictions: Predictions, rows: Rows, seed: int = 0) -> Summary:
     """All numbers of one set of predictions, of the rows that were passed over."""
     count = len(rows.label)
     y = rows.label[rows.drawn]
-    comparison = compare(rows.sample, y, predictions.kind, seed)
+    comparison = compare(rows.sample, y, predictions.kind, seed, predictions.event)
     scores = {**_rates(rows, predictions.classes), **_calibration(predictions, rows, seed),
               **_proper(rows, seed), **_ranking(rows, seed)}  # fmt: skip
     about = {
         "file": predictions.name, "sha256": predictions.digest, "rows": count,
         "ignored rows": len(predictions.target) - count, "classes": predictions.classes,
         "kind": predictions.given, "seed": seed, "sampled rows": len(rows.sample),
-        "mean confidence": float(rows.confidence.mean()),
+        "mean confidence": float(rows.confidence.mean()), **predictions.notes,
     }  # fmt: skip
     return Summary(
         about, scores, suspicions(predictions, rows), _classes(predictions, rows),
@@ -323,7 +323,8 @@ def _live(predictions: Predictions, rows: Rows) -> list[dict[str, list[list[floa
         c, a = rows.confidence, rows.correct
         if temperature != 1:
             a = a[rows.drawn]
-            c = class_probabilities(z / temperature, kind="logits").max(-1).values.clamp(0, 1)
+            p = class_probabilities(z / temperature, kind="logits")
+            c = answered(p, predictions.event)[0].clamp(0, 1)
         edges = {"width": equal_width(FINE, c), "mass": equal_mass(c, min(BINS, len(c)))}
         tables.append({rule: _table(c, a, inner) for rule, inner in edges.items()})
     return tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -114,6 +115,9 @@ def _columns(path: Path, header: Sequence[str], label: str | None, group: str | 
         raise InputError(f"{path} has the columns {known}: say which holds the labels (--labels)")
     apart = {"", "__index_level_0__", group, *known}
     classes = [at for at, name in enumerate(header) if name not in apart]
+    name, times = Counter(header[at] for at in classes).most_common(1)[0] if classes else ("", 1)
+    if times > 1:
+        raise InputError(f"{path} has {times} columns named {name!r}: a class is one column")
     if not classes:
         raise InputError(f"{path} has no columns of predictions, its header is {list(header)}")
     return Columns(

@@ -17,16 +17,19 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy
 import torch
 import torch.nn.functional as F
 
-from lossviz import losses
+import lossviz
+from lossviz import analysis, losses
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
@@ -126,6 +129,49 @@ def measure_class_losses(rounds: int = 5) -> dict[str, Any]:
         }
     torch.set_num_threads(threads)
     return table
+
+
+def measure_calibration(rows: int = 10**7, rounds: int = 5) -> dict[str, Any]:
+    """15-bin calibration error with its interval against torchmetrics' without, taking turns."""
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    generator = torch.Generator().manual_seed(0)
+    c = torch.rand(rows, generator=generator)
+    a = torch.rand(rows, generator=generator) < c
+    integers = a.long()
+    calls: dict[str, Callable[[], Any]] = {
+        "ece_interval": lambda: analysis.ece_interval(c, a),
+        "ece": lambda: analysis.ece(c, a),
+        "torchmetrics": lambda: binary_calibration_error(c, integers, validate_args=False),
+    }
+    best = dict.fromkeys(calls, float("inf"))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            best[name] = min(best[name], time.process_time() - start)
+    return {
+        "rows": rows,
+        "cpu_s": {name: round(seconds, 3) for name, seconds in best.items()},
+        "torchmetrics / ece_interval": round(best["torchmetrics"] / best["ece_interval"], 2),
+    }
+
+
+def measure_report(rows: int = 10**6, classes: int = 100) -> dict[str, Any]:
+    """The report on a file of logits in float32, from the file to the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        logits = 3 * torch.randn(rows, classes, generator=torch.Generator().manual_seed(0))
+        path = Path(folder, "x.npz")
+        numpy.savez(path, logits=logits, labels=(logits / 2).softmax(-1).multinomial(1)[:, 0])
+        del logits
+        start = time.perf_counter(), time.process_time()
+        lossviz.report(path, kind="logits", out=Path(folder, "x.html"))
+        return {
+            "shape": [rows, classes],
+            "wall_s": round(time.perf_counter() - start[0], 1),
+            "cpu_s": round(time.process_time() - start[1], 1),
+            "page_kb": round(Path(folder, "x.html").stat().st_size / 1e3),
+        }
 
 
 def _calls(
@@ -240,6 +286,8 @@ def main() -> None:
         "machine": machine(),
         "losses": measure_losses(),
         "class losses": measure_class_losses(),
+        "calibration": measure_calibration(),
+        "report": measure_report(),
         "import": measure_import(),
     }
     if options.book:

@@ -270,7 +270,7 @@ def test_what_is_not_there_or_of_another_format(tmp_path):
         read(tmp_path / "x.xlsx", kind="logits")
 
 
-@pytest.mark.parametrize("kind", ["logit", None, "multilabel"])
+@pytest.mark.parametrize("kind", ["logit", None, "tokens"])
 def test_the_kind_is_asked_for(kind):
     with pytest.raises(InputError, match="kind must be one of"):
         read(LOGITS, LABELS, kind=kind)

@@ -151,6 +151,8 @@ def fitted(make) -> Call:
     def call(i: Inputs, p: Params, r: str) -> torch.Tensor:
         chance, truth = i["p"].double(), i["y"].long()
         options = {"bins": p["n_bins"]} if "n_bins" in p else {}
+        if p.get("rule") == "(lo,hi]":
+            options["closed"] = "right"
         return make(**options).fit(chance, truth).transform(chance)
 
     return call
@@ -208,10 +210,8 @@ def dco_surrogate(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 def ca_loss(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     logits, y = i["logits"].double() / i["temperature"].double()[:, None], i["y"].long()
-    return {
-        "plain": losses.ca_loss(logits, y),
-        "balanced": losses.ca_loss(logits, y, balanced=True),
-    }
+    balanced = losses.ca_loss(logits, y, balanced=True)  # 0/0 if all are right or all wrong
+    return {"plain": losses.ca_loss(logits, y), "balanced": None if balanced.isnan() else balanced}
 
 
 CALLS: dict[str, Call] = {
