@@ -7,8 +7,9 @@ errors are in `binned` and `smooth`, proper scores in `scores`, how far a number
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
 `attempts`. Where features go is in `collapse`, `geometry` and `neighbours`, followed while a model
 trains by `watching`, whether two losses agree in `conflict`, what moves the entropy of a policy in
-`policy`, `alignment`, `divergence` and `sampling`, what variables say about one another in
-`information`, the inside of networks in `attention`, the loss around the weights in `surface`.
+`policy`, `alignment` and `divergence`, how the next token is drawn in `truncation` and `sampling`,
+what variables say about one another in `information`, the inside of networks in `attention`, the
+loss around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -120,6 +121,17 @@ from .surface import (
     loss_on_plane,
     trajectory_plane,
 )
+from .truncation import (
+    Truncated,
+    at_temperature,
+    eta,
+    min_p,
+    top_h,
+    top_k,
+    top_n_sigma,
+    top_p,
+    typical,
+)
 from .watching import Record, Watch, watch
 
 MEASURES = Registry(
@@ -140,23 +152,23 @@ __all__ = [
     "Confidence", "Conflict", "Direction", "DirichletScaling", "HistogramBinning", "Interval",
     "IsotonicCalibration", "MatrixScaling", "MeasureMetric", "Mirostat", "NeighbourScore", "Null",
     "OneVersusRest", "PlattScaling", "Record", "Resampling", "RiskCoverage", "SequenceConfidence",
-    "SquaredError", "TemperatureScaling", "TrajectoryPlane", "VectorScaling", "Watch",
-    "adaptive_scores", "area_under_risk_coverage", "auroc", "best_of_n", "bootstrap",
-    "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv", "cell_entropy",
-    "class_probabilities", "class_rows", "class_statistics", "class_variances", "classwise_ece",
-    "clopper_pearson", "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
-    "diffusion_information", "divergences", "ece", "ece_equal_mass", "ece_left_closed",
-    "entropy_change", "equal_mass", "equal_width", "every_class", "filter_normalised_directions",
-    "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece", "kl_constrained_optimum",
-    "likelihood_ratio", "log_score", "logit_update", "loss_on_plane", "mce", "mean_entropy",
-    "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class",
-    "of_label", "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme",
-    "rankme_of_moments", "resampling_reward", "reward_entropy_law", "risk_at_coverage",
-    "risk_coverage", "rmsce", "sampled_divergences", "sequence_confidence", "simplex_frame",
-    "smooth_ece", "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins",
-    "threshold_scores", "tilted_policy", "token_covariance", "token_entropy_change",
-    "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "trajectory_plane", "watch",
-    "without_conflict", "zipf_exponent",
+    "SquaredError", "TemperatureScaling", "TrajectoryPlane", "Truncated", "VectorScaling", "Watch",
+    "adaptive_scores", "area_under_risk_coverage", "at_temperature", "auroc", "best_of_n",
+    "bootstrap", "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv",
+    "cell_entropy", "class_probabilities", "class_rows", "class_statistics", "class_variances",
+    "classwise_ece", "clopper_pearson", "conformal_threshold", "covariance_rank", "dc_pdd",
+    "diffusion_entropy", "diffusion_information", "divergences", "ece", "ece_equal_mass",
+    "ece_left_closed", "entropy_change", "equal_mass", "equal_width", "eta", "every_class",
+    "filter_normalised_directions", "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece",
+    "kl_constrained_optimum", "likelihood_ratio", "log_score", "logit_update", "loss_on_plane",
+    "mce", "mean_entropy", "min_p", "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3",
+    "nc3_distance", "nc4", "of_class", "of_label", "pass_at_k", "pass_at_n", "power_law",
+    "prediction_sets", "rankme", "rankme_of_moments", "resampling_reward", "reward_entropy_law",
+    "risk_at_coverage", "risk_coverage", "rmsce", "sampled_divergences", "sequence_confidence",
+    "simplex_frame", "smooth_ece", "spectrum", "squared_calibration_error", "steer_weights",
+    "sums_in_bins", "threshold_scores", "tilted_policy", "token_covariance", "token_entropy_change",
+    "top_h", "top_k", "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "top_n_sigma",
+    "top_p", "trajectory_plane", "typical", "watch", "without_conflict", "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -22,7 +22,6 @@ from lossviz.analysis.policy import (
     token_entropy_change,
 )
 from lossviz.analysis.sampling import (
-    Mirostat,
     mirostat_k,
     top_k_zipf_cross_entropy,
     zipf_exponent,
@@ -174,8 +173,6 @@ def test_a_budget_beyond_the_best_answers_buys_nothing_more():
         (lambda: token_entropy_change([0.0, 1.0], 2), "token"),
         (lambda: divergences([0.5, 0.5], [0.2, 0.3, 0.5]), "one length"),
         (lambda: sampled_divergences(torch.zeros(2), torch.zeros(2), alpha=1.0), "alpha"),
-        (lambda: Mirostat(0.0), "target"),
-        (lambda: Mirostat(3.0).step([0.5, 0.5], 1.0), "uniform"),
         (lambda: zipf_exponent([1.0, 0.0]), "fall"),
         (lambda: top_k_zipf_cross_entropy(0, vocabulary=5, exponent=1.0), "k must"),
         (lambda: mirostat_k(0.0, 3.0, vocabulary=10), "exponent"),
@@ -211,21 +208,3 @@ def test_the_number_kept_stays_within_the_vocabulary_whatever_mu():
     assert mirostat_k(1.2, -1e4, vocabulary=50_000) == 1
     near = [mirostat_k(1 + d, 6.0, vocabulary=50_000) for d in (-1e-9, 0.0, 1e-9)]
     assert near[0] == pytest.approx(near[1], rel=1e-6) == pytest.approx(near[2], rel=1e-6)
-
-
-@pytest.mark.parametrize("target", [2.0, 4.0])
-def test_the_second_version_holds_the_surprise_at_its_target(target):
-    generator = torch.Generator().manual_seed(0)
-    rank = torch.arange(1, 2001, dtype=torch.float64)
-    law = rank**-1.4 / (rank**-1.4).sum()  # its likeliest token has 1.6 bits, which is the least
-    state, seen = Mirostat(target, rate=0.2), []
-    for _ in range(2000):
-        uniform = torch.rand((), generator=generator).item()
-        seen.append(state.step(law, uniform).surprise)
-    assert sum(seen) / len(seen) == pytest.approx(target, rel=0.02)
-
-
-def test_at_least_one_token_is_kept():
-    state = Mirostat(3.0)
-    state.mu = -5.0
-    assert state.step([0.25, 0.75], 0.99).token == 1
