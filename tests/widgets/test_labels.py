@@ -7,6 +7,7 @@ import pytest
 from lossviz.losses import LOSSES
 from lossviz.theory import LAWS
 from lossviz.widgets import (
+    decoding,
     landscape,
     large_steps,
     law_curve,
@@ -21,7 +22,7 @@ from lossviz.widgets import (
 from lossviz.widgets.loss.picture import drawing
 
 from ..labels import faults
-from . import test_ball, test_reliability, test_surface
+from . import test_ball, test_decoding, test_reliability, test_surface
 from .test_consistency_figures import STEPS, runs
 from .test_kernel_figures import trace
 
@@ -42,6 +43,7 @@ GROUPS = {
     "laws": lambda: {key: law_curve(law) for key, law in LAWS.items()},
     "chapters": lambda: {
         "ball": test_ball.figure(),
+        "decoding": decoding(test_decoding.pairs()),
         "large steps": large_steps(),
         "online": online(*trace()[:3], [True, False] * 3, seen=2),
         "reliability": reliability(*test_reliability.sample()),
