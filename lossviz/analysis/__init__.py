@@ -17,7 +17,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..declaration.registry import Registry
-from .alignment import best_of_n, kl_constrained_optimum, tilted_policy
+from .alignment import (
+    best_of_n,
+    best_of_n_estimate,
+    kl_constrained_optimum,
+    tilted_policy,
+    win_rate,
+)
 from .attempts import Resampling, pass_at_k, pass_at_n, resampling_reward
 from .binned import (
     Bins,
@@ -154,11 +160,12 @@ __all__ = [
     "OneVersusRest", "PlattScaling", "Record", "Resampling", "RiskCoverage", "SequenceConfidence",
     "SquaredError", "TemperatureScaling", "TrajectoryPlane", "Truncated", "VectorScaling", "Watch",
     "adaptive_scores", "area_under_risk_coverage", "at_temperature", "auroc", "best_of_n",
-    "bootstrap", "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv",
-    "cell_entropy", "class_probabilities", "class_rows", "class_statistics", "class_variances",
-    "classwise_ece", "clopper_pearson", "conformal_threshold", "covariance_rank", "dc_pdd",
-    "diffusion_entropy", "diffusion_information", "divergences", "ece", "ece_equal_mass",
-    "ece_left_closed", "entropy_change", "equal_mass", "equal_width", "eta", "every_class",
+    "best_of_n_estimate", "bootstrap", "brier_decomposition", "brier_score", "by_group",
+    "calibrated_null", "cdnv", "cell_entropy", "class_probabilities", "class_rows",
+    "class_statistics", "class_variances", "classwise_ece", "clopper_pearson",
+    "conformal_threshold", "covariance_rank", "dc_pdd", "diffusion_entropy",
+    "diffusion_information", "divergences", "ece", "ece_equal_mass", "ece_left_closed",
+    "entropy_change", "equal_mass", "equal_width", "eta", "every_class",
     "filter_normalised_directions", "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece",
     "kl_constrained_optimum", "likelihood_ratio", "log_score", "logit_update", "loss_on_plane",
     "mce", "mean_entropy", "min_p", "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3",
@@ -168,7 +175,8 @@ __all__ = [
     "simplex_frame", "smooth_ece", "spectrum", "squared_calibration_error", "steer_weights",
     "sums_in_bins", "threshold_scores", "tilted_policy", "token_covariance", "token_entropy_change",
     "top_h", "top_k", "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "top_n_sigma",
-    "top_p", "trajectory_plane", "typical", "watch", "without_conflict", "zipf_exponent",
+    "top_p", "trajectory_plane", "typical", "watch", "win_rate", "without_conflict",
+    "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import torch
 
 from .networks import as_generator
 
+
 def genesis() -> list[str]:
     """The words of Genesis in order, in lower case, and its punctuation marks: 45,000 tokens."""
     text = files(__package__).joinpath("genesis.txt").read_text(encoding="utf-8")

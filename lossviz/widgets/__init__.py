@@ -1,5 +1,6 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
+from .chapters.aligned import aligned
 from .chapters.ball import ball
 from .chapters.decoding import decoding
 from .chapters.online import online
@@ -21,6 +22,7 @@ __all__ = [
     "Choice",
     "LiveFigure",
     "Slider",
+    "aligned",
     "ball",
     "curve",
     "decoding",

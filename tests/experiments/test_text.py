@@ -19,7 +19,7 @@ from lossviz.experiments.text import (
     written,
 )
 
-TOKENS = "a b . a c . a b a b".split()
+TOKENS = ["a", "b", ".", "a", "c", ".", "a", "b", "a", "b"]
 
 
 def test_the_text_is_genesis_in_words_and_marks():

@@ -7,6 +7,7 @@ import pytest
 from lossviz.losses import LOSSES
 from lossviz.theory import LAWS
 from lossviz.widgets import (
+    aligned,
     decoding,
     landscape,
     large_steps,
@@ -42,6 +43,7 @@ GROUPS = {
     },
     "laws": lambda: {key: law_curve(law) for key, law in LAWS.items()},
     "chapters": lambda: {
+        "aligned": aligned(),
         "ball": test_ball.figure(),
         "decoding": decoding(test_decoding.pairs()),
         "large steps": large_steps(),
