@@ -22,6 +22,9 @@ from .arrays import InputError
 from .inputs import read
 from .page import in_words, page
 from .rows import Progress, pass_over
+from .run_page import run_in_words, run_page
+from .run_summary import summarise_run
+from .runs import SUFFIXES, read_run
 from .summary import Summary, difference, summarise
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -86,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with as_file(files(__package__) / "demo.npz") as path:
                 options.file, options.kind = path, "logits"
                 return _run(options, conditions)
+        if options.kind is None and options.file and Path(options.file).suffix in SUFFIXES:
+            return _of_run(options)
         if options.file is None or options.kind is None:
             raise InputError(
                 f"a file and its --kind are needed, one of {', '.join(KINDS[:4])}: numbers between "
@@ -124,6 +129,21 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
     return int(failed)
 
 
+def _of_run(options: argparse.Namespace) -> int:
+    """The report on the log of a run; files of one metric each are joined."""
+    more = [options.labels_file] if options.labels_file else []
+    summary = summarise_run(read_run(options.file, *more), options.seed)
+    if options.fail_if or options.against:
+        raise InputError("--fail-if and --against are for predictions, not for the log of a run")
+    _write(Path(options.out), run_page(summary))
+    if options.json:
+        text = json.dumps(summary.as_json(), indent=1, allow_nan=False)
+        print(text) if options.json == "-" else _write(Path(options.json), text + "\n")
+    if options.json != "-":
+        print("\n".join([run_in_words(summary), *summary.suspicions, f"{options.out} is written."]))
+    return 0
+
+
 def _condition(text: str) -> tuple[str, str, float]:
     found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:e[-+]?\d+)?)\s*", text)
     if not found:
@@ -155,7 +175,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Write one page of HTML about predictions and labels. Exit 1 if --fail-if "
         "holds, 2 for bad input.",
     )  # fmt: skip
-    command.add_argument("file", nargs="?", help="npz, npy, safetensors, csv, tsv or parquet")
+    command.add_argument(
+        "file", nargs="?", help="npz, npy, safetensors, csv, tsv or parquet; or the log of a run"
+    )
     command.add_argument("labels_file", nargs="?", help="labels, where the first file has none")
     command.add_argument("--kind", choices=KINDS[:4], help="what the predictions are; not guessed")
     command.add_argument("--logits", metavar="KEY", help="key of the predictions in the file")
