@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.arrays import Array, as_tensor
-from ..declaration.numbers import slack_of_a_sum
+from ..declaration.numbers import check_count, slack_of_a_sum
 
 
 class Aligned(NamedTuple):
@@ -47,7 +47,8 @@ def _checked(reference: Array, reward: Array) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _aligned(policy: torch.Tensor, p: torch.Tensor, r: torch.Tensor) -> Aligned:
-    return Aligned(policy, kl_divergence(policy, p), (policy * r).sum())
+    kl = kl_divergence(policy, p).clamp_min(0.0)  # rounding may take it below
+    return Aligned(policy, kl, (policy * r).sum())
 
 
 def tilted_policy(reference: Array, reward: Array, *, beta: float) -> Aligned:
@@ -89,8 +90,7 @@ def kl_constrained_optimum(reference: Array, reward: Array, *, budget: float) ->
     low, high = 0.0, 1.0
     while tilted_policy(p, r, beta=high).kl < budget:
         low, high = high, 2 * high
-    for _ in range(200):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         within = tilted_policy(p, r, beta=middle).kl < budget
         low, high = (middle, high) if within else (low, middle)
     return Constrained(low, *tilted_policy(p, r, beta=low))
@@ -104,12 +104,52 @@ def best_of_n(reference: Array, reward: Array, *, samples: int) -> Aligned:
     ValueError for samples below 1, and as `tilted_policy` does.
     """
     p, r = _checked(reference, reward)
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples must be a whole number from 1 on, got {samples!r}")
+    check_count("samples", samples, 1)
     _, place = r.unique(return_inverse=True)
     mass = torch.zeros(int(place.max()) + 1, dtype=torch.float64).index_add(0, place, p)
-    above = mass.flip(0).cumsum(0).flip(0) - mass  # better than the level
+    # better than the level; a sum may round to more than 1
+    above = (mass.flip(0).cumsum(0).flip(0) - mass).clamp(0, 1)
     below = (samples * torch.log1p(-(above + mass).clamp_max(1))).exp()
     level = (samples * torch.log1p(-above)).exp() - below
     share = torch.where(mass > 0, level / mass, 0.0)
     return _aligned(share[place] * p, p, r)
+
+
+def win_rate(policy: Array, reference: Array, reward: Array) -> torch.Tensor:
+    """The chance that an answer of `policy` earns more than one of `reference`; ties count half.
+
+    All (K,). The best of N distinct answers has N / (N + 1) where no two rewards are alike and none
+    has much probability. Raises ValueError as `tilted_policy` does.
+    """
+    p, r = _checked(reference, reward)
+    q = distribution("policy", policy)
+    if q.shape != p.shape:
+        raise ValueError(f"policy must hold {len(p)} probabilities, got {len(q)}")
+    better = (r[:, None] > r).double() + 0.5 * (r[:, None] == r).double()
+    return q @ better @ p
+
+
+def best_of_n_estimate(rewards: Array, samples: int) -> torch.Tensor:
+    """The unbiased estimate of the mean reward of the best of `samples` from M >= samples draws.
+
+    `rewards` (..., M) of independent draws of the reference; the result (...) is the mean of the
+    best over all choices of so many of them. With rewards of 0 and 1 it is pass@k. Raises
+    ValueError for more samples than draws, about which nothing unbiased can be said, and for
+    rewards that are not finite.
+    """
+    r = as_tensor("rewards", rewards)
+    n = check_count("samples", samples, 1)
+    if r.ndim < 1 or r.shape[-1] < n:
+        raise ValueError(f"rewards must hold at least {n} draws, got shape {tuple(r.shape)}")
+    if not r.isfinite().all():
+        raise ValueError("rewards must be finite")
+    rank = torch.arange(1, r.shape[-1] + 1, dtype=torch.float64)
+
+    def ways(k: torch.Tensor, of: int) -> torch.Tensor:
+        """log of the number of choices."""
+        left = (k - of + 1).clamp_min(0.5).lgamma()
+        choices = (k + 1).lgamma() - left - math.lgamma(of + 1)
+        return torch.where(k < of, -torch.inf, choices)
+
+    weight = (ways(rank - 1, n - 1) - ways(rank[-1], n)).exp()
+    return (r.sort(-1).values * weight).sum(-1)

@@ -1,18 +1,22 @@
 """Decoding by surprise: Mirostat holds it, a switch of models obeys it, a Zipf law prices it.
 
-Surprise is in bits here, as published; multiply by ln 2 for nats.
+Surprise is in bits here, as published, where nothing else is said.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
 from ..declaration.arrays import Array, as_tensor
 from ..declaration.numbers import check_count
 from .alignment import distribution
+from .truncation import ROUNDING, Truncated, checked_logits, cut
+
+FLATTEST = 1e-9
+"""The least exponent that Mirostat reckons with: on equal tokens the fit is 0."""
 
 
 def zipf_exponent(probabilities: Array, *, most: int = 100) -> float:
@@ -22,12 +26,19 @@ def zipf_exponent(probabilities: Array, *, most: int = 100) -> float:
     falling; ValueError for fewer than two that are positive. Source: Basu et al. (2021), section 4.
     """
     p = distribution("probabilities", probabilities)
-    p = p[: min(most, int((p > 0).sum()) - 1) + 1]
-    if len(p) < 2 or (p.diff() > 0).any():
+    if (p > 0).sum() < 2 or (p.diff() > 0).any():
         raise ValueError("probabilities must fall, with at least two of them positive")
-    rank = torch.arange(1, len(p), dtype=torch.float64)
-    steps = ((rank + 1) / rank).log()
-    return ((steps * (p[:-1] / p[1:]).log()).sum() / steps.square().sum()).item()
+    return _exponent(p.log(), most).item()
+
+
+def _exponent(logp: torch.Tensor, most: int) -> torch.Tensor:
+    """Of falling log-probabilities (..., V); NaN where only one is left."""
+    logp = logp[..., : most + 1]
+    rank = torch.arange(1, logp.shape[-1], dtype=torch.float64)
+    left = logp[..., 1:] > -torch.inf
+    steps = torch.where(left, ((rank + 1) / rank).log(), 0.0)
+    falls = torch.where(left, logp[..., :-1] - logp[..., 1:], 0.0)
+    return (steps * falls).sum(-1) / steps.square().sum(-1)
 
 
 def mirostat_k(exponent: float, surprise: float, *, vocabulary: int) -> float:
@@ -41,72 +52,105 @@ def mirostat_k(exponent: float, surprise: float, *, vocabulary: int) -> float:
         raise ValueError(
             f"exponent must be positive and vocabulary at least 2, got {exponent!r}, {vocabulary!r}"
         )
+    s, nats = torch.tensor([exponent, surprise * math.log(2)], dtype=torch.float64)
+    return _log_k(s, nats, vocabulary).exp().item()
+
+
+def _log_k(exponent: torch.Tensor, nats: torch.Tensor, vocabulary: int) -> torch.Tensor:
+    """log k (...) of a Zipf law of positive `exponent` (...), between 0 and log V."""
     excess, size = exponent - 1, math.log(vocabulary)
     # epsilon / (1 - N^-epsilon), which is 1 / log N where the exponent is 1
-    scale = -math.log(size) if excess == 0 else math.log(excess / -math.expm1(-excess * size))
-    log_k = (scale + surprise * math.log(2)) / exponent
-    return math.exp(min(max(log_k, 0.0), size))
+    scale = torch.where(excess == 0, 1 / size, excess / -torch.expm1(-excess * size)).log()
+    return ((scale + nats) / exponent).clamp(0.0, size)
 
 
 class Step(NamedTuple):
     """What one step kept, drew and learnt: tokens kept, the token, its surprise, the next mu."""
 
-    kept: int
-    token: int
-    surprise: float
-    mu: float
+    kept: torch.Tensor
+    token: torch.Tensor
+    surprise: torch.Tensor
+    mu: torch.Tensor
 
 
 class Mirostat:
-    """Keeps the surprise of what is drawn near `target` bits, by moving a threshold mu.
+    """Keeps the surprise of what is drawn near a target, by moving a threshold mu.
 
-    `version` 1 fits a Zipf law and keeps the k likeliest tokens (k rounded, plus one with
-    `one_more`, as the authors' script has it); 2 keeps the tokens whose surprise is at most mu, at
-    least one. `rate` is the step of mu, which starts at twice the target. Raises ValueError for a
-    target or a rate that is not positive. Source: Basu et al. (2021), algorithms 1 and 2.
+    Version 2 keeps the tokens whose surprise is at most mu, at least one; version 1 fits a Zipf law
+    to the `most` likeliest, of a vocabulary as large as the logits unless it is given, and keeps
+    the k likeliest tokens (k rounded, plus one with `one_more`, as the authors' script has it).
+
+    target : surprise to hold, positive. unit : of target, mu and surprise, "bits" as published (the
+    default) or "nats", as in llama.cpp. rate : the step of mu, positive, default 1. mu, the state,
+    starts at twice the target: a number, or one for each row once logits have rows. Raises
+    ValueError outside these ranges. Source: Basu et al. (2021), algorithms 1 and 2.
     """
 
     def __init__(
         self,
         target: float,
         *,
+        unit: Literal["bits", "nats"] = "bits",
         rate: float = 1.0,
         version: int = 2,
         most: int = 100,
         vocabulary: int | None = None,
         one_more: bool = False,
     ) -> None:
-        if not target > 0 or not rate > 0:
-            raise ValueError(f"target and rate must be positive, got {target!r} and {rate!r}")
+        if not 0 < target < math.inf or not 0 < rate < math.inf:
+            raise ValueError(
+                f"target and rate must be positive and finite, got {target!r} and {rate!r}"
+            )
         if version not in (1, 2):
             raise ValueError(f"version must be 1 or 2, got {version!r}")
-        self.target, self.rate, self.version = target, rate, version
+        if unit not in ("bits", "nats"):
+            raise ValueError(f'unit must be "bits" or "nats", got {unit!r}')
+        self.target, self.rate, self.version, self.unit = target, rate, version, unit
         self.most, self.vocabulary, self.one_more = most, vocabulary, one_more
-        self.mu = 2.0 * target
+        self.nats = math.log(2) if unit == "bits" else 1.0  # in one unit
+        self.mu = torch.tensor(2.0 * target, dtype=torch.float64)
 
-    def step(self, probabilities: Array, uniform: float) -> Step:
-        """Draw one token of probabilities (V,) with a number in [0, 1), and move mu.
+    def truncated(self, logits: Array) -> Truncated:
+        """What the next token of logits (..., V) is drawn from, at the present mu."""
+        z = checked_logits(logits)
+        logp = z.log_softmax(-1)
+        ordered = logp.sort(dim=-1, descending=True, stable=True)
+        kept = torch.arange(z.shape[-1]) < self._kept(ordered.values)[..., None]
+        return cut(logp, torch.zeros_like(kept).scatter(-1, ordered.indices, kept))
 
-        The draw is by inversion over the kept tokens, likeliest first. The surprise is that of the
-        probabilities before anything was left out.
+    def step(self, logits: Array, uniform: Array) -> Step:
+        """Draw a token from each row of logits (..., V), and move mu (...).
+
+        `uniform` (...) are numbers in [0, 1): the draw is by inversion over the kept tokens,
+        likeliest first. The surprise is that of the softmax before anything was left out. Raises
+        ValueError as the samplers of `truncation` do.
         """
-        p = distribution("probabilities", probabilities)
-        if not 0 <= uniform < 1:
-            raise ValueError(f"uniform must lie in [0, 1), got {uniform!r}")
-        ordered = p.sort(descending=True, stable=True)
-        if self.version == 1:
-            exponent = zipf_exponent(ordered.values, most=self.most)
-            size = self.vocabulary or len(p)
-            kept = round(mirostat_k(exponent, self.mu, vocabulary=size)) + self.one_more
-            kept = min(max(kept, 1), len(p))
-        else:
-            kept = max(1, int((-ordered.values.log2() <= self.mu).sum()))
-        share = ordered.values[:kept] / ordered.values[:kept].sum()
-        place = int(torch.searchsorted(share.cumsum(0), uniform, right=True).clamp_max(kept - 1))
-        token = int(ordered.indices[place])
-        surprise = -p[token].log2().item()
+        logp = checked_logits(logits).log_softmax(-1)
+        u = as_tensor("uniform", uniform)
+        if u.shape != logp.shape[:-1] or not ((u >= 0) & (u < 1)).all():
+            raise ValueError(
+                f"uniform must have shape {tuple(logp.shape[:-1])} and lie in [0, 1), got "
+                f"{uniform!r}"
+            )
+        ordered = logp.sort(dim=-1, descending=True, stable=True)
+        kept = self._kept(ordered.values)
+        mass = ordered.values.exp().cumsum(-1)
+        level = u * mass.gather(-1, kept[..., None] - 1)[..., 0]
+        place = torch.minimum((mass <= level[..., None]).sum(-1), kept - 1)[..., None]
+        surprise = -ordered.values.gather(-1, place)[..., 0] / self.nats
         self.mu = self.mu - self.rate * (surprise - self.target)
-        return Step(kept, token, surprise, self.mu)
+        return Step(kept, ordered.indices.gather(-1, place)[..., 0], surprise, self.mu)
+
+    def _kept(self, logp: torch.Tensor) -> torch.Tensor:
+        """How many of falling log-probabilities (..., V) are kept, between 1 and V."""
+        mu = self.mu * self.nats
+        if self.version == 2:
+            return (-logp <= mu[..., None] + ROUNDING).sum(-1).clamp_min(1)
+        size = logp.shape[-1]
+        # where a single token is left nothing can be fitted, and it is kept
+        exponent = _exponent(logp, self.most).nan_to_num(math.inf).clamp_min(FLATTEST)
+        k = _log_k(exponent, mu, self.vocabulary or size).exp().round().long() + self.one_more
+        return k.clamp(1, size)
 
 
 def top_k_zipf_cross_entropy(k: int, *, vocabulary: int, exponent: float) -> float:

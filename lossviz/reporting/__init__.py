@@ -2,7 +2,8 @@
 
 Files are read by blocks of rows (`inputs`, `arrays`, `tables`, `answers`), passed over once
 (`rows`), turned into numbers (`summary`, `calibrators`, `suspicions`) and into one page (`page`,
-`drawing`). `part` and `join` do the same for shards on many machines (`shards`).
+`drawing`). `part` and `join` do the same for shards on many machines (`shards`). Logs of
+reinforcement learning have a page of their own (`runs`, `run_summary`, `run_page`).
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ from .arrays import InputError
 from .inputs import REPORTED, Reported, read
 from .page import in_words, page
 from .rows import Progress, pass_over
+from .run_page import run_in_words, run_page
+from .run_summary import RunSummary, summarise_run
+from .runs import SUFFIXES, read_run
 from .summary import Summary, difference, summarise
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -95,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with as_file(files(__package__) / "demo.npz") as path:
                 options.file, options.kind = path, "logits"
                 return _run(options, conditions)
+        if options.kind is None and options.file and Path(options.file).suffix in SUFFIXES:
+            return _of_run(options)
         if options.file is None or options.kind is None:
             raise InputError(
                 f"a file and its --kind are needed, one of {', '.join(REPORTED)}: numbers between "
@@ -118,7 +123,31 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
             raise InputError(f"--fail-if {key}: no such score, expected one of {[*summary.scores]}")
         if math.isnan(summary.scores[key].value):
             raise InputError(f"--fail-if {key}: it is not defined for these predictions")
-    files = {Path(options.out): page(summary)}
+    _hand_out(options, summary, page(summary), in_words(summary))
+    failed = False
+    for key, sign, bound in conditions:
+        value = summary.scores[key].value
+        if COMPARE[sign](value, bound):
+            print(f"{key} is {value:.6g}, which is {sign} {bound:g}", file=sys.stderr)
+            failed = True
+    return int(failed)
+
+
+def _of_run(options: argparse.Namespace) -> int:
+    """The report on the log of a run; files of one metric each are joined."""
+    more = [options.labels_file] if options.labels_file else []
+    summary = summarise_run(read_run(options.file, *more), options.seed)
+    if options.fail_if or options.against:
+        raise InputError("--fail-if and --against are for predictions, not for the log of a run")
+    _hand_out(options, summary, run_page(summary), run_in_words(summary))
+    return 0
+
+
+def _hand_out(
+    options: argparse.Namespace, summary: Summary | RunSummary, page: str, words: str
+) -> None:
+    """Write the page and what else was asked for, and say it in words."""
+    files = {Path(options.out): page}
     if options.json:
         text = json.dumps(summary.as_json(), indent=1, allow_nan=False)
         if options.json == "-":
@@ -127,14 +156,7 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
             files[Path(options.json)] = text + "\n"
     write(files)
     if options.json != "-":
-        print("\n".join([in_words(summary), *summary.suspicions, f"{options.out} is written."]))
-    failed = False
-    for key, sign, bound in conditions:
-        value = summary.scores[key].value
-        if COMPARE[sign](value, bound):
-            print(f"{key} is {value:.6g}, which is {sign} {bound:g}", file=sys.stderr)
-            failed = True
-    return int(failed)
+        print("\n".join([words, *summary.suspicions, f"{options.out} is written."]))
 
 
 def _condition(text: str) -> tuple[str, str, float]:
@@ -173,7 +195,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Write one page of HTML about predictions and labels. Exit 1 if --fail-if "
         "holds, 2 for bad input.",
     )  # fmt: skip
-    command.add_argument("file", nargs="?", help="npz, npy, safetensors, csv, parquet or jsonl")
+    command.add_argument(
+        "file",
+        nargs="?",
+        help="npz, npy, safetensors, csv, tsv, parquet or jsonl; or the log of a run",
+    )
     command.add_argument("labels_file", nargs="?", help="labels, where the first file has none")
     command.add_argument("--kind", choices=REPORTED, help="what the predictions are; not guessed")
     command.add_argument("--logits", metavar="KEY", help="key of the predictions in the file")

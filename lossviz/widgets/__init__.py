@@ -1,8 +1,10 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
+from .chapters.aligned import aligned
 from .chapters.ball import ball
 from .chapters.calibrators import calibrators
 from .chapters.conditional_risk import conditional_risk
+from .chapters.decoding import decoding
 from .chapters.lengths import minority
 from .chapters.online import online
 from .chapters.reliability import reliability
@@ -26,10 +28,12 @@ __all__ = [
     "LiveFigure",
     "Recording",
     "Slider",
+    "aligned",
     "ball",
     "calibrators",
     "conditional_risk",
     "curve",
+    "decoding",
     "explore",
     "landscape",
     "large_steps",

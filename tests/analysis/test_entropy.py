@@ -10,7 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.analysis.alignment import best_of_n, kl_constrained_optimum, tilted_policy
+from lossviz.analysis.alignment import (
+    best_of_n,
+    best_of_n_estimate,
+    kl_constrained_optimum,
+    tilted_policy,
+    win_rate,
+)
+from lossviz.analysis.attempts import pass_at_k
 from lossviz.analysis.divergence import divergences, sampled_divergences
 from lossviz.analysis.policy import (
     entropy,
@@ -22,7 +29,6 @@ from lossviz.analysis.policy import (
     token_entropy_change,
 )
 from lossviz.analysis.sampling import (
-    Mirostat,
     entropy_switch,
     mirostat_k,
     top_k_zipf_cross_entropy,
@@ -142,6 +148,15 @@ def test_a_large_n_leaves_the_best_answers_alone_with_all_digits():
     assert found.policy[1].item() == pytest.approx(1 - (1 - 1e-9) ** 10**6, rel=1e-6)
 
 
+def test_a_level_so_rare_that_all_others_sum_to_1_keeps_its_share():
+    count = torch.arange(161).double()
+    ways = math.lgamma(161) - (count + 1).lgamma() - (161 - count).lgamma()
+    law = (ways + count * math.log(0.3) + (160 - count) * math.log(0.7)).softmax(0)
+    found = best_of_n(law, count, samples=round(math.exp(32)))
+    assert found.policy.sum().item() == pytest.approx(1)
+    assert 30 < found.kl < 32 - 1 + 1e-9
+
+
 @given(st.floats(0.01, 3.0), st.integers(0, 30))
 def test_no_policy_as_near_earns_more_than_the_tilted_one(beta, seed):
     p, r = normal(5, seed=seed).softmax(-1), normal(5, seed=seed + 100)
@@ -175,8 +190,6 @@ def test_a_budget_beyond_the_best_answers_buys_nothing_more():
         (lambda: token_entropy_change([0.0, 1.0], 2), "token"),
         (lambda: divergences([0.5, 0.5], [0.2, 0.3, 0.5]), "one length"),
         (lambda: sampled_divergences(torch.zeros(2), torch.zeros(2), alpha=1.0), "alpha"),
-        (lambda: Mirostat(0.0), "target"),
-        (lambda: Mirostat(3.0).step([0.5, 0.5], 1.0), "uniform"),
         (lambda: zipf_exponent([1.0, 0.0]), "fall"),
         (lambda: top_k_zipf_cross_entropy(0, vocabulary=5, exponent=1.0), "k must"),
         (lambda: mirostat_k(0.0, 3.0, vocabulary=10), "exponent"),
@@ -214,22 +227,13 @@ def test_the_number_kept_stays_within_the_vocabulary_whatever_mu():
     assert near[0] == pytest.approx(near[1], rel=1e-6) == pytest.approx(near[2], rel=1e-6)
 
 
-@pytest.mark.parametrize("target", [2.0, 4.0])
-def test_the_second_version_holds_the_surprise_at_its_target(target):
-    generator = torch.Generator().manual_seed(0)
-    rank = torch.arange(1, 2001, dtype=torch.float64)
-    law = rank**-1.4 / (rank**-1.4).sum()  # its likeliest token has 1.6 bits, which is the least
-    state, seen = Mirostat(target, rate=0.2), []
-    for _ in range(2000):
-        uniform = torch.rand((), generator=generator).item()
-        seen.append(state.step(law, uniform).surprise)
-    assert sum(seen) / len(seen) == pytest.approx(target, rel=0.02)
-
-
-def test_at_least_one_token_is_kept():
-    state = Mirostat(3.0)
-    state.mu = -5.0
-    assert state.step([0.25, 0.75], 0.99).token == 1
+@pytest.mark.parametrize("draws", [5, 7])
+def test_the_estimate_is_the_mean_of_the_best_over_all_choices(draws):
+    r = normal(2, draws)
+    r[0, 1] = r[0, 3]
+    for n in range(1, draws + 1):
+        best = [r[:, list(c)].amax(1) for c in itertools.combinations(range(draws), n)]
+        torch.testing.assert_close(best_of_n_estimate(r, n), torch.stack(best).mean(0))
 
 
 def test_the_large_model_writes_where_the_mean_of_the_last_entropies_is_high():
@@ -246,3 +250,35 @@ def test_a_model_that_has_taken_over_stays_for_as_long_as_was_asked():
     assert chosen.tolist() == [0, 1, 1, 1, 0, 0, 0, 0]
     with pytest.raises(ValueError, match="stay"):
         entropy_switch(entropy, threshold=1.0, stay=0)
+
+
+def test_the_estimate_of_rewards_of_0_and_1_is_pass_at_k_also_for_many_draws():
+    r = torch.zeros(10_000, dtype=torch.float64)
+    r[:3] = 1
+    for n in (1, 100, 5000):
+        expected = pass_at_k(10_000, 3, n)
+        assert best_of_n_estimate(r, n).item() == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_best_of_n_wins_n_times_of_n_plus_one_without_ties_and_less_with_them():
+    p = torch.full((4000,), 1 / 4000, dtype=torch.float64)
+    r = torch.arange(4000.0)
+    for n in (1, 3, 10):
+        policy = best_of_n(p, r, samples=n).policy
+        assert win_rate(policy, p, r).item() == pytest.approx(n / (n + 1), abs=1e-3)
+    assert win_rate([0.0, 1.0], [0.5, 0.5], [0.0, 0.0]).item() == 0.5
+    assert win_rate([0.0, 1.0], [0.5, 0.5], [0.0, 1.0]).item() == 0.75
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: best_of_n_estimate([1.0, 2.0], 3), "at least 3 draws"),
+        (lambda: best_of_n_estimate([1.0, math.nan], 1), "finite"),
+        (lambda: best_of_n_estimate([1.0], 0), "samples"),
+        (lambda: win_rate([1.0], [0.5, 0.5], [0, 1]), "policy"),
+    ],
+)
+def test_estimates_that_cannot_be_are_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()

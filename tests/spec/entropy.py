@@ -140,8 +140,8 @@ def mirostat_k(i: Inputs, p: Params, r: str) -> dict[str, float]:
 
 
 def stepped(state: sampling.Mirostat, i: Inputs) -> sampling.Step:
-    state.mu = float(i["mu"])
-    return state.step(i["probs"], float(i["uniform"]))
+    state.mu = i["mu"].double()
+    return state.step(i["probs"].double().log(), i["uniform"])
 
 
 def mirostat_v2_step(i: Inputs, p: Params, r: str) -> dict[str, float]:

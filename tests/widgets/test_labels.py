@@ -7,7 +7,9 @@ import pytest
 from lossviz.losses import LOSSES
 from lossviz.theory import LAWS
 from lossviz.widgets import (
+    aligned,
     conditional_risk,
+    decoding,
     landscape,
     large_steps,
     law_curve,
@@ -28,6 +30,7 @@ from ..labels import faults
 from . import (
     test_ball,
     test_calibrators,
+    test_decoding,
     test_lengths,
     test_reliability,
     test_surface,
@@ -52,9 +55,11 @@ GROUPS = {
     },
     "laws": lambda: {key: law_curve(law) for key, law in LAWS.items()},
     "chapters": lambda: {
+        "aligned": aligned(),
         "ball": test_ball.figure(),
         "conditional risk": conditional_risk(),
         "calibrators": test_calibrators.figure(),
+        "decoding": decoding(test_decoding.pairs()),
         "large steps": large_steps(),
         "minority": minority(test_lengths.TRAINED),
         "neural collapse": neural_collapse(test_turning.RECORDINGS, test_turning.STEPS),
