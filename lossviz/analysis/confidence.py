@@ -30,7 +30,7 @@ class Confidence(NamedTuple):
     correct: torch.Tensor
 
 
-def check_kind(kind: object, known: tuple[Kind, ...] = KINDS) -> None:
+def check_kind(kind: object, known: tuple[str, ...] = KINDS) -> None:
     """Raise ValueError unless `kind` is one of the `known`."""
     if kind not in known:
         raise ValueError(

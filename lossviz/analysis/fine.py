@@ -72,11 +72,24 @@ def _fine(
     )  # fmt: skip
 
 
-def _apart(
-    c: torch.Tensor, a: torch.Tensor, exact: Callable[..., torch.Tensor], fine: Measure[Bins]
-) -> Pair:
-    """Few rows are all in cells of their own, so that nothing is forgotten."""
-    return fine(c, a), exact(c, a)
+def _ranks(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return fine_auroc(c, a), auroc(c, a)
+
+
+def _risks(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return fine_aurc(c, a), area_under_risk_coverage(c, a)
+
+
+def _masses(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return fine_ece_equal_mass(c, a, bins=4), ece_equal_mass(c, a, bins=4)
+
+
+def _certain(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return fine_smooth_ece(torch.ones_like(c), a), 1 - a.double().mean()
+
+
+def _wide(c: torch.Tensor, a: torch.Tensor) -> Pair:
+    return fine_kde_ece(c, a, bandwidth=1e3), (c.mean() - a.double().mean()).abs()
 
 
 def _auroc(sums: Bins) -> torch.Tensor:
@@ -91,7 +104,7 @@ def _auroc(sums: Bins) -> torch.Tensor:
     r"\frac{1}{N_+ N_-} \sum_{i, j} \big[c_i > c_j\big] + \tfrac12 \big[\text{one cell}\big]",
     Source("fawcett2006introduction", "section 7"),
     (Fact("Rows in different cells: the number of the sorted rows",
-          lambda c, a: _apart(c, a, auroc, fine_auroc)),),
+          _ranks),),
     better="higher",
 )  # fmt: skip
 def fine_auroc(confidence: torch.Tensor, correct: torch.Tensor) -> Bins:
@@ -122,7 +135,7 @@ def _surest_first(sums: Bins) -> tuple[torch.Tensor, ...]:
     r"\frac1N \sum_{k = 1}^N \frac{\text{errors among the } k \text{ surest}}{k}",
     Source("geifman2019bias", "section 2"),
     (Fact("Rows in different cells: the number of the sorted rows",
-          lambda c, a: _apart(c, a, area_under_risk_coverage, fine_aurc)),),
+          _risks),),
 )  # fmt: skip
 def fine_aurc(confidence: torch.Tensor, correct: torch.Tensor) -> Bins:
     """Area under risk and coverage (streamed): the mean error rate of the k surest rows.
@@ -154,7 +167,7 @@ def _equal_mass(sums: Bins, *, bins: float = 15) -> torch.Tensor:
     r"\sum_b \frac{n_b}{N} \big| \bar a_b - \bar c_b \big|, \quad n_b \approx \frac NB",
     Source("kumar2019verified", "section 2"),
     (Fact("Rows in different cells: the number of the sorted rows",
-          lambda c, a: (fine_ece_equal_mass(c, a, bins=4), ece_equal_mass(c, a, bins=4))),),
+          _masses),),
     (BINS,),
 )  # fmt: skip
 def fine_ece_equal_mass(confidence: torch.Tensor, correct: torch.Tensor) -> Bins:
@@ -197,7 +210,7 @@ def _smooth(sums: Bins) -> torch.Tensor:
     r"\int_0^1 \Big|\frac1N\sum_i (a_i - c_i)\,K_h(t, c_i)\Big|\,dt = h",
     Source("blasiok2024smooth", "section 4"),
     (Fact("Always certain: the error rate",
-          lambda c, a: (fine_smooth_ece(torch.ones_like(c), a), 1 - a.double().mean())),),
+          _certain),),
 )  # fmt: skip
 def fine_smooth_ece(confidence: torch.Tensor, correct: torch.Tensor) -> Bins:
     """Smooth calibration error (streamed): the smoothed residual where its width equals it.
@@ -220,7 +233,7 @@ def _kde(sums: Bins, *, bandwidth: float = 0.05) -> torch.Tensor:
     r"\frac1N \sum_i \Big| \frac{\sum_j K_h(c_i, c_j)(a_j - c_j)}{\sum_j K_h(c_i, c_j)} \Big|",
     Source("nadaraya1964estimating"),
     (Fact("A kernel far wider than 1: the distance of the averages",
-          lambda c, a: (fine_kde_ece(c, a, bandwidth=1e3), (c.mean() - a.double().mean()).abs())),),
+          _wide),),
     (BANDWIDTH,),
     reading=True,
 )  # fmt: skip
@@ -264,5 +277,5 @@ def error_bound(stream: Stream[Bins]) -> torch.Tensor:
     edges = _edges(mixed)
     low, high = torch.nn.functional.pad(edges, (1, 0)), torch.cat((edges, mixed.new_ones(1)))
     strayed = mixed * (wrong * high + sums.correct * (1 - low))  # the most that rows are off
-    parted = part != torch.nn.functional.pad(part[1:], (0, 1), value=part[-1])
+    parted = part != torch.nn.functional.pad(part[1:], (0, 1), value=int(part[-1]))
     return 2 * strayed[parted].sum() / sums.rows.sum()

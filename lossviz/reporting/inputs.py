@@ -215,7 +215,7 @@ def _grouped(predictions: Predictions, groups: Any) -> Predictions:
 def _checked(
     name: str,
     digest: str,
-    kind: Kind,
+    kind: Reported,
     array: Array,
     truth: torch.Tensor | Array,
     names: tuple[str, ...],
@@ -236,7 +236,7 @@ def _checked(
     return Predictions(name, digest, kind, array, target, names)
 
 
-def _rows_and_classes(array: Array, kind: Kind) -> tuple[tuple[int, ...], int]:
+def _rows_and_classes(array: Array, kind: Reported) -> tuple[tuple[int, ...], int]:
     """The shape of the labels, and the number of classes."""
     shape = array.shape
     if not array.floating:

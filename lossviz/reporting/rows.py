@@ -160,7 +160,8 @@ def merge(parts: Sequence[Rows], kind: Kind) -> Rows:
     def mean(name: str) -> float:
         return sum(n * getattr(p, name) for n, p in zip(count, parts, strict=True)) / sum(count)
 
-    per_class = Bins(*map(sum, zip(*(part.per_class for part in parts), strict=True)))
+    sums = zip(*(part.per_class for part in parts), strict=True)
+    per_class = Bins(*(torch.stack(each).sum(0) for each in sums))
     log_rows = joined("log_rows")
     return Rows(
         joined("label"), joined("predicted"), joined("confidence"), joined("correct"),

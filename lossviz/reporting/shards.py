@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .arrays import InputError, of_tensor
+from .arrays import Array, InputError
 from .command import write
 from .inputs import Predictions, Reported, read
 from .page import page
@@ -55,8 +55,12 @@ def part(
             f"{found.name} has {count} rows that count, which from {first} on are not within {of}"
         )
     rows = pass_over(found, seed, first=first, of=of)
-    nothing = replace(of_tensor(found.name, torch.empty(0)), parts=iter)
-    return Part(replace(found, array=nothing), rows, of)
+    return Part(replace(found, array=Array(found.name, (0,), True, _none)), rows, of)
+
+
+def _none(count: int) -> Iterator[torch.Tensor]:
+    """No numbers: those of the shard stay where it is."""
+    return iter(())
 
 
 def join(parts: Sequence[Part], *, seed: int = 0, out: str | Path | None = None) -> Summary:
