@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OPTIONAL = ("kernels", "peers", "shards")  # what of it is tested here is in other extras
+OPTIONAL = ("kernels", "peers")  # what of it is tested here is in other extras
 INSTALLED = {name: lines for name, lines in EXTRAS.items() if name not in OPTIONAL}
 LINES = [*PROJECT["dependencies"], *(line for lines in INSTALLED.values() for line in lines)]
 REQUIRED = [Requirement(line) for line in LINES]
