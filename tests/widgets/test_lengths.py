@@ -38,9 +38,8 @@ def test_classes_and_curve_are_the_optima_of_the_theory(depth, show):
         assert load[0].item() == pytest.approx(optimum.threshold)
         least = (optimum.load * torch.tensor(sizes) / optimum.threshold)[0]
         multiples, logits = zip(*TRAINED[depth], strict=True)
-        torch.testing.assert_close(
-            drawn["trained"]["size"], torch.tensor(multiples).double() * least
-        )
+        wanted_sizes = torch.tensor(multiples, dtype=torch.float64) * least
+        torch.testing.assert_close(drawn["trained"]["size"], wanted_sizes)
         assert drawn["trained"]["own"].tolist() == list(logits)
         # the curve passes through optima of one class among the others
         q, x = drawn["theory"]["own"], drawn["theory"]["own"] / (1 - drawn["theory"]["own"])
