@@ -26,7 +26,8 @@ NOT = (
     "does not say which tokens, which temperature or which mean a trainer took; look there before "
     "two runs are compared.",
     "The law reward = b − a e^H is empirical. Its ceiling is what the reward would be at entropy 0 "
-    "if the law went on; with other settings of clipping or of the entropy bonus it has moved.",
+    "if the law went on; with other settings of clipping or of the entropy bonus it has moved. Its "
+    "interval takes the law for true, and is too narrow where neighbouring steps share much noise.",
     "A clip fraction counts tokens whose ratio left the interval; which side of it, and whether "
     "the gradient was cut, depends on the sign of the advantage.",
     "KL under one name may be from the reference model or from the policy of the last step.",

@@ -185,7 +185,7 @@ def _numbers(path: Path, row: int, held: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row; what is nested lies under a path, and a list under positions."""
     inner = held.get("data")
     flat = {**held, **inner} if isinstance(inner, dict) else dict(held)
-    found = {}
+    found: dict[str, float] = {}
     for name, value in flat.items():
         if isinstance(value, bool) or value is None or isinstance(value, (str, dict)):
             continue  # a flag, a gap, or a word such as the run's name

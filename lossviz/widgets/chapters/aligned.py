@@ -20,7 +20,7 @@ BUDGET, STOPS, MOST = 4.0, 80, 8
 LEGEND = (
     ("'tilted policy within the budget'", "subject"),
     ("'best of N'", "path"),
-    ("'left: the reference. Right: solid the true reward, dashed what the proxy says'", "muted"),
+    ("'the reference; dashed: what the proxy says'", "muted"),
 )
 READOUT = (
     "'Budget ' + budget_text + ' nats: the tilted policy seems to gain '"
@@ -118,8 +118,9 @@ def aligned(
         ),
         caption=(
             "True rewards of the answers are standard normal. Left: the probability of each proxy "
-            "reward. Right: the mean reward against the distance from the reference; open dots are "
-            "N = 1, 2, 4, …, and the ringed places are those of the two sliders. A loophole gives "
+            "reward. Right: the mean reward against the distance from the reference, true (solid) "
+            "and by the proxy (dashed); open dots are N = 1, 2, 4, …, and the ringed places are "
+            "those of the two sliders. A loophole gives "
             "one answer in a hundred 5 points more; the costly one takes 2 of its true reward."
         ),
     )
