@@ -5,11 +5,11 @@ stream. What a prediction holds is said by `kind` and never guessed (`confidence
 errors are in `binned` and `smooth`, proper scores in `scores`, how far a number can be trusted in
 `chance`, calibrators in `scaling` (of logits) and `probability` (of one probability), abstaining in
 `selective`, sets of labels in `conformal`, answers of language models in `sequences` and
-`attempts`. Where features go is in `collapse`, `crowded`, `geometry` and `neighbours`, followed
-while a model trains by `watching`, whether two losses agree in `conflict`, what moves the entropy
-of a policy in `policy`, `alignment`, `divergence` and `sampling`, what variables say about one
-another in `information`, the inside of networks in `attention`, the loss around the weights in
-`surface`.
+`attempts`. Where features go is in `collapse`, `class_by_class`, `crowded`, `geometry` and
+`neighbours`, followed while a model trains by `watching`, whether two losses agree in `conflict`,
+what moves the entropy of a policy in `policy`, `alignment`, `divergence` and `sampling`, what
+variables say about one another in `information`, the inside of networks in `attention`, the loss
+around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,10 @@ from .binned import (
     sums_in_bins,
 )
 from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson
+from .class_by_class import ClassRows, cdnv, class_rows, class_variances, mean_cdnv
 from .collapse import (
-    ClassRows,
     ClassStatistics,
-    cdnv,
-    class_rows,
     class_statistics,
-    class_variances,
-    mean_cdnv,
     nc1,
     nc2,
     nc2_of_weight,
@@ -112,6 +108,7 @@ from .rank_measures import (
     effective_rank,
     spectral_decay,
 )
+from .records import Journal, Record
 from .reservoir import Reservoir
 from .sampling import Mirostat, mirostat_k, top_k_zipf_cross_entropy, zipf_exponent
 from .scaling import DirichletScaling, MatrixScaling, TemperatureScaling, VectorScaling
@@ -144,7 +141,7 @@ from .surface import (
     loss_on_plane,
     trajectory_plane,
 )
-from .watching import Record, Watch, watch
+from .watching import Watch, watch
 
 MEASURES = Registry(
     "measure",
@@ -173,31 +170,29 @@ MEASURES = Registry(
 __all__ = [
     "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassRows", "ClassStatistics",
     "Confidence", "Conflict", "Direction", "DirichletScaling", "HistogramBinning", "Interval",
-    "IsotonicCalibration", "MatrixScaling", "MeasureMetric", "Mirostat", "NeighbourScore",
-    "Null", "OneVersusRest", "PlattScaling", "Record", "Resampling", "Reservoir",
-    "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling",
-    "TrajectoryPlane", "VectorScaling", "Watch", "adaptive_scores", "area_under_risk_coverage",
-    "auroc", "best_of_n", "bootstrap", "brier_decomposition", "brier_score", "by_group",
-    "calibrated_null", "cdnv", "cell_entropy", "centred_effective_rank",
-    "class_distance_variance", "class_geometry", "class_probabilities", "class_rows",
-    "class_statistics", "class_variances", "classwise_ece", "clopper_pearson",
-    "conformal_threshold", "covariance_effective_rank", "covariance_rank", "dc_pdd",
-    "diffusion_entropy", "diffusion_information", "divergences", "ece", "ece_equal_mass",
+    "IsotonicCalibration", "Journal", "MatrixScaling", "MeasureMetric", "Mirostat",
+    "NeighbourScore", "Null", "OneVersusRest", "PlattScaling", "Record", "Resampling", "Reservoir",
+    "RiskCoverage", "SequenceConfidence", "SquaredError", "TemperatureScaling", "TrajectoryPlane",
+    "VectorScaling", "Watch", "adaptive_scores", "area_under_risk_coverage", "auroc", "best_of_n",
+    "bootstrap", "brier_decomposition", "brier_score", "by_group", "calibrated_null", "cdnv",
+    "cell_entropy", "centred_effective_rank", "class_distance_variance", "class_geometry",
+    "class_probabilities", "class_rows", "class_statistics", "class_variances", "classwise_ece",
+    "clopper_pearson", "conformal_threshold", "covariance_effective_rank", "covariance_rank",
+    "dc_pdd", "diffusion_entropy", "diffusion_information", "divergences", "ece", "ece_equal_mass",
     "ece_left_closed", "effective_rank", "entropy_change", "equal_mass", "equal_width",
-    "every_class", "filter_normalised_directions", "gradient_conflict", "greedy_nll",
-    "icnn_score", "kde_ece", "kl_constrained_optimum", "likelihood_ratio", "log_score",
-    "logit_update", "loss_on_plane", "mce", "mean_cdnv", "mean_entropy", "mirostat_k", "nc1",
-    "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "nc4_of_logits", "nc5",
-    "nearest_mean", "nearest_mean_disagreement", "normalised_std", "of_class", "of_label",
-    "one_vs_rest_margins", "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme",
-    "rankme_of_moments", "resampling_reward", "reward_entropy_law", "risk_at_coverage",
-    "risk_coverage", "rmsce", "sampled_divergences", "self_duality", "sequence_confidence",
-    "simplex_distance", "simplex_frame", "smooth_ece", "softmax_code_margin", "spectral_decay",
-    "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins",
-    "threshold_scores", "tilted_policy", "token_covariance", "token_entropy_change",
-    "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "trajectory_plane",
-    "uniformity", "variability_collapse", "variability_index", "vci", "watch",
-    "without_conflict", "zipf_exponent",
+    "every_class", "filter_normalised_directions", "gradient_conflict", "greedy_nll", "icnn_score",
+    "kde_ece", "kl_constrained_optimum", "likelihood_ratio", "log_score", "logit_update",
+    "loss_on_plane", "mce", "mean_cdnv", "mean_entropy", "mirostat_k", "nc1", "nc2",
+    "nc2_of_weight", "nc3", "nc3_distance", "nc4", "nc4_of_logits", "nc5", "nearest_mean",
+    "nearest_mean_disagreement", "normalised_std", "of_class", "of_label", "one_vs_rest_margins",
+    "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme", "rankme_of_moments",
+    "resampling_reward", "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce",
+    "sampled_divergences", "self_duality", "sequence_confidence", "simplex_distance",
+    "simplex_frame", "smooth_ece", "softmax_code_margin", "spectral_decay", "spectrum",
+    "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
+    "tilted_policy", "token_covariance", "token_entropy_change", "top_k_zipf_cross_entropy",
+    "top_label", "top_label_accuracy", "trajectory_plane", "uniformity", "variability_collapse",
+    "variability_index", "vci", "watch", "without_conflict", "zipf_exponent",
 ]  # fmt: skip
 
 

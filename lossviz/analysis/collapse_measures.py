@@ -14,11 +14,10 @@ import torch
 
 from ..declaration import Argument, Fact, Inputs, Source, measure
 from ..declaration.kinds import CLASS_WEIGHTS, EMBEDDINGS, LOGITS, Kind, labels
+from .class_by_class import class_rows, mean_cdnv
 from .collapse import (
     ClassStatistics,
-    class_rows,
     class_statistics,
-    mean_cdnv,
     nc1,
     nc2,
     nc3,

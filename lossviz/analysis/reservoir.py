@@ -44,7 +44,8 @@ class Reservoir:
                 f"other must have size {self.size} and seeds other than {sorted(self._seeds)}, got "
                 f"size {other.size} and seeds {sorted(other._seeds)}"
             )
-        self._keep(other.features, other.target, other._ranks)
+        if other.seen:
+            self._keep(other.features, other.target, other._ranks)
         self.seen += other.seen
         self._seeds |= other._seeds
         return self
