@@ -22,7 +22,7 @@ Flavour = Literal["pinv", "svd", "quotient"]
 FEATURES = Inputs(Argument("features", EMBEDDINGS, "N D"))
 LABELLED = labels("K")
 HEAD = Inputs(Argument("weight", CLASS_WEIGHTS, "K D"))
-TILE = 4096
+TILE = 2048
 """So many rows are in float64 at a time."""
 EPS = torch.finfo(torch.float64).eps
 
@@ -101,11 +101,9 @@ def labelled_pair(
     return x, y
 
 
-def _finite(x: torch.Tensor) -> torch.Tensor:
-    """The rows in float64."""
+def _check_finite(x: torch.Tensor) -> None:
     if not x.isfinite().all():
         raise ValueError("features must be finite, got NaN or infinity")
-    return x.double()
 
 
 def labelled_rows(
@@ -113,7 +111,8 @@ def labelled_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Finite features (N, D) in float64 and labels (N,) in int64; raises for anything else."""
     x, y = labelled_pair(features, target)
-    return _finite(x), y
+    _check_finite(x)
+    return x.double(), y
 
 
 def class_statistics(
@@ -132,11 +131,12 @@ def class_statistics(
     rows = torch.bincount(y, minlength=classes)
     means = torch.zeros(classes, x.shape[1], dtype=torch.float64, device=x.device)
     for part, labels_ in tiles:
-        means.index_add_(0, labels_, _finite(part))
+        means.index_add_(0, labels_, part.double())
+    _check_finite(means)  # what is not in a row is not in its class's sum
     means /= rows.clamp_min(1)[:, None]
     within, squares = means.new_zeros(x.shape[1], x.shape[1]), means.new_zeros(classes)
     for part, labels_ in tiles:
-        around = part.double() - means[labels_]
+        around = part - means[labels_]
         within.addmm_(around.mT, around)
         squares.index_add_(0, labels_, torch.linalg.vecdot(around, around))
     return ClassStatistics(rows, means, within, squares)
