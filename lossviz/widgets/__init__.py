@@ -1,6 +1,7 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
 from .chapters.ball import ball
+from .chapters.dimensions import dimensions
 from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.roofline import roofline
@@ -22,6 +23,7 @@ __all__ = [
     "Slider",
     "ball",
     "curve",
+    "dimensions",
     "explore",
     "landscape",
     "large_steps",
