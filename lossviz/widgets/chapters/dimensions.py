@@ -109,7 +109,7 @@ def dimensions() -> LiveFigure:
             "Left, the shares of the singular values of 512 rows of 64 normal features with 1,000 "
             "added to one of them: the first takes almost everything, the others lie far below; "
             "centred they are all about alike. Right, the effective rank over the number added: "
-            "RankMe falls from about 60 to below 4, the centred numbers stay."
+            "RankMe falls from above 60 to below 2, the centred numbers stay."
         ),
         caption=(
             "Left: the share of each singular value in their sum, by rank. Right: how many "
