@@ -16,11 +16,11 @@ DECAYS = (0.0, 0.5, 1.0, 1.5, 2.0)
 OFFSETS = tuple(10 ** (k / 2) for k in range(-2, 7))
 LEGEND = (
     ("'singular values as they are (RankMe)'", "subject"),
-    ("'singular values, centred; dashed: eigenvalues of the covariance'", "path"),
+    ("'centred; dashed: rank of the covariance'", "path"),
 )
 READOUT = (
-    "format(sizes[rows], ',') + ' rows of 64 features, variances falling as rank^-'"
-    " + format(decay, '.1f') + ', ' + format(offsets[massive + 2], ',.2~f')"
+    "format(sizes[rows], ',') + ' rows of 64 features, variances falling with the power '"
+    " + format(decay, '.1f') + ' of the rank, ' + format(offsets[massive + 2], ',.2~f')"
     " + ' added to one of them: RankMe ' + format(now.raw, '.1f') + ' as they are, '"
     " + format(now.centred, '.1f') + ' centred; effective rank of the covariance '"
     " + format(now.covariance, '.1f') + '. No number can be above '"
