@@ -6,11 +6,11 @@ errors are in `binned` and `smooth`, what sorts is streamed in `fine`, proper sc
 how far a number can be trusted in `chance`, calibrators in `scaling` (of logits), `correctness`
 (with transformed copies) and `probability` (of one probability), compared in `comparing`,
 abstaining in `selective`, sets of labels in `conformal`, answers of language models in `sequences`
-and `attempts`. Where features go is in `collapse`, `geometry` and `neighbours`, followed while a
-model trains by `watching`, whether two losses agree in `conflict`, what moves the entropy of a
-policy in `policy`, `alignment` and `divergence`, how the next token is drawn in `truncation` and
-`sampling`, what variables say about one another in `information`, the inside of networks in
-`attention`, the loss around the weights in `surface`.
+and `attempts`. Where features go is in `collapse`, `class_by_class`, `crowded`, `geometry` and
+`neighbours`, followed while a model trains by `watching`, whether two losses agree in `conflict`,
+what moves the entropy of a policy in `policy`, `alignment` and `divergence`, how the next token is
+drawn in `truncation` and `sampling`, what variables say about one another in `information`, the
+inside of networks in `attention`, the loss around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -38,20 +38,30 @@ from .binned import (
     sums_in_bins,
 )
 from .chance import Interval, Null, bootstrap, calibrated_null, clopper_pearson, ece_interval
+from .class_by_class import ClassRows, cdnv, class_rows, class_variances, mean_cdnv
 from .collapse import (
-    ClassRows,
     ClassStatistics,
-    cdnv,
-    class_rows,
     class_statistics,
-    class_variances,
     nc1,
     nc2,
     nc2_of_weight,
     nc3,
     nc3_distance,
     nc4,
+    nc4_of_logits,
+    nc5,
+    nearest_mean,
     simplex_frame,
+    vci,
+)
+from .collapse_measures import (
+    class_distance_variance,
+    class_geometry,
+    nearest_mean_disagreement,
+    self_duality,
+    simplex_distance,
+    variability_collapse,
+    variability_index,
 )
 from .comparing import ScoreParts, Trial, compare_calibrators, cross_fit, refinement
 from .confidence import (
@@ -71,6 +81,7 @@ from .conformal import (
     threshold_scores,
 )
 from .correctness import CorrectnessAware, ca_features
+from .crowded import one_vs_rest_margins, softmax_code_margin, uniformity
 from .divergence import divergences, sampled_divergences
 from .fine import (
     error_bound,
@@ -85,6 +96,7 @@ from .geometry import (
     covariance_rank,
     diffusion_entropy,
     diffusion_information,
+    normalised_std,
     power_law,
     rankme,
     rankme_of_moments,
@@ -107,6 +119,14 @@ from .probability import (
     OneVersusRest,
     PlattScaling,
 )
+from .rank_measures import (
+    centred_effective_rank,
+    covariance_effective_rank,
+    effective_rank,
+    spectral_decay,
+)
+from .records import Journal, Record
+from .reservoir import Reservoir
 from .sampling import Mirostat, entropy_switch, mirostat_k, top_k_zipf_cross_entropy, zipf_exponent
 from .scaling import (
     DirichletScaling,
@@ -155,7 +175,7 @@ from .truncation import (
     top_p,
     typical,
 )
-from .watching import Record, Watch, watch
+from .watching import Watch, watch
 
 MEASURES = Registry(
     "measure",
@@ -173,34 +193,50 @@ MEASURES = Registry(
     fine_ece_equal_mass,
     fine_smooth_ece,
     fine_kde_ece,
+    variability_collapse,
+    variability_index,
+    simplex_distance,
+    self_duality,
+    nearest_mean_disagreement,
+    class_distance_variance,
+    class_geometry,
+    effective_rank,
+    centred_effective_rank,
+    covariance_effective_rank,
+    spectral_decay,
 )
 
 __all__ = [
     "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassRows", "ClassStatistics",
     "Confidence", "Conflict", "CorrectnessAware", "Direction", "DirichletScaling",
-    "HistogramBinning", "Interval", "IsotonicCalibration", "MatrixScaling", "MeasureMetric",
-    "Mirostat", "NeighbourScore", "Null", "OneVersusRest", "PlattScaling", "Record", "Resampling",
-    "RiskCoverage", "ScoreParts", "SequenceConfidence", "SquaredError", "StructuredScaling",
-    "TemperatureScaling", "TrajectoryPlane", "Trial", "Truncated", "VectorScaling", "Watch",
-    "adaptive_scores", "area_under_risk_coverage", "at_temperature", "auroc", "best_of_n",
-    "best_of_n_estimate", "bootstrap", "brier_decomposition", "brier_score", "by_group",
-    "ca_features", "calibrated_null", "cdnv", "cell_entropy", "class_probabilities", "class_rows",
-    "class_statistics", "class_variances", "classwise_ece", "clopper_pearson",
-    "compare_calibrators", "conformal_threshold", "covariance_rank", "cross_fit", "dc_pdd",
-    "diffusion_entropy", "diffusion_information", "divergences", "ece", "ece_equal_mass",
-    "ece_interval", "ece_left_closed", "entropy_change", "entropy_switch", "equal_mass",
-    "equal_width", "error_bound", "eta", "every_class", "filter_normalised_directions", "fine_aurc",
-    "fine_auroc", "fine_ece_equal_mass", "fine_kde_ece", "fine_smooth_ece", "gradient_conflict",
-    "greedy_nll", "icnn_score", "kde_ece", "kl_constrained_optimum", "likelihood_ratio",
-    "log_score", "logit_update", "loss_on_plane", "mce", "mean_entropy", "min_p", "mirostat_k",
-    "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "of_class", "of_label",
-    "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme", "rankme_of_moments",
-    "refinement", "resampling_reward", "reward_entropy_law", "risk_at_coverage", "risk_coverage",
-    "rmsce", "sampled_divergences", "sequence_confidence", "simplex_frame", "smooth_ece",
-    "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
+    "HistogramBinning", "Interval", "IsotonicCalibration", "Journal", "MatrixScaling",
+    "MeasureMetric", "Mirostat", "NeighbourScore", "Null", "OneVersusRest", "PlattScaling",
+    "Record", "Resampling", "Reservoir", "RiskCoverage", "ScoreParts", "SequenceConfidence",
+    "SquaredError", "StructuredScaling", "TemperatureScaling", "TrajectoryPlane", "Trial",
+    "Truncated", "VectorScaling", "Watch", "adaptive_scores", "area_under_risk_coverage",
+    "at_temperature", "auroc", "best_of_n", "best_of_n_estimate", "bootstrap",
+    "brier_decomposition", "brier_score", "by_group", "ca_features", "calibrated_null", "cdnv",
+    "cell_entropy", "centred_effective_rank", "class_distance_variance", "class_geometry",
+    "class_probabilities", "class_rows", "class_statistics", "class_variances", "classwise_ece",
+    "clopper_pearson", "compare_calibrators", "conformal_threshold", "covariance_effective_rank",
+    "covariance_rank", "cross_fit", "dc_pdd", "diffusion_entropy", "diffusion_information",
+    "divergences", "ece", "ece_equal_mass", "ece_interval", "ece_left_closed", "effective_rank",
+    "entropy_change", "entropy_switch", "equal_mass", "equal_width", "error_bound", "eta",
+    "every_class", "filter_normalised_directions", "fine_aurc", "fine_auroc", "fine_ece_equal_mass",
+    "fine_kde_ece", "fine_smooth_ece", "gradient_conflict", "greedy_nll", "icnn_score", "kde_ece",
+    "kl_constrained_optimum", "likelihood_ratio", "log_score", "logit_update", "loss_on_plane",
+    "mce", "mean_cdnv", "mean_entropy", "min_p", "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3",
+    "nc3_distance", "nc4", "nc4_of_logits", "nc5", "nearest_mean", "nearest_mean_disagreement",
+    "normalised_std", "of_class", "of_label", "one_vs_rest_margins", "pass_at_k", "pass_at_n",
+    "power_law", "prediction_sets", "rankme", "rankme_of_moments", "refinement",
+    "resampling_reward", "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce",
+    "sampled_divergences", "self_duality", "sequence_confidence", "simplex_distance",
+    "simplex_frame", "smooth_ece", "softmax_code_margin", "spectral_decay", "spectrum",
+    "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
     "tilted_policy", "token_covariance", "token_entropy_change", "top_h", "top_k",
     "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "top_n_sigma", "top_p",
-    "trajectory_plane", "typical", "watch", "win_rate", "without_conflict", "zipf_exponent",
+    "trajectory_plane", "typical", "uniformity", "variability_collapse", "variability_index", "vci",
+    "watch", "win_rate", "without_conflict", "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -8,7 +8,6 @@ NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,19 +18,23 @@ from ..declaration.numbers import check_count
 
 Centre = Literal["classes", "samples"]
 Frame = Literal["simplex", "orthogonal"]
+Flavour = Literal["pinv", "svd", "quotient"]
 FEATURES = Inputs(Argument("features", EMBEDDINGS, "N D"))
 LABELLED = labels("K")
 HEAD = Inputs(Argument("weight", CLASS_WEIGHTS, "K D"))
+TILE = 2048
+"""So many rows are in float64 at a time."""
+EPS = torch.finfo(torch.float64).eps
 
 
-@dataclass(frozen=True)
-class ClassStatistics:
+class ClassStatistics(NamedTuple):
     """Rows (K,), means (K, D) and what varies around them; float64.
 
     `within` (D, D) is the scatter within classes, summed over all rows, `squares` (K,) the squared
     distances to the class mean, summed over those of each class.
 
-    `merge` joins those of two batches, in any order, to those of the whole.
+    `merge` joins those of two batches, in any order, to those of the whole; `present` leaves out
+    classes without rows.
     """
 
     rows: torch.Tensor
@@ -47,14 +50,22 @@ class ClassStatistics:
                 f"{tuple(other.means.shape)}"
             )
         rows = self.rows + other.rows
-        share = (other.rows.double() / rows.clamp_min(1))[:, None]
-        apart = other.means - self.means
-        weighed = apart * share * self.rows[:, None]
+        new = other.rows > 0
+        share = (other.rows[new].double() / rows[new])[:, None]
+        apart = other.means[new] - self.means[new]
+        weighed = apart * share * self.rows[new, None]
+        means, squares = self.means.clone(), self.squares + other.squares
+        means[new] += share * apart
+        squares[new] += (weighed * apart).sum(-1)
         return ClassStatistics(
-            rows,
-            self.means + share * apart,
-            self.within + other.within + weighed.mT @ apart,
-            self.squares + other.squares + (weighed * apart).sum(-1),
+            rows, means, self.within + other.within + weighed.mT @ apart, squares
+        )
+
+    def present(self) -> ClassStatistics:
+        """The statistics of the classes that have rows, in their order."""
+        there = self.rows > 0
+        return ClassStatistics(
+            self.rows[there], self.means[there], self.within, self.squares[there]
         )
 
     def centre(self, centre: Centre) -> torch.Tensor:
@@ -74,22 +85,34 @@ class ClassStatistics:
         if absent:
             raise ValueError(
                 f"every class needs rows, got none of the classes {absent}: give `classes` that "
-                "are there, or number them anew"
+                "are there, number them anew, or take the statistics' `present()`"
             )
         return self.means if centre is None else self.means - self.centre(centre)
+
+
+def labelled_pair(
+    features: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features (N, D) and labels (N,) in int64; raises for other dtypes and shapes."""
+    x = FEATURES.check({"features": features})["features"]
+    y = LABELLED.check(target, "target").long()
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
+    return x, y
+
+
+def _check_finite(x: torch.Tensor) -> None:
+    if not x.isfinite().all():
+        raise ValueError("features must be finite, got NaN or infinity")
 
 
 def labelled_rows(
     features: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Finite features (N, D) in float64 and labels (N,) in int64; raises for anything else."""
-    x = FEATURES.check({"features": features})["features"].double()
-    if not x.isfinite().all():
-        raise ValueError("features must be finite, got NaN or infinity")
-    y = LABELLED.check(target, "target").long()
-    if y.shape != x.shape[:1]:
-        raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
-    return x, y
+    x, y = labelled_pair(features, target)
+    _check_finite(x)
+    return x.double(), y
 
 
 def class_statistics(
@@ -102,14 +125,21 @@ def class_statistics(
     infinity.
     """
     classes = check_count("classes", classes)
-    x, y = labelled_rows(features, target)
+    x, y = labelled_pair(features, target)
     y = LABELLED.check_range(y, "target", {"K": classes})
+    tiles = list(zip(x.split(TILE), y.split(TILE), strict=True))
     rows = torch.bincount(y, minlength=classes)
-    sums = x.new_zeros(classes, x.shape[1]).index_add(0, y, x)
-    means = sums / rows.clamp_min(1)[:, None]
-    around = x - means[y]
-    squares = x.new_zeros(classes).index_add(0, y, around.square().sum(-1))
-    return ClassStatistics(rows, means, around.mT @ around, squares)
+    means = torch.zeros(classes, x.shape[1], dtype=torch.float64, device=x.device)
+    for part, labels_ in tiles:
+        means.index_add_(0, labels_, part.double())
+    _check_finite(means)  # what is not in a row is not in its class's sum
+    means /= rows.clamp_min(1)[:, None]
+    within, squares = means.new_zeros(x.shape[1], x.shape[1]), means.new_zeros(classes)
+    for part, labels_ in tiles:
+        around = part - means[labels_]
+        within.addmm_(around.mT, around)
+        squares.index_add_(0, labels_, torch.linalg.vecdot(around, around))
+    return ClassStatistics(rows, means, within, squares)
 
 
 def simplex_frame(classes: int) -> torch.Tensor:
@@ -152,24 +182,57 @@ def shape_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.stack(norms).min() < 1e-12, torch.nan, apart)
 
 
-def nc1(stats: ClassStatistics, *, centre: Centre = "classes") -> torch.Tensor:
+def nc1(
+    stats: ClassStatistics, *, centre: Centre = "classes", flavour: Flavour = "pinv"
+) -> torch.Tensor:
     """NC1: variation within classes against that between them, tr(W B^+) / K.
 
     W is the covariance within classes over all rows, B that of the class means around `centre`,
-    each class alike. The pseudo-inverse keeps singular values above max(D, K) eps times the
-    largest. 0 after collapse; NaN where all class means are one point, up to rounding. Source:
-    Papyan, Han and Donoho (2020).
+    each class alike. The pseudo-inverse keeps singular values above the rounding of the means,
+    max(D, K) eps times their norm; the flavour "svd" keeps the K - 1 largest of these, "quotient"
+    is tr(W) / tr(B), which needs no inverse. 0 after collapse; NaN where all class means are one
+    point, up to rounding.
+    Source: Papyan, Han and Donoho (2020).
     """
+    if flavour not in ("pinv", "svd", "quotient"):
+        raise ValueError(f"flavour must be 'pinv', 'svd' or 'quotient', got {flavour!r}")
     means = stats.centred(centre)
     classes = len(means)
     within = stats.within / stats.rows.sum()
     _, singular, directions = torch.linalg.svd(means / classes**0.5, full_matrices=False)
-    digits = max(means.shape) * torch.finfo(torch.float64).eps
-    kept = singular > digits * singular.max()
-    seen = ((directions @ within) * directions).sum(-1)
-    ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
-    apart = singular.max() > digits * stats.means.norm()
-    return torch.where(apart, ratio, torch.nan)
+    kept = singular > _rounding(stats) / classes**0.5
+    if flavour == "svd":
+        kept[classes - 1 :] = False
+    if flavour == "quotient":
+        ratio = within.trace() / singular.square().sum()
+    else:
+        seen = ((directions @ within) * directions).sum(-1)
+        ratio = torch.where(kept, seen / singular.square(), 0.0).sum() / classes
+    return torch.where(kept.any(), ratio, torch.nan)
+
+
+def _rounding(stats: ClassStatistics) -> torch.Tensor:
+    """Singular values of centred means that are no larger may be rounding of the means."""
+    return max(stats.means.shape) * EPS * stats.means.norm()
+
+
+def vci(stats: ClassStatistics) -> torch.Tensor:
+    """VCI, the variability collapse index: 1 - tr(T^+ B) / rank(B), between 0 and 1.
+
+    T = W + B is the covariance of all rows and B that of their class means, each class weighed by
+    its rows. 0 after collapse; no invertible linear map of the features changes it. NaN where all
+    class means are one point. Raises ValueError where a class has no rows. Source: Xu and Liu
+    (2023), for equal classes.
+    """
+    means = stats.centred("samples")
+    total = stats.rows.sum()
+    between = (stats.rows / total).sqrt()[:, None] * means
+    values, vectors = torch.linalg.eigh(stats.within / total + between.mT @ between)
+    kept = values > len(values) * EPS * values.max()
+    seen = (between @ vectors).square().sum(0)
+    rank = (torch.linalg.svdvals(between) > _rounding(stats)).sum()
+    index = 1 - torch.where(kept, seen / values, 0.0).sum() / rank
+    return torch.where(rank > 0, index, torch.nan)
 
 
 def nc2(
@@ -178,7 +241,9 @@ def nc2(
     """NC2 of class means: how far their Gram matrix is from a frame's, both of norm 1.
 
     `frame` is "simplex" (means around `centre`), "orthogonal" (means as they are), or squared
-    lengths (K,) of a general orthogonal frame. Source: Papyan, Han and Donoho (2020).
+    lengths (K,) of a general orthogonal frame. In D < K - 1 dimensions there is no simplex frame,
+    and the distance to it is at least (2 - 2 (D / (K - 1))^(1/2))^(1/2). Source: Papyan, Han and
+    Donoho (2020).
     """
     means = stats.centred(centre if isinstance(frame, str) and frame == "simplex" else None)
     return nc2_of_weight(means, frame)
@@ -223,66 +288,33 @@ def nc3_distance(
     return shape_distance(_checked_head(weight, means), means)
 
 
-def class_variances(stats: ClassStatistics) -> torch.Tensor:
-    """The mean squared distance (K,) of the rows of each class to their mean, float64.
+def nearest_mean(features: torch.Tensor, stats: ClassStatistics) -> torch.Tensor:
+    """The class (N,) whose mean is nearest to each row of features (N, D), the first of equals."""
+    means = stats.centred(None)
+    x = FEATURES.check({"features": features})["features"]
+    if x.shape[1] != means.shape[1]:
+        raise ValueError(f"features must have {means.shape[1]} columns, got {x.shape[1]}")
+    middle = means.mean(0)
+    means = means - middle
+    half = means.square().sum(-1) / 2
+    nearest = [((part.double() - middle) @ means.mT - half).argmax(-1) for part in x.split(TILE)]
+    return torch.cat(nearest)
 
-    NaN for a class without rows.
+
+def nc4_of_logits(
+    logits: torch.Tensor, stats: ClassStatistics, features: torch.Tensor
+) -> torch.Tensor:
+    """NC4 of any classifier: the share of rows where its logits (N, K) and the nearest mean differ.
+
+    The class means are those of `stats`, usually of a first pass over the training data. float64;
+    of equal logits the first counts, as of equal distances.
     """
-    return stats.squares / stats.rows
-
-
-def cdnv(stats: ClassStatistics) -> torch.Tensor:
-    """CDNV (K, K): the variances of two classes over twice the squared distance of their means.
-
-    0 after collapse, infinite for classes that share a mean, NaN on the diagonal; the published
-    number is the mean over pairs, `cdnv(stats).nanmean()`. Raises ValueError where a class has no
-    rows. Source: Galanti, Gyorgy and Hutter (2022).
-    """
-    means = stats.centred("classes")
-    variance = class_variances(stats)
-    apart = (means.unsqueeze(1) - means).square().sum(-1)
-    ratio = (variance[:, None] + variance) / (2 * apart)
-    return ratio.masked_fill(torch.eye(len(means), dtype=torch.bool), torch.nan)
-
-
-class ClassRows(NamedTuple):
-    """One number for each class (K,), float64: where imbalance shows.
-
-    `rows` counts; `variance` is the mean squared distance to the class mean; `length` that of the
-    centred class mean; `angle` that to the nearest other centred mean, in radians; `own_weight` the
-    cosine of the centred mean with the class's row of the classifier, None without one.
-    """
-
-    rows: torch.Tensor
-    variance: torch.Tensor
-    length: torch.Tensor
-    angle: torch.Tensor
-    own_weight: torch.Tensor | None
-
-
-def class_rows(
-    stats: ClassStatistics, weight: torch.Tensor | None = None, *, centre: Centre = "classes"
-) -> ClassRows:
-    """What NC1 to NC3 average away, class by class.
-
-    `weight` (K, D) is the classifier, whose rows are centred on their mean. After collapse to a
-    simplex variances are 0, lengths alike, angles arccos(-1 / (K - 1)) and cosines 1. A class mean
-    at the centre has no angle: NaN. Raises ValueError where a class has no rows, and for a weight
-    of another shape.
-    """
-    means = stats.centred(centre)
-    length = means.norm(dim=-1)
-    direction = means / length.where(length > 1e-12, torch.nan)[:, None]
-    cosine = (direction @ direction.mT).fill_diagonal_(-torch.inf)
-    angle = cosine.amax(-1).clamp(-1, 1).arccos() if len(means) > 1 else length * torch.nan
-    if weight is None:
-        own = None
-    elif weight.shape != means.shape:
-        raise ValueError(f"weight must have shape {tuple(means.shape)}, got {tuple(weight.shape)}")
-    else:
-        rows = weight.double() - weight.double().mean(0)
-        own = (direction * rows).sum(-1) / rows.norm(dim=-1)
-    return ClassRows(stats.rows.double(), class_variances(stats), length, angle, own)
+    nearest = nearest_mean(features, stats)
+    if logits.shape != (len(nearest), len(stats.rows)):
+        raise ValueError(
+            f"logits must have shape {(len(nearest), len(stats.rows))}, got {tuple(logits.shape)}"
+        )
+    return (logits.argmax(-1) != nearest).double().mean()
 
 
 def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
@@ -292,9 +324,26 @@ def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
     `weight` (K, D) and `bias` (K,) or None are the head, `features` (N, D) the rows. Of equal
     classes the first counts.
     """
+    rows = _checked_head(weight, stats.centred(None))
     x = FEATURES.check({"features": features})["features"].double()
+    if x.shape[1] != rows.shape[1]:
+        raise ValueError(f"features must have {rows.shape[1]} columns, got {x.shape[1]}")
+    scores = x @ rows.mT + (0.0 if bias is None else bias.double())
+    return nc4_of_logits(scores, stats, x)
+
+
+def nc5(stats: ClassStatistics, outside: torch.Tensor) -> torch.Tensor:
+    """NC5: the mean absolute cosine of the class means, as they are, with the mean of other data.
+
+    `outside` (M, D) are features of inputs that belong to none of the classes. 0 where they are at
+    right angles to all classes, at most 1; NaN where a mean is 0. Raises ValueError for another
+    width, or no rows. Source: Ammar et al. (2024), who call it NC5.
+    """
     means = stats.centred(None)
-    if x.shape[1] != means.shape[1]:
-        raise ValueError(f"features must have {means.shape[1]} columns, got {x.shape[1]}")
-    scores = x @ _checked_head(weight, means).mT + (0.0 if bias is None else bias.double())
-    return (scores.argmax(-1) != torch.cdist(x, means).argmin(-1)).double().mean()
+    x = FEATURES.check({"features": outside})["features"].double()
+    if not len(x) or x.shape[1] != means.shape[1]:
+        raise ValueError(
+            f"outside must have rows with {means.shape[1]} features, got {tuple(outside.shape)}"
+        )
+    mean = x.mean(0)
+    return ((means @ mean).abs() / (means.norm(dim=-1) * mean.norm())).mean()

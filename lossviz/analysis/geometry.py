@@ -53,7 +53,7 @@ def rankme(features: torch.Tensor, *, centred: bool = False, eps: float = 0.0) -
     """
     x = _checked(features)
     values = torch.linalg.svdvals(_around_mean(x) if centred else x)
-    return _effective(values / values.sum(), eps)
+    return exp_entropy(values / values.sum(), eps)
 
 
 def covariance_rank(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor:
@@ -63,7 +63,14 @@ def covariance_rank(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor
     smaller. One coordinate with a large offset changes RankMe and leaves this alone. NaN for
     features that do not vary.
     """
-    return _effective(spectrum(features), eps)
+    return exp_entropy(spectrum(features), eps)
+
+
+def eigenvalues_above_rounding(matrix: torch.Tensor) -> torch.Tensor:
+    """Those of a matrix of products (D, D), falling; of at most D eps times the largest, 0."""
+    values = torch.linalg.eigvalsh(matrix.double()).flip(-1)
+    cut = len(values) * torch.finfo(torch.float64).eps * values.max()
+    return torch.where(values > cut, values, 0.0)
 
 
 def rankme_of_moments(moments: torch.Tensor) -> torch.Tensor:
@@ -72,15 +79,25 @@ def rankme_of_moments(moments: torch.Tensor) -> torch.Tensor:
     Singular values are roots of its eigenvalues: those of at most D eps times the largest are
     rounding and count as 0. NaN for features of zeros.
     """
-    values = torch.linalg.eigvalsh(moments.double())
-    cut = len(values) * torch.finfo(torch.float64).eps * values.max()
-    roots = torch.where(values > cut, values, 0.0).sqrt()
-    return _effective(roots / roots.sum(), 0.0)
+    roots = eigenvalues_above_rounding(moments).sqrt()
+    return exp_entropy(roots / roots.sum())
 
 
-def _effective(shares: torch.Tensor, eps: float) -> torch.Tensor:
+def exp_entropy(shares: torch.Tensor, eps: float = 0.0) -> torch.Tensor:
+    """Exp of the entropy of shares (R,), after `eps` is added to each: how many there are."""
     padded = shares + eps
     return (-torch.xlogy(padded, padded).sum()).exp()
+
+
+def normalised_std(features: torch.Tensor) -> torch.Tensor:
+    """The mean over features of the standard deviation of rows that are divided by their length.
+
+    0 where all rows point one way, about 1 / D^(1/2) where they point everywhere. A row of zeros
+    stays one; NaN for a single row. float64, unbiased, as libraries of self-supervised learning
+    log it.
+    """
+    x = _checked(features)
+    return torch.nn.functional.normalize(x, dim=-1, eps=1e-300).std(0).mean()
 
 
 def power_law(shares: torch.Tensor, *, ranks: tuple[int, int]) -> torch.Tensor:

@@ -1,30 +1,30 @@
 """Follow the features of your own model while it trains: neural collapse, class by class.
 
-``with watch(model) as seen:`` gives a `Watch`, and each ``seen.collect(loader, step=epoch)`` makes
-two passes over the loader and adds rows to `seen.records`.
+``with watch(model) as seen:`` gives a `Watch`, and each ``seen.collect(loader, step=epoch)`` passes
+over the loader and adds rows to `seen.records`.
+
+What it costs is a pass forwards, about a third of an epoch on the same rows: to follow training
+cheaply, collect a fixed sample of them in one large batch.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import random
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from .class_by_class import class_rows, mean_cdnv
 from .collapse import (
     ClassStatistics,
-    cdnv,
-    class_rows,
     class_statistics,
+    labelled_pair,
     nc1,
     nc2,
     nc2_of_weight,
@@ -33,27 +33,16 @@ from .collapse import (
     nc4,
 )
 from .geometry import rankme_of_moments
+from .records import Journal, Mode, Record
 
-Mode = Literal["eval", "train"]
+PART = 2**24
+"""Bytes of features that are looked at together; up to four such parts are kept for NC4."""
+PATIENCE = 5.0
+"""Seconds after which a pass says how far it is."""
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
-@dataclass(frozen=True)
-class Record:
-    """One number: at which step, of which split, in which mode of the model, of which class.
-
-    `label` is None for numbers of the whole.
-    """
-
-    step: int
-    split: str
-    mode: Mode
-    metric: str
-    label: int | None
-    value: float
-
-
-class Watch:
+class Watch(Journal):
     """What `watch` gives: passes are made by `collect`, and `records` has what they found.
 
     `layer` names the module that is read and `head` the classifier, None without one;
@@ -63,8 +52,8 @@ class Watch:
     def __init__(
         self, model: nn.Module, layer: str, head: str | None, classes: int, *, entering: bool
     ) -> None:
+        super().__init__()
         self.layer, self.head, self.classes = layer, head, classes
-        self.records: list[Record] = []
         self.statistics: ClassStatistics | None = None
         self._model, self._entering, self._open = model, entering, True
 
@@ -76,13 +65,16 @@ class Watch:
         split: str = "train",
         mode: Mode = "eval",
         by_class: bool = True,
+        progress: bool = True,
     ) -> list[Record]:
-        """Two passes over `loader`, which gives pairs of inputs and labels (N,); the new records.
+        """Pass over `loader`, which gives pairs of inputs and labels (N,); the new records.
 
-        The first pass is for the class statistics, the second, with the same random numbers, for
-        NC4, which needs the class means. In `mode` "train" dropout and batch statistics are at
-        work. Afterwards the model is as it was: its mode module by module, its buffers, and the
-        random state of torch, numpy and Python. `by_class` adds rows for each class.
+        NC4 needs the class means first. Features of up to 64 MB are kept for it; for more there is
+        a second pass, with the same random numbers. In `mode` "train" dropout and batch statistics
+        are at work. Afterwards the model is as it was: its mode module by module, its buffers, and
+        the random state of torch, numpy and Python. `by_class` adds rows for each class, `progress`
+        has passes of more than five seconds say on stderr how far they are. Collapse is defined on
+        training data: name the `split` where it is another.
 
         Metrics: nc1, nc2, nc2_of_weight, nc3 and nc3_distance, as the functions of these names with
         their defaults (a simplex, around the mean of the class means); nc4; cdnv, the mean over
@@ -99,7 +91,7 @@ class Watch:
             raise ValueError(f"mode must be 'eval' or 'train', got {mode!r}")
         with _as_it_was(self._model):
             self._model.train(mode == "train")
-            self.statistics, disagree = self._passes(loader)
+            self.statistics, disagree = self._passes(loader, progress)
         found = self._whole(self.statistics, disagree)
         new = [Record(step, split, mode, name, None, value) for name, value in found.items()]
         if by_class:
@@ -111,41 +103,47 @@ class Watch:
         self.records += new
         return new
 
-    def to_csv(self, path: str | Path) -> None:
-        """Write the records, a line each under a line of names; empty where there is no label."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, [field.name for field in fields(Record)])
-            table.writeheader()
-            table.writerows(asdict(record) for record in self.records)
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the records as a list of objects; null for NaN and infinity, which JSON lacks."""
-        rows = [asdict(record) for record in self.records]
-        for row in rows:
-            row["value"] = row["value"] if math.isfinite(row["value"]) else None
-        Path(path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-    def _passes(self, loader: Iterable[Any]) -> tuple[ClassStatistics, float | None]:
+    def _passes(
+        self, loader: Iterable[Any], progress: bool
+    ) -> tuple[ClassStatistics, float | None]:
         """The statistics, and the share of rows on which NC4 sees a disagreement."""
-        batches: list[ClassStatistics] = []
+        waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+        parts: list[torch.Tensor] = []
+        found: list[ClassStatistics] = []
+        many = False
+
+        def look() -> None:
+            nonlocal many
+            features, target = (torch.cat(both) for both in zip(*waiting, strict=True))
+            waiting.clear()
+            new = class_statistics(features, target, classes=self.classes)
+            found[:] = [found[0].merge(new) if found else new]
+            many = many or len(parts) == 4
+            parts[:] = [] if many or self.head is None else [*parts, features]
 
         def gather(features: torch.Tensor, target: torch.Tensor) -> None:
-            batch = class_statistics(features, target, classes=self.classes)
-            batches[:] = [batches[0].merge(batch) if batches else batch]
+            waiting.append(labelled_pair(features, target))
+            if sum(part.nbytes for part, _ in waiting) >= PART:
+                look()
 
-        self._pass(loader, gather)
-        if not batches:
+        self._pass(loader, gather, progress)
+        if waiting:
+            look()
+        if not found:
             raise ValueError("loader must give at least one batch, got none")
-        (stats,) = batches
+        (stats,) = found
         if self.head is None:
             return stats, None
         weight, bias = self._classifier()
         apart: list[float] = []
 
-        def compare(features: torch.Tensor, _target: torch.Tensor) -> None:
+        def compare(features: torch.Tensor, _target: torch.Tensor | None = None) -> None:
             apart.append(len(features) * nc4(weight, bias, stats, features).item())
 
-        self._pass(loader, compare)
+        for features in parts:
+            compare(features)
+        if many:
+            self._pass(loader, compare, progress)
         if not apart:
             raise ValueError(
                 "loader must give its batches anew each time, it was empty at the second pass: "
@@ -154,7 +152,10 @@ class Watch:
         return stats, sum(apart) / stats.rows.sum().item()
 
     def _pass(
-        self, loader: Iterable[Any], each: Callable[[torch.Tensor, torch.Tensor], None]
+        self,
+        loader: Iterable[Any],
+        each: Callable[[torch.Tensor, torch.Tensor], None],
+        progress: bool,
     ) -> None:
         """Call `each` with the features (N, D) and labels of every batch, on the CPU."""
         seen: list[torch.Tensor] = []
@@ -174,7 +175,7 @@ class Watch:
         try:
             # compiled code may have been made without the hook
             with torch.no_grad(), torch.compiler.set_stance("force_eager"), _unseen(loader):
-                for batch in loader:
+                for batch in _told(loader) if progress else loader:
                     if not _is_pair(batch):
                         raise ValueError(
                             "loader must give pairs of inputs and labels, two tensors, got "
@@ -199,7 +200,7 @@ class Watch:
     def _whole(self, stats: ClassStatistics, disagree: float | None) -> dict[str, float]:
         moments = stats.within + (stats.means * stats.rows[:, None]).mT @ stats.means
         found = {
-            "nc1": nc1(stats), "nc2": nc2(stats), "cdnv": cdnv(stats).nanmean(),
+            "nc1": nc1(stats), "nc2": nc2(stats), "cdnv": mean_cdnv(stats),
             "rankme": rankme_of_moments(moments),
         }  # fmt: skip
         if self.head is not None:
@@ -267,6 +268,21 @@ def watch(
         yield seen
     finally:
         seen._open = False
+
+
+def _told(loader: Iterable[Any]) -> Iterator[Any]:
+    """The batches; after `PATIENCE` seconds, and each second from then on, how many there were."""
+    start = last = time.monotonic()
+    of = f" of {len(loader)}" if hasattr(loader, "__len__") else ""
+    said = ""
+    for count, batch in enumerate(loader, 1):
+        yield batch
+        now = time.monotonic()
+        if now - start >= PATIENCE and (now - last >= 1 or not said):
+            last, said = now, f"\rwatch: {count}{of} batches, {now - start:.0f} s"
+            print(said, end="", file=sys.stderr, flush=True)
+    if said:
+        print(f"\r{' ' * len(said)}", end="\r", file=sys.stderr, flush=True)
 
 
 def _is_pair(batch: Any) -> bool:

@@ -10,9 +10,11 @@ from .bound import ConsistencyBound, consistency_bound
 from .exact import comp_sum_extremal_distribution, comp_sum_transform_exact_inf
 from .features import (
     CrossEntropyOptimum,
+    SimplexOptimum,
     SquaredErrorOptimum,
     cross_entropy_optimum,
     squared_error_optimum,
+    squared_error_optimum_with_bias,
 )
 from .gaps import (
     minimizability_gap,
@@ -69,6 +71,7 @@ __all__ = [
     "Linear",
     "MarginLoss",
     "OneHiddenLayer",
+    "SimplexOptimum",
     "SquaredErrorOptimum",
     "bounded_scores_counterexample",
     "bretagnolle_huber_error_bound",
@@ -98,5 +101,6 @@ __all__ = [
     "pn_leading_term",
     "resampling_ceiling",
     "squared_error_optimum",
+    "squared_error_optimum_with_bias",
     "zero_one_minimizability_gap",
 ]

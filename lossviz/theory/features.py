@@ -93,6 +93,44 @@ def _ratio(load: float, depth: int) -> float:
     return high
 
 
+class SimplexOptimum(NamedTuple):
+    """The minimiser's geometry where a bias is free: W W^T and W H are multiples of I - 1/K.
+
+    `weight_norm`, `feature_norm` and `bias` are those of every class, `product` the factor of W H;
+    0 but for the bias where the classes do not pay.
+    """
+
+    weight_norm: float
+    feature_norm: float
+    product: float
+    bias: float
+    objective: float
+
+
+def squared_error_optimum_with_bias(
+    classes: int, rows: int, *, depth: int = 1, lambda_w: float, lambda_h: float
+) -> SimplexOptimum:
+    """The optimum under squared error with a bias that costs nothing: a simplex frame.
+
+    K equal classes of `rows` rows. The bias 1/K takes what all classes have in common, and each
+    of the K - 1 directions that are left is as one class of `squared_error_optimum`. Raises as that
+    function, and for fewer than two classes. Source: Dang, Tran, Osher, Tran-The, Ho and Nguyen
+    (2023).
+    """
+    classes, rows = check_count("classes", classes, 2), check_count("rows", rows)
+    alone = squared_error_optimum(
+        [rows] * classes, depth=depth, lambda_w=lambda_w, lambda_h=lambda_h
+    )
+    share = (classes - 1) / classes
+    return SimplexOptimum(
+        alone.weight_norm[0].item() * math.sqrt(share),
+        alone.feature_norm[0].item() * math.sqrt(share),
+        alone.product[0].item(),
+        1 / classes,
+        alone.objective.item() * share,
+    )
+
+
 class CrossEntropyOptimum(NamedTuple):
     """Logit gap, lengths of the classifier's rows and of the features, and the objective's value.
 

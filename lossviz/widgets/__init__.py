@@ -5,6 +5,7 @@ from .chapters.ball import ball
 from .chapters.calibrators import calibrators
 from .chapters.conditional_risk import conditional_risk
 from .chapters.decoding import decoding
+from .chapters.dimensions import dimensions
 from .chapters.lengths import minority
 from .chapters.online import online
 from .chapters.reliability import reliability
@@ -34,6 +35,7 @@ __all__ = [
     "conditional_risk",
     "curve",
     "decoding",
+    "dimensions",
     "explore",
     "landscape",
     "large_steps",

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -160,6 +161,85 @@ def test_a_scripted_model_is_refused(model):
         pass
 
 
+def test_many_features_take_a_second_pass_with_the_same_numbers(model, data, monkeypatch):
+    batches = [tuple(x[a : a + 9] for x in data.tensors) for a in range(0, 54, 9)]
+    passes = []
+
+    class Loader:
+        def __iter__(self):
+            passes.append(1)
+            return iter(batches)
+
+    with watch(model) as seen:
+        expected = values(seen.collect(Loader(), step=0))
+        assert len(passes) == 1
+        assert values(seen.collect(iter(batches), step=0)) == expected
+        monkeypatch.setattr("lossviz.analysis.watching.PART", 1)
+        found = values(seen.collect(Loader(), step=0))
+        assert len(passes) == 3
+        with pytest.raises(ValueError, match="anew each time"):
+            seen.collect(iter(batches), step=0)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_long_passes_say_how_far_they_are_and_short_ones_nothing(model, data, monkeypatch, capsys):
+    loader = DataLoader(data, batch_size=20)
+    with watch(model) as seen:
+        seen.collect(loader, step=0)
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr("lossviz.analysis.watching.PATIENCE", 0.0)
+        seen.collect(loader, step=0, progress=False)
+        assert capsys.readouterr().err == ""
+        seen.collect(loader, step=0)
+        assert "watch: 1 of 3 batches" in capsys.readouterr().err
+        seen.collect(iter(list(loader)), step=0)
+        assert "watch: 1 batches" in capsys.readouterr().err
+
+
+def test_a_plot_has_a_panel_for_each_metric_and_a_line_for_each_split(model, data):
+    loader = DataLoader(data, batch_size=20)
+    with watch(model) as seen:
+        with pytest.raises(ValueError, match="metrics must be"):
+            seen.plot()
+        for step, split in ((0, "train"), (0, "test"), (1, "train")):
+            seen.collect(loader, step=step, split=split)
+        seen.collect(loader, step=1, mode="train")
+    figure = seen.plot()
+    whole = {record.metric for record in seen.records if record.label is None}
+    assert {panel.get_title() for panel in figure.axes} == whole
+    (panel,) = seen.plot(["nc1"]).axes
+    lines = {line.get_label(): line.get_ydata() for line in panel.lines}
+    assert set(lines) == {"train", "test", "train (train mode)"}
+    found = [
+        r.value for r in seen.records if (r.metric, r.split, r.mode) == ("nc1", "train", "eval")
+    ]
+    assert list(lines["train"]) == found
+    (panel,) = seen.plot(["variance"]).axes
+    assert "train, class 2" in {line.get_label() for line in panel.lines}
+    with pytest.raises(ValueError, match="metrics must be"):
+        seen.plot(["nc9"])
+
+
+def test_tensorboard_gets_a_curve_for_each_metric_split_and_class(model, data, monkeypatch):
+    class Writer:
+        def __init__(self):
+            self.scalars = []
+
+        def add_scalar(self, *scalar):
+            self.scalars.append(scalar)
+
+    with watch(model) as seen:
+        seen.collect(DataLoader(data, batch_size=20), step=4)
+    writer = Writer()
+    seen.to_tensorboard(writer)
+    assert len(writer.scalars) == len(seen.records)
+    tags = {tag for tag, _, step in writer.scalars if step == 4}
+    assert {"train/nc1", "train/variance/2"} <= tags
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        seen.to_tensorboard("runs")
+
+
 def test_the_record_is_tidy_in_csv_and_json(model, data, tmp_path):
     with watch(model) as seen:
         for step, split in ((0, "train"), (1, "test")):
@@ -209,7 +289,6 @@ def test_bad_input_is_told(model, data):
     with watch(model) as seen:
         for loader, said in (
             ([], "at least one batch"),
-            (iter([(x, y)]), "anew each time"),
             ([x], "pairs of inputs and labels"),
             ([({"x": x}, y)], "two tensors"),
             ([(x, y + 1)], r"\[0, 3\)"),

@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -201,6 +202,58 @@ def _kept_bytes(call: Callable[[], torch.Tensor], leaves: list[torch.Tensor]) ->
     return sum(storage.nbytes() for storage in kept.values())
 
 
+def measure_collapse(
+    rows: int = 1_000_000, classes: int = 1000, width: int = 512
+) -> dict[str, Any]:
+    """NC1, NC2 and CDNV of float32 features in one streaming pass, beside the bare products.
+
+    The products alone are the class sums and X^T X of the same batches in float64. The features are
+    made batch by batch outside the clock, so that memory is what the pass itself takes.
+    """
+    batch = 8192
+    pass_s = products_s = 0.0
+    stream = analysis.variability_collapse.stream()
+    sums = torch.zeros(classes, width, dtype=torch.float64)
+    moments = torch.zeros(width, width, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(classes, width, generator=generator)
+    peak = 0
+    for start in range(0, rows, batch):
+        count = min(batch, rows - start)
+        target = torch.randint(classes, (count,), generator=generator)
+        features = torch.randn(count, width, generator=generator).add_(means[target])
+        before, clock = _resident_peak(), time.perf_counter()
+        stream.update(features, target)
+        pass_s += time.perf_counter() - clock
+        peak = max(peak, _resident_peak() - before)
+        clock = time.perf_counter()
+        wide = features.double()
+        sums.index_add_(0, target, wide)
+        moments.addmm_(wide.mT, wide)
+        products_s += time.perf_counter() - clock
+        del wide
+    clock = time.perf_counter()
+    stats = stream.sums.present()
+    found = {"nc1": analysis.nc1, "nc2": analysis.nc2, "cdnv": analysis.mean_cdnv}
+    values = {name: function(stats).item() for name, function in found.items()}
+    finish_s = time.perf_counter() - clock
+    return {
+        "shape": [rows, width],
+        "classes": classes,
+        **{name: round(value, 6) for name, value in values.items()},
+        "pass_s": round(pass_s, 2),
+        "finish_s": round(finish_s, 2),
+        "products_s": round(products_s, 2),
+        "ratio": round((pass_s + finish_s) / products_s, 2),
+        "extra_MB": round(peak / 1e6, 1),
+    }
+
+
+def _resident_peak() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def measure_import(rounds: int = 7) -> dict[str, float]:
     """What `import lossviz` costs once torch is there, in fresh processes."""
     script = (
@@ -288,6 +341,7 @@ def main() -> None:
         "class losses": measure_class_losses(),
         "calibration": measure_calibration(),
         "report": measure_report(),
+        "collapse": measure_collapse(),
         "import": measure_import(),
     }
     if options.book:

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from lossviz.experiments.language import NextWord, zipf_language
+from lossviz.experiments.language import CharacterModels, NextWord, python_manual, zipf_language
 
 
 def test_without_preference_the_entropy_is_that_of_all_words_and_a_steep_law_has_less():
@@ -43,3 +43,30 @@ def test_words_of_one_stem_or_one_ending_share_their_vectors():
     stem = hidden[4:8] - hidden[0:4]  # the next stem, the same four endings
     torch.testing.assert_close(stem, stem[:1].expand(4, -1), rtol=1e-4, atol=1e-4)
     assert model.weight.shape == (32, 6) and not model.bias.any()
+
+
+def test_the_manual_is_read_character_by_character():
+    labels, alphabet = python_manual(3000)
+    text = "".join(alphabet[label] for label in labels.tolist())
+    assert len(text) == 3000
+    assert "assert" in text
+    assert sorted(set(alphabet)) == list(alphabet)
+    for count in (0, 10**9):
+        with pytest.raises(ValueError, match="characters"):
+            python_manual(count)
+
+
+def test_character_models_side_by_side_share_nothing():
+    models = CharacterModels(5, 7, runs=3, context=2, embedding=4)
+    contexts = torch.arange(4).reshape(1, 2, 2).expand(3, -1, -1)
+    logits = models(contexts)
+    assert models.hidden(contexts).shape == (3, 2, 7)
+    assert logits.shape == (3, 2, 5)
+    logits[1].sum().backward()
+    for parameter in models.parameters():
+        assert parameter.grad[1].any()
+        assert not parameter.grad[[0, 2]].any()
+    joined = torch.cat([models.embedding[2, 2], models.embedding[2, 3]])
+    hidden = torch.tanh(joined @ models.inner[2] + models.inner_bias[2, 0])
+    expected = hidden @ models.outer[2] + models.outer_bias[2, 0]
+    torch.testing.assert_close(logits[2, 1], expected)

@@ -98,6 +98,7 @@ def test_missing_and_foreign_parts_are_refused(shards):
 
 def test_dask_maps_over_the_shards(shards):
     from dask import bag  # beside the other imports it would slow every test process
+
     parts = bag.from_sequence(placed(shards), npartitions=2).starmap(read)
     joined = join(parts.compute(scheduler="threads"))
     whole = lossviz.report(shards / "all.npz", kind="logits", groups_key="site")

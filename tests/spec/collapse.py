@@ -12,7 +12,11 @@ import torch
 
 from lossviz import losses
 from lossviz.analysis import collapse, conflict, geometry, neighbours
-from lossviz.theory import cross_entropy_optimum, squared_error_optimum
+from lossviz.theory import (
+    cross_entropy_optimum,
+    squared_error_optimum,
+    squared_error_optimum_with_bias,
+)
 
 from .adapters import Call, Inputs, Params, leaf
 
@@ -56,12 +60,13 @@ def ufm_mse_optimum(i: Inputs, p: Params, r: str) -> dict[str, object]:
 
 
 def ufm_mse_bias_optimum(i: Inputs, p: Params, r: str) -> dict[str, object]:
-    """A free bias turns the orthogonal frame of equal classes into a simplex of the same length."""
+    best = squared_error_optimum_with_bias(
+        p["K"], p["n"], depth=p.get("depth", 1), lambda_w=p["lambda_W"], lambda_h=p["lambda_H"]
+    )
     classes = p["K"]
-    best = squared_error_optimum([p["n"]] * classes, lambda_w=p["lambda_W"], lambda_h=p["lambda_H"])
-    square = best.weight_norm[0].square()
+    square = best.weight_norm**2 * classes / (classes - 1)
     centring = torch.eye(classes, dtype=torch.float64) - 1 / classes
-    bias = torch.full((classes,), 1 / classes, dtype=torch.float64)
+    bias = torch.full((classes,), best.bias, dtype=torch.float64)
     return {"sigma_sq": square, "WWt": square * centring, "bias": bias}
 
 
