@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lossviz.analysis import alignment, divergence, policy, sampling
+from lossviz.analysis import alignment, divergence, policy, reward_law, sampling
 
 from .adapters import Call, Inputs, Params
 
@@ -25,7 +25,7 @@ def entropy_cov(i: Inputs, p: Params, r: str) -> dict[str, dict[str, torch.Tenso
 
 
 def reward_entropy_fit(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    law = policy.reward_entropy_law(i["H"], i["R"])
+    law = reward_law.reward_entropy_law(i["H"], i["R"])
     return {"a": law.a, "b": law.b, "ceiling": law.ceiling}
 
 
