@@ -87,23 +87,6 @@ def token_entropy_change(
     )
 
 
-def token_covariance(
-    advantage: torch.Tensor, logp: torch.Tensor, mask: torch.Tensor
-) -> torch.Tensor:
-    """Each token's part of the covariance of advantage and log-probability; 0 where masked out.
-
-    (A - mean A)(log p - mean log p), the means over the tokens that count.
-    """
-    kept = mask.bool()
-    count = kept.sum().clamp_min(1)
-
-    def centred(x: torch.Tensor) -> torch.Tensor:
-        x = x.double()
-        return torch.where(kept, x - torch.where(kept, x, 0.0).sum() / count, 0.0)
-
-    return centred(advantage) * centred(logp)
-
-
 def steer_weights(
     advantage: torch.Tensor,
     logp: torch.Tensor,

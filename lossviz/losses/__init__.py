@@ -57,6 +57,14 @@ from .masks.skeletons import soft_cldice, soft_skeleton
 from .scores.multilabel import decoupled_softmax
 from .tokens.coverage import dco
 from .tokens.edits import eisl
+from .tokens.policy import (
+    alpha_divergence,
+    clip_cov,
+    clipped_surrogate,
+    jensen_shannon_term,
+    kl_cov,
+    signed_reinforcement,
+)
 from .tokens.preference import dpo
 from .values.gaussian import gaussian_nll
 
@@ -105,6 +113,12 @@ LOSSES = Registry(
             eisl,
             dpo,
             dco,
+            clipped_surrogate,
+            signed_reinforcement,
+            clip_cov,
+            kl_cov,
+            alpha_divergence,
+            jensen_shannon_term,
             gaussian_nll,
             dice,
             dsc_elementwise,
@@ -153,6 +167,7 @@ __all__ = [
     "adv_comp_sum",
     "adv_comp_sum_at",
     "aldr_kl",
+    "alpha_divergence",
     "arcface",
     "balanced_softmax_ce",
     "binary_kl",
@@ -160,6 +175,8 @@ __all__ = [
     "brier",
     "c51_projection",
     "c51_target",
+    "clip_cov",
+    "clipped_surrogate",
     "comp_sum",
     "cross_entropy",
     "dco",
@@ -179,6 +196,8 @@ __all__ = [
     "get",
     "hl_gauss",
     "hl_gauss_target",
+    "jensen_shannon_term",
+    "kl_cov",
     "l2_svm",
     "ldr_kl",
     "logistic",
@@ -195,6 +214,7 @@ __all__ = [
     "poly_1",
     "proto_triplet",
     "renyi_2_bonus",
+    "signed_reinforcement",
     "soft_cldice",
     "soft_skeleton",
     "spherical_score",
