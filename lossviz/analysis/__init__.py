@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..declaration.registry import Registry
+from ..losses.tokens.policy import token_covariance
 from .alignment import best_of_n, kl_constrained_optimum, tilted_policy
 from .attempts import Resampling, pass_at_k, pass_at_n, resampling_reward
 from .binned import (
@@ -90,7 +91,6 @@ from .policy import (
     entropy_change,
     logit_update,
     steer_weights,
-    token_covariance,
     token_entropy_change,
 )
 from .probability import (

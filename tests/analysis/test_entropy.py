@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lossviz.analysis import token_covariance
 from lossviz.analysis.alignment import best_of_n, kl_constrained_optimum, tilted_policy
 from lossviz.analysis.divergence import divergences, sampled_divergences
 from lossviz.analysis.entropies import entropy
@@ -17,7 +18,6 @@ from lossviz.analysis.policy import (
     entropy_change,
     logit_update,
     steer_weights,
-    token_covariance,
     token_entropy_change,
 )
 from lossviz.analysis.reward_law import reward_entropy_forecast, reward_entropy_law

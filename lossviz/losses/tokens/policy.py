@@ -16,11 +16,11 @@ from ...declaration import (
     Fact,
     Gradient,
     Inputs,
+    Parameter,
     Source,
     declare,
     number,
     row_dtype,
-    unbounded,
 )
 from ...declaration.kinds import DRAWS, LOG_PROBABILITIES, TRUTH, VALUES
 
@@ -60,13 +60,16 @@ DUAL = number(
     "it is pushed down however far it has risen",
     label="greatest ratio of a bad token", ends=("small", "large"),
 )  # fmt: skip
-SHARE = number(
-    "share", "s", "(0, 1]", (0.05, 0.5, 0.05),
-    "of all tokens how many are held back, at least one",
-    "one token of the batch",
-    "all tokens that may be",
-    label="share held back", ends=("one token", "all that may be"),
-)  # fmt: skip
+
+
+def _share(least: float) -> Parameter:
+    return number(
+        "share", "s", "(0, 1]", (least, 0.5 + least, 0.05),
+        "of all tokens how many are held back, at least one",
+        "one token of the batch",
+        "all tokens that may be",
+        label="share held back", ends=("one token", "all that may be"),
+    )  # fmt: skip
 
 
 def _ratio(
@@ -78,24 +81,28 @@ def _ratio(
     dual: float = math.inf,
 ) -> torch.Tensor:
     """The ratio of probabilities, kept where the pessimistic surrogate has a slope."""
-    good = advantage > 0
+    good = advantage >= 0
     below = math.log1p(-low) if low < 1 else -math.inf
-    least = torch.where(good, -math.inf, below).to(logp)
-    most = torch.where(good, math.log1p(high), math.log(dual)).to(logp)
-    # clipped before the exponential, so that no ratio overflows where it does not count
-    return (logp - old_logp).clamp(least, most).exp()
+    change = logp - old_logp
+    number = change.new_tensor
+    least = torch.where(good, number(-math.inf), number(below))
+    most = torch.where(good, number(math.log1p(high)), number(math.log(dual)))
+    # clipped before the exponential, so that no ratio overflows where it does not count; by
+    # comparisons, which leave NaN in value and slope
+    change = torch.where(change > most, most, torch.where(change < least, least, change))
+    return change.exp()
 
 
 def _surrogate(  # type: ignore[no-untyped-def]
     logp, old_logp, advantage, low: float, high: float, dual: float = math.inf
 ) -> torch.Tensor:
-    wide = [x.to(row_dtype(x)) for x in (logp, old_logp, advantage)]
-    return -wide[2] * _ratio(*wide, low, high, dual)
+    now, old, a = (x.to(row_dtype(x)) for x in (logp, old_logp, advantage))
+    return -a * _ratio(now, old, a, low, high, dual)
 
 
 def _slope(logp, old_logp, advantage, low, high, dual=math.inf):  # type: ignore[no-untyped-def]
     d = logp - old_logp
-    moving = torch.where(advantage > 0, d.exp() < 1 + high, (d.exp() > 1 - low) & (d.exp() < dual))
+    moving = torch.where(advantage >= 0, d.exp() < 1 + high, (d.exp() > 1 - low) & (d.exp() < dual))
     return -advantage * d.exp() * moving
 
 
@@ -175,6 +182,11 @@ NEGATIVE = number(
 )  # fmt: skip
 
 
+def _signs(right: torch.Tensor, positive: float, negative: float) -> torch.Tensor:
+    one, other = (right.new_tensor(x, dtype=row_dtype(right)) for x in (positive, -negative))
+    return torch.where(right, one, other)
+
+
 def _expected_updates(
     logp: torch.Tensor, _old: torch.Tensor, right: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -199,7 +211,7 @@ def _expected_updates(
         r"\frac{\partial \ell}{\partial \log \pi(a)} = -\lambda_+ r\, [r < 1 + \epsilon_+] "
         r"\text{ if right}, \quad \lambda_- r\, [r > 1 - \epsilon_-] \text{ if wrong}",
         lambda logp, old_logp, right, *, positive, negative, clip_low, clip_high: _slope(
-            logp, old_logp, torch.where(right, positive, -negative).double(), clip_low, clip_high
+            logp, old_logp, _signs(right, positive, negative), clip_low, clip_high
         ),
     ),
     parameters=(POSITIVE, NEGATIVE, LOW, HIGH),
@@ -210,7 +222,7 @@ def _expected_updates(
             lambda logp, old, right: (
                 signed_reinforcement(old / 2 + logp / 2, old, right, reduction="none"),
                 clipped_surrogate(
-                    old / 2 + logp / 2, old, torch.where(right, 0.1, -1.0).double(),
+                    old / 2 + logp / 2, old, _signs(right, 0.1, 1.0),
                     dual_clip=1e300, reduction="none",
                 ),
             ),
@@ -244,8 +256,8 @@ def signed_reinforcement(
 
     The default weights are those of W-REINFORCE.
     """
-    advantage = torch.where(right, positive, -negative).to(logp)
-    return _surrogate(logp, old_logp, advantage, clip_low, clip_high)
+    signs = _signs(right, positive, negative)
+    return _surrogate(logp, old_logp, signs, clip_low, clip_high)
 
 
 def token_covariance(
@@ -263,6 +275,12 @@ def token_covariance(
         return torch.where(kept, x - torch.where(kept, x, 0.0).sum() / count, 0.0)
 
     return centred(advantage) * centred(logp)
+
+
+def _unknown(*tensors: torch.Tensor) -> torch.Tensor:
+    """NaN if there is one in the batch, whose covariances are then unknown; else 0."""
+    found = sum(x.detach().sum() for x in tensors)
+    return torch.where(torch.as_tensor(found).isnan(), torch.nan, 0.0)
 
 
 LOWEST = number(
@@ -308,7 +326,7 @@ def _left_out(  # type: ignore[no-untyped-def]
         )
         * ~_left_out(logp, old, a, draws, share, lowest, highest, clip_low, clip_high),
     ),
-    parameters=(SHARE, LOWEST, HIGHEST, LOW, HIGH),
+    parameters=(_share(2e-4), LOWEST, HIGHEST, LOW, HIGH),
     source=Source(CUI, "Clip-Cov"),
     facts=(
         Fact(
@@ -325,7 +343,6 @@ def _left_out(  # type: ignore[no-untyped-def]
     notes="Give it the whole batch: the authors' code takes covariances over micro-batches. Their "
     "recipes set both clips to 1, which is the default here too.",
     related=("kl_cov", "clipped_surrogate"),
-    breaks=("order of N",),
     view={"at": {"advantage": (1.0, -1.0), "draws": (-1.0, 0.5)}, "starts": {"lowest": 0.0}},
     also=("Clip-Cov", "covariance clipping"),
     use="The entropy of a policy falls too fast: a few tokens that cost most of it are left out.",
@@ -349,9 +366,9 @@ def clip_cov(
     """
     if draws is None:
         draws = torch.randn_like(logp)
-    inputs = [x.detach().to(row_dtype(logp)) for x in (old_logp, advantage, draws)]
-    out = _left_out(logp.to(row_dtype(logp)), *inputs, share, lowest, highest, clip_low, clip_high)
-    return torch.where(out, 0.0, _surrogate(logp, old_logp, advantage, clip_low, clip_high))
+    out = _left_out(logp, old_logp, advantage, draws, share, lowest, highest, clip_low, clip_high)
+    rows = _surrogate(logp, old_logp, advantage, clip_low, clip_high)
+    return torch.where(out, 0.0, rows) + _unknown(logp, old_logp, advantage)
 
 
 COEFFICIENT = number(
@@ -365,7 +382,7 @@ COEFFICIENT = number(
 
 def _largest(logp: torch.Tensor, advantage: torch.Tensor, share: float) -> torch.Tensor:
     covariance = token_covariance(advantage, logp.detach())
-    take = max(1, int(share * len(logp)))
+    take = min(max(1, int(share * len(logp))), len(logp))
     return torch.zeros_like(covariance).scatter(0, covariance.topk(take).indices, 1.0)
 
 
@@ -382,7 +399,7 @@ def _largest(logp: torch.Tensor, advantage: torch.Tensor, share: float) -> torch
             + coefficient * _largest(logp, a, share).to(logp) * (logp - old).sign()
         ),
     ),
-    parameters=(SHARE, COEFFICIENT),
+    parameters=(_share(0.002), COEFFICIENT),
     source=Source(CUI, "KL-Cov"),
     facts=(
         Fact(
@@ -390,7 +407,6 @@ def _largest(logp: torch.Tensor, advantage: torch.Tensor, share: float) -> torch
             "slope are 0 in the first step on a batch",
             lambda logp, old, a: (kl_cov(old, old, a, reduction="none"), -a),
         ),
-        unbounded(how="nothing is clipped"),
     ),
     stability="Covariances in float64. The ratio is not clipped and may overflow.",
     notes="The published shares are 0.002 for 7B and 0.0002 for 32B with coefficient 1; verl's "
@@ -416,7 +432,8 @@ def kl_cov(
     """
     now, old, a = (x.to(row_dtype(logp)) for x in (logp, old_logp, advantage))
     change = now - old
-    return -a * change.exp() + coefficient * _largest(now, a, share).to(now) * change.abs()
+    held = coefficient * _largest(now, a, share).to(now) * change.abs()
+    return -a * change.exp() + held + _unknown(now, old, a)
 
 
 REFERENCE_TOKENS = Inputs(
@@ -435,7 +452,16 @@ DPH = "li2025choice"
 
 def _alpha(log_u: torch.Tensor, alpha: float) -> torch.Tensor:
     beta = 1 - alpha
-    return (log_u.expm1() - ((beta * log_u).expm1() / beta if beta else log_u)) / alpha
+    if not beta:
+        return log_u.expm1() - log_u
+    large = log_u > 100
+    safe = torch.where(large, 0.0, log_u)
+    near = safe.expm1() - (beta * safe).expm1() / beta
+    # one exponential, where the difference of two would be one of infinities
+    safe = torch.where(large, log_u, 100.0)
+    rest = (-(alpha * safe).clamp_max(600.0)).exp()  # no 0, which times an infinite slope is NaN
+    far = (safe + torch.log1p(-rest / beta)).exp() + (1 / beta - 1)
+    return torch.where(large, far, near) / alpha
 
 
 @declare(
@@ -487,8 +513,12 @@ def alpha_divergence(
 
 
 def _generator(log_u: torch.Tensor) -> torch.Tensor:
-    middle = torch.nn.functional.softplus(log_u) - math.log(2)
-    return log_u.exp() * (log_u - middle) - middle
+    large = log_u > 40
+    safe = torch.where(large, 0.0, log_u)
+    middle = torch.nn.functional.softplus(safe) - math.log(2)
+    near = safe.exp() * (safe - middle) - middle
+    safe = torch.where(large, log_u, 40.0)
+    return torch.where(large, safe.exp() * math.log(2) - 1 - safe + math.log(2), near)
 
 
 @declare(
