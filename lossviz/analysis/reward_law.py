@@ -129,7 +129,7 @@ def reward_entropy_forecast(
         interval(early.ceiling, b - a),
         (1 - residual.square().sum() / total).item(),
         late.square().mean().sqrt().item(),
-        r[size:].std().item(),
+        r[size:].std().item() if len(late) > 1 else float("nan"),
         len(late),
     )
 

@@ -4,6 +4,7 @@ from .chapters.ball import ball
 from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.roofline import roofline
+from .chapters.simplex import entropy_step
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
 from .chapters.transforms import transforms
@@ -22,6 +23,7 @@ __all__ = [
     "Slider",
     "ball",
     "curve",
+    "entropy_step",
     "explore",
     "landscape",
     "large_steps",
