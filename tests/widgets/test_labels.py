@@ -7,6 +7,7 @@ import pytest
 from lossviz.losses import LOSSES
 from lossviz.theory import LAWS
 from lossviz.widgets import (
+    entropy_step,
     landscape,
     large_steps,
     law_curve,
@@ -42,6 +43,7 @@ GROUPS = {
     "laws": lambda: {key: law_curve(law) for key, law in LAWS.items()},
     "chapters": lambda: {
         "ball": test_ball.figure(),
+        "entropy step": entropy_step(),
         "large steps": large_steps(),
         "online": online(*trace()[:3], [True, False] * 3, seen=2),
         "reliability": reliability(*test_reliability.sample()),

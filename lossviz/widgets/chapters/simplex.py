@@ -15,7 +15,7 @@ from ..vega.plot import axis, dot, line, plot
 PLAIN, NATURAL = "policy gradient", "natural policy gradient"
 TOP, MARGIN, FOOT = 62, 34, 56
 FARTHEST = 6.0
-ARROW = 0.16  # of the simplex's plane for a nat of advantage
+ARROW = 0.2  # of the simplex's plane for a nat of advantage
 POINTS = 60
 ROOT = (2 / math.sqrt(6), 1 / math.sqrt(6), 1 / math.sqrt(2))
 READOUT = (
@@ -70,15 +70,15 @@ def entropy_step(
         scales=[level_scale((0.0, math.log(3)))],
         marks=[*_legend(), in_pane(0, _simplex()), in_pane(1, _curve())],
         alt=(
-            f"Left, a triangle of policies over three tokens, darker for more entropy, with the "
+            f"Left, a triangle of policies over three tokens with contours of the entropy, the "
             f"policy as a dot, an arrow for the advantage and the way of the {method}. Right, the "
             "entropy along that way, which leaves the straight line that the covariance foresees."
         ),
         caption=(
             "A policy over three tokens, and what a step for an advantage does to it. Drag the "
             "policy (large dot) or the tip of the arrow, which is the advantage: it points to the "
-            "tokens that earn more. Darker: more entropy. Right, the entropy along the step, and "
-            "the straight line that the covariance theorem foresees."
+            "tokens that earn more. Contours are of the entropy, highest in the middle. Right, the "
+            "entropy along the step, and the straight line that the covariance theorem foresees."
         ),
         handles=(
             Handle("policy_at", "policy_drag", ("u", "v")),
