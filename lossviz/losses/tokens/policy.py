@@ -24,8 +24,9 @@ from ...declaration import (
 )
 from ...declaration.kinds import DRAWS, LOG_PROBABILITIES, TRUTH, VALUES
 
-BEFORE = replace(LOG_PROBABILITIES, learnt=False)
-NOW = Argument("logp", LOG_PROBABILITIES, "...", "Of the drawn tokens, of the policy that learns")
+OF_A_TOKEN = replace(LOG_PROBABILITIES, span=(-4.0, 0.0), rest=(-1.5,))
+BEFORE = replace(OF_A_TOKEN, learnt=False)
+NOW = Argument("logp", OF_A_TOKEN, "...", "Of the drawn tokens, of the policy that learns")
 THEN = Argument("old_logp", BEFORE, "...", "The same when they were drawn")
 DRAWN_TOKENS = Inputs(NOW, THEN, Argument("advantage", VALUES, "...", "Of each token"))
 JUDGED_TOKENS = Inputs(NOW, THEN, Argument("right", TRUTH, "...", "Whether its answer is right"))
@@ -38,6 +39,8 @@ RANDOMLY_CHOSEN = Inputs(
              optional=True),
     rows="N", coupled=True,
 )  # fmt: skip
+
+TWO_TOKENS = ("log p of token A, advantage 1", "log p of token B, advantage -1")
 
 LOW = number(
     "clip_low", r"\epsilon_-", "(0, 1]", (0.05, 1.0, 0.05),
@@ -64,7 +67,7 @@ DUAL = number(
 
 def _share(least: float) -> Parameter:
     return number(
-        "share", "s", "(0, 1]", (least, 0.5 + least, 0.05),
+        "share", "s", "(0, 1]", (least, 1.0, (1 - least) / 20),
         "of all tokens how many are held back, at least one",
         "one token of the batch",
         "all tokens that may be",
@@ -237,7 +240,7 @@ def _expected_updates(
     notes="The published PSR and NSR drop the other answers from the batch, mean included; here "
     "they count as 0, which changes the step's length alone.",
     related=("clipped_surrogate",),
-    view={"axes": {"logp": (-4.0, 0.0), "old_logp": (-4.0, 0.0)}},
+    view={"axes": {"logp": (-4.0, 0.0), "old_logp": (-4.0, 0.0)}, "starts": {"positive": 1.0}},
     also=("PSR", "NSR", "W-REINFORCE", "negative reinforcement", "positive sample reinforcement"),
     use="Answers are right or wrong, and the wrong ones are to teach more than the right ones.",
     avoid="Rewards are graded: it sees only right and wrong.",
@@ -343,7 +346,11 @@ def _left_out(  # type: ignore[no-untyped-def]
     notes="Give it the whole batch: the authors' code takes covariances over micro-batches. Their "
     "recipes set both clips to 1, which is the default here too.",
     related=("kl_cov", "clipped_surrogate"),
-    view={"at": {"advantage": (1.0, -1.0), "draws": (-1.0, 0.5)}, "starts": {"lowest": 0.0}},
+    view={
+        "at": {"advantage": (1.0, -1.0), "draws": (-1.0, 0.5)},
+        "starts": {"lowest": 0.0},
+        "labels": TWO_TOKENS,
+    },
     also=("Clip-Cov", "covariance clipping"),
     use="The entropy of a policy falls too fast: a few tokens that cost most of it are left out.",
     avoid="Batches are small, so that no covariance reaches the bounds.",
@@ -413,7 +420,12 @@ def _largest(logp: torch.Tensor, advantage: torch.Tensor, share: float) -> torch
     "configuration has 0.0002 and 0.1. The penalty is the size of the log-ratio at the drawn "
     "token, no divergence.",
     related=("clip_cov", "clipped_surrogate"),
-    view={"at": {"advantage": (1.0, -1.0)}},
+    view={
+        # of two tokens the covariances are equal: both are held, or rounding would choose
+        "at": {"advantage": (1.0, -1.0)},
+        "starts": {"share": 1.0},
+        "labels": TWO_TOKENS,
+    },
     also=("KL-Cov", "covariance penalty"),
     use="The entropy of a policy falls too fast: the tokens that cost most of it are held.",
     avoid="Each batch serves for one step: the penalty then does nothing at all.",
@@ -437,7 +449,7 @@ def kl_cov(
 
 
 REFERENCE_TOKENS = Inputs(
-    Argument("logp", LOG_PROBABILITIES, "...", "Of tokens drawn from the reference"),
+    Argument("logp", OF_A_TOKEN, "...", "Of tokens drawn from the reference"),
     Argument("ref_logp", BEFORE, "...", "Their log-probabilities under the reference itself"),
 )
 ALPHA = number(
