@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.arrays import Array, as_tensor
+from .entropies import entropy
 
 
 class EntropyChange(NamedTuple):
@@ -19,12 +20,6 @@ class EntropyChange(NamedTuple):
 
     predicted: torch.Tensor
     exact: torch.Tensor
-
-
-def entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Entropy of the softmax over the last axis (...), in nats."""
-    logp = logits.log_softmax(-1)
-    return -torch.where(logp == -torch.inf, 0.0, logp.exp() * logp).sum(-1)
 
 
 def _row(name: str, values: Array, like: torch.Tensor | None = None) -> torch.Tensor:
@@ -90,52 +85,6 @@ def token_entropy_change(
         -weight * (p[token] * own - (p.square() * surplus).sum()),
         -weight * p[token] * (1 - p[token]) * own,
     )
-
-
-class RewardLaw(NamedTuple):
-    """reward = b - a e^H: its coefficients, and the reward where no entropy is left."""
-
-    a: torch.Tensor
-    b: torch.Tensor
-
-    @property
-    def ceiling(self) -> torch.Tensor:
-        """The reward at entropy 0, which the law says cannot be passed."""
-        return self.b - self.a
-
-
-def reward_entropy_law(entropy: Array, reward: Array) -> RewardLaw:
-    """The least-squares fit of reward = b - a e^H to the course of a run.
-
-    `entropy` and `reward` (T,), T >= 2. It is an empirical law: look at the residuals, and hold out
-    the end of the run. Raises ValueError for an entropy that does not vary, which says nothing of
-    a. Source: Cui et al. (2025), section 2.
-    """
-    h = _row("entropy", entropy)
-    r = _row("reward", reward, h)
-    x = h.exp()
-    apart = x - x.mean()
-    if not apart.abs().max() > 1e-12 * x.abs().max():
-        raise ValueError(f"entropy must vary, got {h[0].item()!r} throughout")
-    slope = (apart * (r - r.mean())).sum() / apart.square().sum()
-    return RewardLaw(-slope, r.mean() - slope * x.mean())
-
-
-def token_covariance(
-    advantage: torch.Tensor, logp: torch.Tensor, mask: torch.Tensor
-) -> torch.Tensor:
-    """Each token's part of the covariance of advantage and log-probability; 0 where masked out.
-
-    (A - mean A)(log p - mean log p), the means over the tokens that count.
-    """
-    kept = mask.bool()
-    count = kept.sum().clamp_min(1)
-
-    def centred(x: torch.Tensor) -> torch.Tensor:
-        x = x.double()
-        return torch.where(kept, x - torch.where(kept, x, 0.0).sum() / count, 0.0)
-
-    return centred(advantage) * centred(logp)
 
 
 def steer_weights(

@@ -55,6 +55,14 @@ from .masks.skeletons import soft_cldice, soft_skeleton
 from .scores.multilabel import decoupled_softmax
 from .tokens.coverage import dco
 from .tokens.edits import eisl
+from .tokens.policy import (
+    alpha_divergence,
+    clip_cov,
+    clipped_surrogate,
+    jensen_shannon_term,
+    kl_cov,
+    signed_reinforcement,
+)
 from .tokens.preference import dpo
 from .values.gaussian import gaussian_nll
 
@@ -106,6 +114,12 @@ LOSSES = Registry(
             eisl,
             dpo,
             dco,
+            clipped_surrogate,
+            signed_reinforcement,
+            clip_cov,
+            kl_cov,
+            alpha_divergence,
+            jensen_shannon_term,
             gaussian_nll,
             dice,
             dsc_elementwise,
@@ -154,6 +168,7 @@ __all__ = [
     "adv_comp_sum",
     "adv_comp_sum_at",
     "aldr_kl",
+    "alpha_divergence",
     "arcface",
     "balanced_softmax_ce",
     "binary_kl",
@@ -162,6 +177,8 @@ __all__ = [
     "c51_projection",
     "c51_target",
     "ca_loss",
+    "clip_cov",
+    "clipped_surrogate",
     "comp_sum",
     "cross_entropy",
     "dco",
@@ -181,6 +198,8 @@ __all__ = [
     "get",
     "hl_gauss",
     "hl_gauss_target",
+    "jensen_shannon_term",
+    "kl_cov",
     "l2_svm",
     "ldr_kl",
     "logistic",
@@ -200,6 +219,7 @@ __all__ = [
     "poly_1",
     "proto_triplet",
     "renyi_2_bonus",
+    "signed_reinforcement",
     "soft_cldice",
     "soft_skeleton",
     "spherical_score",

@@ -392,6 +392,62 @@ def dco(
     attempts: float = 8.0,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def clipped_surrogate(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    advantage: torch.Tensor,
+    *,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    dual_clip: float = 3.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def signed_reinforcement(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    right: torch.Tensor,
+    *,
+    positive: float = 0.1,
+    negative: float = 1.0,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def clip_cov(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    advantage: torch.Tensor,
+    draws: torch.Tensor | None = None,
+    *,
+    share: float = 0.0002,
+    lowest: float = 1.0,
+    highest: float = 5.0,
+    clip_low: float = 1.0,
+    clip_high: float = 1.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def kl_cov(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    advantage: torch.Tensor,
+    *,
+    share: float = 0.002,
+    coefficient: float = 1.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def alpha_divergence(
+    logp: torch.Tensor,
+    ref_logp: torch.Tensor,
+    *,
+    alpha: float = 0.2,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def jensen_shannon_term(
+    logp: torch.Tensor,
+    ref_logp: torch.Tensor,
+    *,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def gaussian_nll(
     mean: torch.Tensor,
     y: torch.Tensor,
@@ -1403,6 +1459,154 @@ class Dco(torch.nn.Module):
     def __call__(
         self,
         log_probability: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class ClippedSurrogate(torch.nn.Module):
+    clip_low: float
+    clip_high: float
+    dual_clip: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        clip_low: float = 0.2,
+        clip_high: float = 0.2,
+        dual_clip: float = 3.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SignedReinforcement(torch.nn.Module):
+    positive: float
+    negative: float
+    clip_low: float
+    clip_high: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        positive: float = 0.1,
+        negative: float = 1.0,
+        clip_low: float = 0.2,
+        clip_high: float = 0.2,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        right: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        right: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class ClipCov(torch.nn.Module):
+    share: float
+    lowest: float
+    highest: float
+    clip_low: float
+    clip_high: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        share: float = 0.0002,
+        lowest: float = 1.0,
+        highest: float = 5.0,
+        clip_low: float = 1.0,
+        clip_high: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        advantage: torch.Tensor,
+        draws: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        advantage: torch.Tensor,
+        draws: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
+
+class KlCov(torch.nn.Module):
+    share: float
+    coefficient: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        share: float = 0.002,
+        coefficient: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logp: torch.Tensor,
+        old_logp: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class AlphaDivergence(torch.nn.Module):
+    alpha: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.2,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logp: torch.Tensor,
+        ref_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logp: torch.Tensor,
+        ref_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class JensenShannonTerm(torch.nn.Module):
+    reduction: str
+    def __init__(
+        self,
+        *,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logp: torch.Tensor,
+        ref_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logp: torch.Tensor,
+        ref_logp: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class GaussianNll(torch.nn.Module):

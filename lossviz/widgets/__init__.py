@@ -11,6 +11,7 @@ from .chapters.online import online
 from .chapters.reliability import reliability
 from .chapters.resampling import resampling
 from .chapters.roofline import roofline
+from .chapters.simplex import entropy_step
 from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
 from .chapters.transforms import transforms
@@ -36,6 +37,7 @@ __all__ = [
     "curve",
     "decoding",
     "dimensions",
+    "entropy_step",
     "explore",
     "landscape",
     "large_steps",

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lossviz.analysis import token_covariance
 from lossviz.analysis.alignment import (
     best_of_n,
     best_of_n_estimate,
@@ -19,15 +20,14 @@ from lossviz.analysis.alignment import (
 )
 from lossviz.analysis.attempts import pass_at_k
 from lossviz.analysis.divergence import divergences, sampled_divergences
+from lossviz.analysis.entropies import entropy
 from lossviz.analysis.policy import (
-    entropy,
     entropy_change,
     logit_update,
-    reward_entropy_law,
     steer_weights,
-    token_covariance,
     token_entropy_change,
 )
+from lossviz.analysis.reward_law import reward_entropy_forecast, reward_entropy_law
 from lossviz.analysis.sampling import (
     entropy_switch,
     mirostat_k,
@@ -59,6 +59,9 @@ def test_ruled_out_tokens_add_nothing_to_the_entropy_and_leave_its_gradient_fini
     z = torch.tensor([0.0, math.log(3), -math.inf], dtype=torch.float64, requires_grad=True)
     value = entropy(z)
     assert value.item() == pytest.approx(0.5623351, abs=1e-7)
+    (slope,) = torch.autograd.grad(value, z)
+    torch.testing.assert_close(slope[:2], torch.tensor([0.2059898, -0.2059898]).double())
+    assert slope[2] == 0
 
 
 @given(st.integers(0, 4), st.sampled_from([1.0, -2.0]), st.integers(0, 50))
@@ -106,6 +109,47 @@ def test_the_law_is_found_where_it_holds_and_refused_where_nothing_varies():
     assert law.ceiling.item() == pytest.approx(0.8)
     with pytest.raises(ValueError, match="must vary"):
         reward_entropy_law(torch.ones(5), h[:5])
+
+
+def course(count=120, noise=0.004, seed=0):
+    """Entropy and reward of a run that follows the law with a = 0.1, b = 0.9."""
+    h = torch.linspace(1.6, 0.2, count, dtype=torch.float64)
+    return h, 0.9 - 0.1 * h.exp() + noise * normal(count, seed=seed)
+
+
+def test_intervals_of_the_law_hold_the_truth_about_as_often_as_they_say():
+    held = [
+        [i.low <= truth <= i.high for i, truth in ((f.a, 0.1), (f.b, 0.9), (f.ceiling, 0.8))]
+        for seed in range(200)
+        for f in [reward_entropy_forecast(*course(seed=seed), draws=200)]
+    ]
+    share = torch.tensor(held).double().mean(0)
+    assert ((share > 0.85) & (share < 0.99)).all(), share
+
+
+def test_the_law_is_tried_on_the_last_third_which_it_has_not_seen():
+    h, r = course()
+    found = reward_entropy_forecast(h, r)
+    late = reward_entropy_forecast(h, torch.cat([r[:80], r[80:] + 0.05]))
+    assert found.held_out == 40
+    assert found.r_squared > 0.99
+    assert found.missed < 0.01 < late.missed
+    assert found.law == late.law
+
+
+@pytest.mark.parametrize(
+    ("h", "r", "said"),
+    [
+        (torch.full((20,), 0.5), torch.rand(20), "must vary"),
+        (torch.linspace(1, 0, 60), torch.linspace(-1, 1, 60).abs(), "fall with entropy"),
+        (torch.linspace(1, -0.1, 60), torch.linspace(0, 1, 60), "negative"),
+        (torch.linspace(1, 0, 60), torch.full((60,), math.nan), "finite"),
+        (torch.linspace(1, 0, 6), torch.linspace(0, 1, 6), "T >= 12"),
+    ],
+)
+def test_the_law_is_refused_where_it_cannot_hold(h, r, said):
+    with pytest.raises(ValueError, match=said):
+        reward_entropy_forecast(h, r)
 
 
 def test_masked_tokens_have_no_covariance_and_no_weight():

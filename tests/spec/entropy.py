@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lossviz.analysis import alignment, divergence, policy, sampling
+from lossviz.analysis import alignment, divergence, policy, reward_law, sampling, token_covariance
 
 from .adapters import Call, Inputs, Params
 
@@ -25,7 +25,7 @@ def entropy_cov(i: Inputs, p: Params, r: str) -> dict[str, dict[str, torch.Tenso
 
 
 def reward_entropy_fit(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    law = policy.reward_entropy_law(i["H"], i["R"])
+    law = reward_law.reward_entropy_law(i["H"], i["R"])
     return {"a": law.a, "b": law.b, "ceiling": law.ceiling}
 
 
@@ -36,7 +36,7 @@ def masked_mean(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def kl_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     """The number of tokens mixes percent and count, as published."""
     mask, logp, old = i["mask"].double(), i["logp"].double(), i["old_logp"].double()
-    covariance = policy.token_covariance(i["advantages"], logp, mask)
+    covariance = token_covariance(i["advantages"], logp, mask)
     kept = mask.flatten().nonzero().flatten()
     count = len(kept)
     take = max(1, int(count * min(p["k_percent"], count) / 100))
@@ -55,7 +55,7 @@ def clip_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     advantage, clip = i["advantages"].double(), p["cliprange"]
     ratio = (logp - old).exp()
     plain, clipped = -advantage * ratio, -advantage * ratio.clamp(1 - clip, 1 + clip)
-    covariance = policy.token_covariance(advantage, logp, mask)
+    covariance = token_covariance(advantage, logp, mask)
     eligible = (covariance > p["cov_lb"]) & (covariance < p["cov_ub"]) & (mask > 0)
     eligible &= ~(clipped > plain)
     losses = torch.maximum(plain, clipped) * (1 - i["selected"].double())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dual import exp, expm1, log, log1p, logsumexp, softmax, softplus
+from .dual import exp, expm1, held, log, log1p, logsumexp, softmax, softplus
 
 
 def eisl(logits, tokens, *, temperature, log_prob_floor):
@@ -34,4 +34,74 @@ def dco(log_probability, *, attempts):
     return -log(-expm1(attempts * log1p(-exp(log_probability))))
 
 
-MEANINGS = {meaning.__name__: meaning for meaning in (eisl, dpo, dco)}
+def clipped_surrogate(logp, old_logp, advantage, *, clip_low, clip_high, dual_clip):
+    ratio = exp(logp - old_logp)
+    near = min(max(ratio, 1 - clip_low), 1 + clip_high)
+    best = min(ratio * advantage, near * advantage)
+    return -(max(best, dual_clip * advantage) if advantage < 0 else best)
+
+
+def signed_reinforcement(logp, old_logp, right, *, positive, negative, clip_low, clip_high):
+    ratio = exp(logp - old_logp)
+    if right:
+        return -positive * min(ratio, 1 + clip_high)
+    return negative * max(ratio, 1 - clip_low)
+
+
+def _covariances(logp, advantage):
+    means = [sum(held(x) for x in values) / len(values) for values in (logp, advantage)]
+    return [(held(x) - means[0]) * (a - means[1]) for x, a in zip(logp, advantage, strict=True)]
+
+
+def clip_cov(logp, old_logp, advantage, draws, *, share, lowest, highest, clip_low, clip_high):
+    rows, eligible = [], []
+    covariances = _covariances(logp, advantage)
+    for i, (now, old, a) in enumerate(zip(logp, old_logp, advantage, strict=True)):
+        ratio = exp(now - old)
+        near = min(max(ratio, 1 - clip_low), 1 + clip_high)
+        rows.append(-min(ratio * a, near * a))
+        clipped = near * a < ratio * a
+        if lowest < covariances[i] < highest and not clipped:
+            eligible.append(i)
+    take = max(1, int(share * len(logp)))
+    for i in sorted(eligible, key=lambda i: draws[i])[:take]:
+        rows[i] = rows[i] * 0
+    return rows
+
+
+def kl_cov(logp, old_logp, advantage, *, share, coefficient):
+    covariances = _covariances(logp, advantage)
+    take = max(1, int(share * len(logp)))
+    largest = sorted(range(len(logp)), key=lambda i: -covariances[i])[:take]
+    return [
+        -exp(now - old) * a + (coefficient * abs(now - old) if i in largest else 0)
+        for i, (now, old, a) in enumerate(zip(logp, old_logp, advantage, strict=True))
+    ]
+
+
+def alpha_divergence(logp, ref_logp, *, alpha):
+    u = exp(logp - ref_logp)
+    if alpha == 1:
+        return u - 1 - (logp - ref_logp)
+    return (u ** (1 - alpha) - (1 - alpha) * u - alpha) / (alpha * (alpha - 1))
+
+
+def jensen_shannon_term(logp, ref_logp):
+    u = exp(logp - ref_logp)
+    return u * (logp - ref_logp) - (u + 1) * log((u + 1) / 2)
+
+
+MEANINGS = {
+    meaning.__name__: meaning
+    for meaning in (
+        eisl,
+        dpo,
+        dco,
+        clipped_surrogate,
+        signed_reinforcement,
+        clip_cov,
+        kl_cov,
+        alpha_divergence,
+        jensen_shannon_term,
+    )
+}
