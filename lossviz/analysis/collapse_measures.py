@@ -8,7 +8,8 @@ seen. Classes without rows do not count: K is then the number of those that have
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -115,17 +116,11 @@ def _zero_after_collapse(value: Callable[[torch.Tensor, torch.Tensor], torch.Ten
     )
 
 
-_labelled: dict[str, Any] = {
-    "family": "collapse",
-    "inputs": LABELLED,
-    "merge": _merged,
-    "better": "neither",
-    "units": "ratio",
-}
+_labelled = partial(measure, family="collapse", inputs=LABELLED, merge=_merged, better="neither")
 
 
-@measure(
-    **_labelled,
+@_labelled(
+    units="ratio",
     latex=r"\frac1K \operatorname{tr}\big(\Sigma_W \Sigma_B^+\big)",
     finish=_finish(nc1),
     source=PAPYAN,
@@ -152,8 +147,8 @@ def variability_collapse(
     return _of_batch(features, target, kept)
 
 
-@measure(
-    **_labelled,
+@_labelled(
+    units="ratio",
     latex=r"1 - \frac{\operatorname{tr}(\Sigma_T^+ \Sigma_B)}{\operatorname{rank} \Sigma_B}",
     finish=_finish(vci),
     source=Source("xu2023quantifying", "the variability collapse index"),
@@ -179,8 +174,8 @@ def variability_index(
     return _of_batch(features, target, kept)
 
 
-@measure(
-    **_labelled,
+@_labelled(
+    units="ratio",
     latex=r"\Big\lVert \frac{M M^\top}{\lVert M M^\top \rVert} "
     r"- \frac{1}{\sqrt{K - 1}} \Big(I - \frac1K 1 1^\top\Big) \Big\rVert",
     finish=_finish(nc2),
@@ -208,8 +203,8 @@ def simplex_distance(
     return _of_batch(features, target, kept)
 
 
-@measure(
-    **_labelled,
+@_labelled(
+    units="ratio",
     latex=r"\frac{1}{K(K-1)} \sum_{k \ne j} "
     r"\frac{\sigma_k^2 + \sigma_j^2}{2 \lVert \mu_k - \mu_j \rVert^2}",
     finish=_finish(mean_cdnv),
@@ -241,8 +236,8 @@ def _lengths_and_angles(stats: ClassStatistics) -> torch.Tensor:
     return torch.stack([rows.rows, rows.variance, rows.length, rows.angle])
 
 
-@measure(
-    **{**_labelled, "units": "rows, squares, lengths, radians"},
+@_labelled(
+    units="rows, squares, lengths, radians",
     latex=r"\Big(n_k,\ \sigma_k^2,\ \lVert \mu_k - \mu \rVert,\ "
     r"\min_{j \ne k} \angle(\mu_k - \mu,\, \mu_j - \mu)\Big)_k",
     finish=_finish(_lengths_and_angles),

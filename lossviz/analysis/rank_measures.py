@@ -5,7 +5,8 @@ Sums are the moments of all rows, memory D^2, shifted so that an offset costs no
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -72,12 +73,9 @@ def _decay(sums: Moments, first: float = 1, last: float = 100) -> torch.Tensor:
 
 
 RANKME = Source("garrido2023rankme", "equations 1 and 2")
-_spectral: dict[str, Any] = {
-    "family": "dimension",
-    "inputs": Inputs(FEATURES),
-    "merge": _joined,
-    "better": "neither",
-}
+_spectral = partial(
+    measure, family="dimension", inputs=Inputs(FEATURES), merge=_joined, better="neither"
+)
 
 
 def _right_angles(x: torch.Tensor) -> torch.Tensor:
@@ -89,8 +87,7 @@ def _full(x: torch.Tensor) -> torch.Tensor:
     return torch.tensor(4.0, dtype=torch.float64)
 
 
-@measure(
-    **_spectral,
+@_spectral(
     latex=r"\exp\Big(-\sum_i p_i \log p_i\Big), \quad p_i = \frac{s_i(X)}{\sum_j s_j(X)}",
     finish=_raw_rank,
     units="dimensions",
@@ -113,8 +110,7 @@ def effective_rank(features: torch.Tensor) -> Moments:
     return _moments(features)
 
 
-@measure(
-    **_spectral,
+@_spectral(
     latex=r"\exp\Big(-\sum_i p_i \log p_i\Big), \quad "
     r"p_i = \frac{s_i(X - \bar X)}{\sum_j s_j(X - \bar X)}",
     finish=_centred_rank,
@@ -140,8 +136,7 @@ def centred_effective_rank(features: torch.Tensor) -> Moments:
     return _moments(features)
 
 
-@measure(
-    **_spectral,
+@_spectral(
     latex=r"\exp\Big(-\sum_i p_i \log p_i\Big), \quad p_i = \frac{\lambda_i}{\sum_j \lambda_j}",
     finish=_covariance_rank,
     units="dimensions",
@@ -167,8 +162,7 @@ def covariance_effective_rank(features: torch.Tensor) -> Moments:
     return _moments(features)
 
 
-@measure(
-    **_spectral,
+@_spectral(
     latex=r"\arg\min_\alpha \min_c \sum_{i = a}^{b} \frac1i "
     r"\big(\log \lambda_i + \alpha \log i - c\big)^2",
     finish=_decay,

@@ -65,7 +65,7 @@ class Journal:
                     "writing to a folder needs tensorboard (pip install tensorboard): install it, "
                     "or give a writer that has add_scalar"
                 ) from error
-            with SummaryWriter(str(writer)) as opened:  # type: ignore[no-untyped-call]
+            with SummaryWriter(str(writer)) as opened:
                 self.to_tensorboard(opened)
             return
         for record in self.records:

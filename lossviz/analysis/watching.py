@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -273,7 +273,7 @@ def watch(
 def _told(loader: Iterable[Any]) -> Iterator[Any]:
     """The batches; after `PATIENCE` seconds, and each second from then on, how many there were."""
     start = last = time.monotonic()
-    of = f" of {len(loader)}" if hasattr(loader, "__len__") else ""
+    of = f" of {len(loader)}" if isinstance(loader, Sized) else ""
     said = ""
     for count, batch in enumerate(loader, 1):
         yield batch
