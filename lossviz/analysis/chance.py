@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.numbers import check_count
-from .binned import CONFIDENCES, equal_width
+from .binned import BINS, CONFIDENCES, equal_width
 
 Statistic = Callable[..., torch.Tensor]
 
@@ -68,13 +68,18 @@ def ece_interval(
     bool; raises as `ece` and `bootstrap` do.
     """
     _check(repeats, level)
-    check_count("bins", bins)
+    bins = int(BINS.check(bins))
     c, a = confidence, correct
     if not (
-        a.dtype == torch.bool and c.shape == a.shape and c.dtype in (torch.float32, torch.float64)
+        isinstance(c, torch.Tensor)
+        and isinstance(a, torch.Tensor)
+        and a.dtype == torch.bool
+        and c.shape == a.shape
+        and c.dtype in (torch.float32, torch.float64)
     ):
         checked = CONFIDENCES.check({"confidence": c, "correct": a})
         c, a = checked["confidence"], checked["correct"]
+    c = c.detach()
     edges = equal_width(bins, c)
     upper = torch.cat((edges, edges.new_tensor([torch.inf])))
     below = bins * (1 - 4 * torch.finfo(c.dtype).eps)  # never beyond the right bin, one before it

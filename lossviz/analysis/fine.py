@@ -92,10 +92,15 @@ def _wide(c: torch.Tensor, a: torch.Tensor) -> Pair:
     return fine_kde_ece(c, a, bandwidth=1e3), (c.mean() - a.double().mean()).abs()
 
 
+def _unknown(sums: Bins) -> torch.Tensor:
+    """NaN if a confidence was, which counts alone would not show; else 0."""
+    return sums.confidence.sum() * 0
+
+
 def _auroc(sums: Bins) -> torch.Tensor:
     right, wrong = sums.correct, sums.rows - sums.correct
     below = wrong.cumsum(0) - wrong / 2
-    return (right * below).sum() / (right.sum() * wrong.sum())
+    return (right * below).sum() / (right.sum() * wrong.sum()) + _unknown(sums)
 
 
 @_fine(
@@ -119,7 +124,8 @@ def _aurc(sums: Bins) -> torch.Tensor:
     held, wrong, before, errors = _surest_first(sums)
     # the sum of (e + w k / m) / (n + k) over k = 1..m
     harmonic = torch.digamma(before + held + 1) - torch.digamma(before + 1)
-    return (wrong + (errors - wrong * before / held) * harmonic).sum() / held.sum()
+    area = (wrong + (errors - wrong * before / held) * harmonic).sum() / held.sum()
+    return area + _unknown(sums)
 
 
 def _surest_first(sums: Bins) -> tuple[torch.Tensor, ...]:

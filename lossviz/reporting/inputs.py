@@ -170,9 +170,8 @@ def _answers(
     notes = {
         "log-probabilities": logprobs,
         "confidence in an answer": f"exp of the {confidence} of its tokens' log-probabilities",
+        "ignored rows here": "answers with a token whose log-probability is unknown",
     }
-    if unknown.any():
-        notes["answers with an unknown token, left out"] = f"{int(unknown.sum()):,}"
     array = of_tensor(f"{path}", found.confidence.nan_to_num())
     made = Predictions(
         path.name, _digest(path), REPORTED[-1], array, target, ("wrong", "right"), notes=notes
@@ -198,7 +197,7 @@ def _multilabel(name: str, digest: str, array: Array, truth: torch.Tensor | Arra
     return Predictions(
         name, digest, "multilabel", array, given.long().flatten(), ("0", "1"),
         tuple(f"label {number}" for number in range(labels)), torch.arange(labels).repeat(rows),
-        {"a row here": f"one of {labels} labels of one of {rows:,} examples; groups are labels"},
+        {"a row here": f"one of the {labels} labels of one example; groups are labels"},
     )  # fmt: skip
 
 

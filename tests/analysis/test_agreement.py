@@ -146,6 +146,16 @@ def test_one_pass_puts_rows_on_edges_and_beside_them_where_ece_does(bins, dtype)
         ece_interval(c + 1, a)
 
 
+def test_the_interval_refuses_and_takes_what_ece_does():
+    c, a = torch.rand(100, generator=torch.Generator().manual_seed(0)), torch.arange(100) % 2 == 0
+    with pytest.raises(ValueError, match="bins"):
+        ece_interval(c, a, bins=65537)
+    with pytest.raises(TypeError, match="confidence"):
+        ece_interval(c.tolist(), a)
+    found = ece_interval(c.requires_grad_(), a, repeats=10).value
+    assert not found.requires_grad and found == ece(c.detach(), a)
+
+
 def test_ten_million_rows_are_counted_exactly_in_any_batches():
     """Ten million confidences of .95, nine in ten right: in float32 sums they would be lost."""
     count = 10**7

@@ -92,6 +92,12 @@ def test_streams_merge_in_any_order_and_do_not_grow(name):
     assert whole.sums.rows.shape == merged.sums.rows.shape == (65536 + 2 * 64 * 36 + 2,)
 
 
+@each_twin
+def test_a_confidence_of_nan_stays_nan(name):
+    c, a = data("even", count=50)
+    assert TWINS[name][0](c.index_fill(0, torch.tensor([7]), torch.nan), a).isnan()
+
+
 def test_a_bound_is_only_known_for_fine_cells():
     from lossviz.analysis import ece
 

@@ -81,6 +81,17 @@ def test_parts_give_the_report_of_one_file(shards, monkeypatch, tmp_path, sample
     assert "0.npz and 2 more" in (tmp_path / "x.html").read_text()
 
 
+def test_parts_of_independent_labels_tell_of_them_as_one_array_does():
+    p = torch.rand(90, 3, generator=torch.Generator().manual_seed(0))
+    truth = (p > 0.4).long()
+    whole = lossviz.report(p, truth, kind="multilabel")
+    parts = [
+        part(p[rows], truth[rows], kind="multilabel", first=3 * int(rows[0]), of=270)
+        for rows in torch.arange(90).tensor_split(2)
+    ]
+    assert_same(without_origin(join(parts).as_json()), without_origin(whole.as_json()))
+
+
 def test_missing_and_foreign_parts_are_refused(shards):
     (path, first, of), *_ = placed(shards)
     one = read(path, first, of)
