@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from .collapse import TILE, Centre, ClassStatistics
+from .collapse import TILE, Centre, ClassStatistics, checked_head
 
 
 def class_variances(stats: ClassStatistics) -> torch.Tensor:
@@ -77,11 +77,9 @@ def class_rows(
     direction = means / length.where(length > 1e-12, torch.nan)[:, None]
     cosine = (direction @ direction.mT).fill_diagonal_(-torch.inf)
     angle = cosine.amax(-1).clamp(-1, 1).arccos() if len(means) > 1 else length * torch.nan
-    if weight is None:
-        own = None
-    elif weight.shape != means.shape:
-        raise ValueError(f"weight must have shape {tuple(means.shape)}, got {tuple(weight.shape)}")
-    else:
-        rows = weight.double() - weight.double().mean(0)
+    own = None
+    if weight is not None:
+        rows = checked_head(weight, means)
+        rows = rows - rows.mean(0)
         own = (direction * rows).sum(-1) / rows.norm(dim=-1)
     return ClassRows(stats.rows.double(), class_variances(stats), length, angle, own)

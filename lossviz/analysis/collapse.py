@@ -143,8 +143,8 @@ def class_statistics(
 
 
 def simplex_frame(classes: int) -> torch.Tensor:
-    """The Gram matrix (K, K) of a simplex equiangular tight frame, of norm 1; K from 2 on."""
-    eye = torch.eye(classes, dtype=torch.float64)
+    """The Gram matrix (K, K) of a simplex equiangular tight frame, of norm 1; NaN for one class."""
+    eye = torch.eye(check_count("classes", classes), dtype=torch.float64)
     return (eye - 1 / classes) / (classes - 1) ** 0.5
 
 
@@ -161,7 +161,7 @@ def _frame(frame: Frame | torch.Tensor, classes: int) -> torch.Tensor:
     raise ValueError(f"frame must be 'simplex', 'orthogonal' or squares (K,), got {frame!r}")
 
 
-def _checked_head(weight: torch.Tensor, means: torch.Tensor | None = None) -> torch.Tensor:
+def checked_head(weight: torch.Tensor, means: torch.Tensor | None = None) -> torch.Tensor:
     """A classifier's rows (K, D) in float64, of the shape of the class means, if given."""
     rows = HEAD.check({"weight": weight})["weight"].double()
     if means is not None and rows.shape != means.shape:
@@ -226,7 +226,7 @@ def vci(stats: ClassStatistics) -> torch.Tensor:
     """
     means = stats.centred("samples")
     total = stats.rows.sum()
-    between = (stats.rows / total).sqrt()[:, None] * means
+    between = (stats.rows.double() / total).sqrt()[:, None] * means
     values, vectors = torch.linalg.eigh(stats.within / total + between.mT @ between)
     kept = values > len(values) * EPS * values.max()
     seen = (between @ vectors).square().sum(0)
@@ -251,7 +251,7 @@ def nc2(
 
 def nc2_of_weight(weight: torch.Tensor, frame: Frame | torch.Tensor = "simplex") -> torch.Tensor:
     """NC2 of a classifier's rows (K, D), as `nc2` of class means."""
-    rows = _checked_head(weight)
+    rows = checked_head(weight)
     return shape_distance(rows @ rows.mT, _frame(frame, len(rows)))
 
 
@@ -267,7 +267,7 @@ def nc3(
     `weight` (K, D); `frame` and `centre` as of `nc2`, where squares are those of the products.
     """
     means = stats.centred(centre if isinstance(frame, str) and frame == "simplex" else None)
-    return shape_distance(_checked_head(weight, means) @ means.mT, _frame(frame, len(means)))
+    return shape_distance(checked_head(weight, means) @ means.mT, _frame(frame, len(means)))
 
 
 def nc3_distance(
@@ -284,16 +284,19 @@ def nc3_distance(
     """
     means = stats.centred(centre)
     if scale is not None:
+        if scale.shape != stats.rows.shape:
+            raise ValueError(f"scale must have shape ({len(means)},), got {tuple(scale.shape)}")
         means = scale.double()[:, None] * means
-    return shape_distance(_checked_head(weight, means), means)
+    return shape_distance(checked_head(weight, means), means)
 
 
 def nearest_mean(features: torch.Tensor, stats: ClassStatistics) -> torch.Tensor:
-    """The class (N,) whose mean is nearest to each row of features (N, D), the first of equals."""
+    """The class (N,) of the mean nearest to each row of finite features (N, D); first of equals."""
     means = stats.centred(None)
     x = FEATURES.check({"features": features})["features"]
     if x.shape[1] != means.shape[1]:
         raise ValueError(f"features must have {means.shape[1]} columns, got {x.shape[1]}")
+    _check_finite(x)
     middle = means.mean(0)
     means = means - middle
     half = means.square().sum(-1) / 2
@@ -307,14 +310,15 @@ def nc4_of_logits(
     """NC4 of any classifier: the share of rows where its logits (N, K) and the nearest mean differ.
 
     The class means are those of `stats`, usually of a first pass over the training data. float64;
-    of equal logits the first counts, as of equal distances.
+    of equal logits the first counts, as of equal distances. NaN where a logit is NaN.
     """
     nearest = nearest_mean(features, stats)
     if logits.shape != (len(nearest), len(stats.rows)):
         raise ValueError(
             f"logits must have shape {(len(nearest), len(stats.rows))}, got {tuple(logits.shape)}"
         )
-    return (logits.argmax(-1) != nearest).double().mean()
+    apart = (logits.argmax(-1) != nearest).double()
+    return apart.masked_fill(logits.isnan().any(-1), torch.nan).mean()
 
 
 def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
@@ -322,12 +326,15 @@ def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,
     """NC4: the share of rows on which the classifier and the nearest class mean disagree, float64.
 
     `weight` (K, D) and `bias` (K,) or None are the head, `features` (N, D) the rows. Of equal
-    classes the first counts.
+    classes the first counts. Raises ValueError for other shapes and for features that are not
+    finite; NaN where a logit is NaN.
     """
-    rows = _checked_head(weight, stats.centred(None))
+    rows = checked_head(weight, stats.centred(None))
     x = FEATURES.check({"features": features})["features"].double()
     if x.shape[1] != rows.shape[1]:
         raise ValueError(f"features must have {rows.shape[1]} columns, got {x.shape[1]}")
+    if bias is not None and bias.shape != stats.rows.shape:
+        raise ValueError(f"bias must have shape ({len(rows)},), got {tuple(bias.shape)}")
     scores = x @ rows.mT + (0.0 if bias is None else bias.double())
     return nc4_of_logits(scores, stats, x)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.arrays import Array, as_tensor
-from ..declaration.numbers import row_dtype
+from ..declaration.numbers import check_count, row_dtype
 from ..kernels import row_statistics
 from .sequences import TOKENS
 
@@ -161,8 +161,8 @@ def truncated_entropy(logits: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"kept must have the shape of logits, {tuple(logits.shape)}, got {tuple(mask.shape)}"
         )
-    if not mask.any(-1).all():
-        raise ValueError("kept must leave a token in each row")
+    if not (mask & (logits != -torch.inf)).any(-1).all():
+        raise ValueError("kept must leave a token in each row, and not one of logit -inf alone")
     return entropy(logits.to(row_dtype(logits)).masked_fill(~mask, -torch.inf))
 
 
@@ -182,6 +182,7 @@ def entropy_bounds(log_probabilities: Array, *, vocabulary: int) -> EntropyBound
     vocabulary that cannot hold what is left.
     """
     logp = as_tensor("log_probabilities", log_probabilities)
+    vocabulary = check_count("vocabulary", vocabulary)
     k = logp.shape[-1] if logp.ndim else 0
     if not 0 < k <= vocabulary:
         raise ValueError(

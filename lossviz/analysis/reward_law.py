@@ -76,9 +76,10 @@ def reward_entropy_forecast(
     Parameters
     ----------
     entropy, reward : (T,) in the order of the steps, T >= 12; entropy in nats.
-    held_out : share of the run at its end that is not fitted, in [0, 1), default a third.
+    held_out : share of the run at its end that is not fitted, in [0, 1), default a third; at least
+        three steps are fitted.
     block : neighbouring residuals that are drawn together, since those of a run are not
-        independent; by default the square root of the number of steps fitted.
+        independent; fewer than are fitted, by default their square root.
     draws, level, seed : of the bootstrap, default 500, 0.95 and 0.
 
     The intervals are quantiles of fits to the fitted rewards plus blocks of residuals. They hold
@@ -95,15 +96,17 @@ def reward_entropy_forecast(
         raise ValueError(f"held_out must lie in [0, 1), got {held_out!r}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1), got {level!r}")
-    _check_monotone(h, r)
     size = len(h) - int(held_out * len(h))
+    if size < 3:
+        raise ValueError(f"held_out must leave 3 steps to fit, got {held_out!r} of {len(h)}")
     early = reward_entropy_law(h[:size], r[:size])
+    _check_monotone(h, r)
     x = h.exp()
     fitted = early.b - early.a * x
     residual = (r - fitted)[:size]
     length = round(size**0.5) if block is None else check_count("block", block, 1)
-    if length > size:
-        raise ValueError(f"block must be at most the {size} steps fitted, got {length}")
+    if length >= size:
+        raise ValueError(f"block must be less than the {size} steps fitted, got {length}")
     generator = torch.Generator().manual_seed(seed)
     pieces = -(-size // length)
     starts = torch.randint(

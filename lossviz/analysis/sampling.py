@@ -28,7 +28,7 @@ def zipf_exponent(probabilities: Array, *, most: int = 100) -> float:
     p = distribution("probabilities", probabilities)
     if (p > 0).sum() < 2 or (p.diff() > 0).any():
         raise ValueError("probabilities must fall, with at least two of them positive")
-    return _exponent(p.log(), most).item()
+    return _exponent(p.log(), check_count("most", most)).item()
 
 
 def _exponent(logp: torch.Tensor, most: int) -> torch.Tensor:
@@ -45,13 +45,12 @@ def mirostat_k(exponent: float, surprise: float, *, vocabulary: int) -> float:
     """How many tokens of a Zipf law to keep, so that the worst one kept has `surprise` bits.
 
     Between 1 and the vocabulary, not rounded; at an exponent of 1 it is 2^surprise / ln V. Raises
-    ValueError for an exponent that is not positive or a vocabulary below 2. Source: Basu et al.
-    (2021), eq. 1.
+    ValueError for an exponent that is not positive and finite or a vocabulary below 2. Source: Basu
+    et al. (2021), eq. 1.
     """
-    if not exponent > 0 or vocabulary < 2:
-        raise ValueError(
-            f"exponent must be positive and vocabulary at least 2, got {exponent!r}, {vocabulary!r}"
-        )
+    vocabulary = check_count("vocabulary", vocabulary, 2)
+    if not 0 < exponent < math.inf:
+        raise ValueError(f"exponent must be positive and finite, got {exponent!r}")
     s, nats = torch.tensor([exponent, surprise * math.log(2)], dtype=torch.float64)
     return _log_k(s, nats, vocabulary).exp().item()
 
@@ -106,7 +105,8 @@ class Mirostat:
         if unit not in ("bits", "nats"):
             raise ValueError(f'unit must be "bits" or "nats", got {unit!r}')
         self.target, self.rate, self.version, self.unit = target, rate, version, unit
-        self.most, self.vocabulary, self.one_more = most, vocabulary, one_more
+        self.most, self.one_more = check_count("most", most), one_more
+        self.vocabulary = None if vocabulary is None else check_count("vocabulary", vocabulary, 2)
         self.nats = math.log(2) if unit == "bits" else 1.0  # in one unit
         self.mu = torch.tensor(2.0 * target, dtype=torch.float64)
 
@@ -143,6 +143,10 @@ class Mirostat:
 
     def _kept(self, logp: torch.Tensor) -> torch.Tensor:
         """How many of falling log-probabilities (..., V) are kept, between 1 and V."""
+        if self.mu.ndim and self.mu.shape != logp.shape[:-1]:
+            raise ValueError(
+                f"logits must keep their rows, {tuple(self.mu.shape)}, got {tuple(logp.shape[:-1])}"
+            )
         mu = self.mu * self.nats
         if self.version == 2:
             return (-logp <= mu[..., None] + ROUNDING).sum(-1).clamp_min(1)
@@ -156,12 +160,14 @@ class Mirostat:
 def top_k_zipf_cross_entropy(k: int, *, vocabulary: int, exponent: float) -> float:
     """Mean surprise in bits, under a whole Zipf law, of what top-k sampling of it draws.
 
-    Raises ValueError for k outside [1, vocabulary] or an exponent that is not positive. Source:
+    ValueError for k outside [1, vocabulary] or an exponent not positive and finite. Source:
     Basu et al. (2021), section 3.
     """
-    if not 1 <= k <= vocabulary or not exponent > 0:
+    k, vocabulary = check_count("k", k), check_count("vocabulary", vocabulary)
+    if k > vocabulary or not 0 < exponent < math.inf:
         raise ValueError(
-            f"k must lie in [1, {vocabulary}] and exponent be positive, got {k!r}, {exponent!r}"
+            f"k must lie in [1, {vocabulary}] and exponent be positive and finite, got {k!r}, "
+            f"{exponent!r}"
         )
     log_p = (-exponent * torch.arange(1, vocabulary + 1, dtype=torch.float64).log()).log_softmax(0)
     return (-(log_p[:k].softmax(0) * log_p[:k]).sum() / math.log(2)).item()
@@ -175,12 +181,15 @@ def entropy_switch(
     `entropy` (T,) are those of the small model's next-token distributions, as a rule in bits and
     before any temperature. The large model is used while their mean over the last `window` tokens,
     the current one included and fewer at the start, is above `threshold`; a model that has just
-    taken over stays for at least `stay` tokens. Raises ValueError for NaN, another shape, or counts
-    below 1. Source: Simonds (2025), without official code: the rule of staying is our reading.
+    taken over stays for at least `stay` tokens. Raises ValueError for NaN or infinity, another
+    shape, or counts below 1. Source: Simonds (2025), without official code: the rule of staying is
+    our reading.
     """
     given = as_tensor("entropy", entropy)
-    if given.ndim != 1 or given.isnan().any():
-        raise ValueError(f"entropy must have shape (T,) without NaN, got {tuple(given.shape)}")
+    if given.ndim != 1 or not given.isfinite().all():
+        raise ValueError(f"entropy must have shape (T,) and be finite, got {tuple(given.shape)}")
+    if math.isnan(threshold):
+        raise ValueError("threshold must be a number, got NaN")
     width, least = check_count("window", window), check_count("stay", stay)
     sums = torch.cat((given.new_zeros(1), given.cumsum(0)))
     ends = torch.arange(1, len(given) + 1)

@@ -154,10 +154,10 @@ def _law(summary: RunSummary) -> str:
         return LEFT + WIDTH * _share(a, *left), TOP + 2 * HEIGHT * (1 - _share(b, *ends))
 
     parts = [_grid(TOP, ends, "reward", 2 * HEIGHT)]
-    held_out = 2 * len(x) // 3
+    fitted = len(x) - len(x) // 3
     for number, (a, b) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
         across, up = at(a, b)
-        kind = "right" if number < held_out else "wrong"
+        kind = "right" if number < fitted else "wrong"
         parts.append(f'<circle class="{kind}" r="2.5" cx="{across:.1f}" cy="{up:.1f}"/>')
     caption = f"No law is drawn: {law.refused}."
     if not law.refused:

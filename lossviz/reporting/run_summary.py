@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from ..analysis import reward_entropy_law
+from ..analysis import reward_entropy_forecast
 from .runs import Run
 
 DRAWS = 500
-FEWEST = 9
-"""Steps with both numbers below which no law is fitted: three to hold out, six to fit."""
+FEWEST = 12
+"""Steps with both numbers below which no law is fitted, as `reward_entropy_forecast` has it."""
 LARGEST = 13.0
 """Nats; log of half a million, more than any vocabulary has."""
 
@@ -70,8 +70,7 @@ def summarise_run(run: Run, seed: int = 0) -> RunSummary:
 def fitted(run: Run, seed: int = 0) -> Law:
     """The law on the first two thirds, the interval of its ceiling, its error on the rest.
 
-    The interval is that of laws fitted to the line with its residuals resampled in blocks, of about
-    the square root of the steps, which keep what neighbouring steps share.
+    By `reward_entropy_forecast`, whose reasons are given where it refuses the run.
     """
     if not {"entropy", "reward"} <= run.columns.keys():
         return Law("the log does not have both an entropy and a reward")
@@ -81,31 +80,20 @@ def fitted(run: Run, seed: int = 0) -> Law:
         return Law(f"{len(h)} steps have both numbers, and a fit needs {FEWEST}")
     if float(h.max()) > LARGEST or float(h.min()) < 0:
         return Law("what is called entropy cannot be the entropy of a token")
-    count = 2 * len(h) // 3
+    count = len(h) - len(h) // 3
+    block = math.isqrt(count)
     try:
-        law = reward_entropy_law(h[:count], r[:count])
-    except ValueError:
-        return Law("the entropy does not vary, so nothing can be said of how the reward follows it")
+        found = reward_entropy_forecast(h, r, block=block, draws=DRAWS, seed=seed)
+    except ValueError as error:
+        return Law(str(error))
+    law, ceiling = found.law, found.ceiling
     if not law.a > 0:
-        return Law("the reward rises with the entropy, so that it is not traded for it here")
-    miss = (r - (law.b - law.a * h.exp())).square()
-    spread = (r[:count] - r[:count].mean()).square().mean()
-    if not spread > 0:
-        return Law("the reward does not vary")
-    block = max(1, math.isqrt(count))
-    generator = torch.Generator().manual_seed(seed)
-    starts = torch.randint(count - block + 1, (DRAWS, -(-count // block)), generator=generator)
-    chosen = (starts[..., None] + torch.arange(block)).flatten(1)[:, :count]
-    line = law.b - law.a * h[:count].exp()
-    residual = r[:count] - line
-    ceilings = [
-        float(reward_entropy_law(h[:count], line + residual[rows]).ceiling) for rows in chosen
-    ]
-    low, high = torch.tensor(ceilings).quantile(torch.tensor([0.025, 0.975])).tolist()
+        return Law("the reward does not fall with the entropy, so that it is not traded for it")
+    miss = (r - (law.b - law.a * h.exp()))[:count]
     return Law(
-        "", float(law.a), float(law.b), float(law.ceiling), low, high,
-        float(1 - miss[:count].mean() / spread), float(miss[:count].mean().sqrt()),
-        float(miss[count:].mean().sqrt()), count, block,
+        "", float(law.a), float(law.b), float(law.ceiling), float(ceiling.low),
+        float(ceiling.high), found.r_squared, float(miss.square().mean().sqrt()),
+        found.missed, count, block,
     )  # fmt: skip
 
 
@@ -138,7 +126,8 @@ def _suspicions(run: Run) -> list[str]:
         if name in columns and float(columns[name].values.nan_to_num().max()) > 1:
             found.append(f"{columns[name].source} exceeds 1: it is no share")
     if "temperature" in columns:
-        value = float(columns["temperature"].values.nan_to_num(1.0)[-1])
+        given = columns["temperature"].values
+        value = float(given[~given.isnan()][-1])
         if value != 1:
             found.append(
                 f"the sampling temperature is {value:g}: an entropy that was taken before it is "

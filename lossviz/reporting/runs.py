@@ -84,6 +84,8 @@ def read_run(path: str | Path, *more: str | Path) -> Run:
             if len(values) < len(row) and not any(_known(name) for name in numbers):
                 held_out += 1
                 continue
+            if step != step:
+                raise InputError(f"{one}: a step is {step}, expected a number")
             if step is None:
                 step = (last if last is not None else -1.0) + 1
             repeated += step in seen
@@ -93,7 +95,8 @@ def read_run(path: str | Path, *more: str | Path) -> Run:
     if not rows:
         raise InputError(f"{paths[0]} holds no rows of training")
     steps = sorted(rows)
-    names = list(dict.fromkeys(name for step in steps for name in rows[step]))
+    known = (name for step in steps for name, value in rows[step].items() if value == value)
+    names = list(dict.fromkeys(known))
     columns = _columns(names, [rows[step] for step in steps])
     if "entropy" not in columns and "reward" not in columns:
         raise InputError(
@@ -165,7 +168,7 @@ def _of_json(path: Path, text: str) -> list[dict[str, float]]:
             held: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
             held = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from None
     if isinstance(held, dict) and "log_history" in held:
         held = held["log_history"]
@@ -191,11 +194,22 @@ def _numbers(path: Path, row: int, held: Mapping[str, Any]) -> dict[str, float]:
             continue  # a flag, a gap, or a word such as the run's name
         if isinstance(value, list):
             if "position" in name:
-                found |= {f"entropy/position/{k}": float(v) for k, v in enumerate(value)}
+                for k, entry in enumerate(value):
+                    where = f"{path}, row {row}, {name!r}, place {k}"
+                    found[f"entropy/position/{k}"] = _number(where, entry)
             continue
         if isinstance(value, (int, float)):
-            found[name] = _finite(f"{path}, row {row}, {name!r}", float(value))
+            found[name] = _number(f"{path}, row {row}, {name!r}", value)
     return found
+
+
+def _number(where: str, value: Any) -> float:
+    try:
+        return _finite(where, float(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where}: {error}") from None
 
 
 def _finite(where: str, value: float) -> float:
@@ -205,7 +219,10 @@ def _finite(where: str, value: float) -> float:
 
 
 def _of_csv(path: Path, text: str) -> list[dict[str, float]]:
-    lines = list(csv.reader(text.splitlines()))
+    try:
+        lines = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV: {error}") from None
     header, body = lines[0], [line for line in lines[1:] if line]
     if [name.strip().lower() for name in header] == ["wall time", "step", "value"]:
         metric = _in_file_name(path)

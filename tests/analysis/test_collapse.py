@@ -28,6 +28,7 @@ from lossviz.analysis import (
     rankme_of_moments,
     simplex_frame,
     spectrum,
+    vci,
 )
 from lossviz.theory import cross_entropy_optimum, squared_error_optimum
 
@@ -194,7 +195,7 @@ def test_rows_of_bad_input_are_refused_or_nan():
         with pytest.raises(ValueError, match=r"none of the classes \[3\]"):
             function(absent)
     assert class_variances(absent)[3].isnan()
-    with pytest.raises(ValueError, match="weight must have shape"):
+    with pytest.raises(ValueError, match="weight must have the shape"):
         class_rows(class_statistics(x, y, classes=4), frame[:3])
     alone = class_rows(class_statistics(x, 0 * y, classes=1))
     assert alone.angle.isnan().all()
@@ -221,6 +222,32 @@ def test_a_classifier_of_other_classes_or_features_is_refused():
         nc2_of_weight(frame, torch.ones(5))
     with pytest.raises(TypeError, match="weight"):
         nc2_of_weight([[1.0]])
+
+
+def test_what_would_broadcast_or_compare_as_nothing_is_refused_or_nan():
+    x, y, frame = collapsed()
+    stats = class_statistics(x, y, classes=4)
+    for bias in (torch.zeros(5), torch.zeros(len(x), 1)):
+        with pytest.raises(ValueError, match="bias must have shape"):
+            nc4(frame, bias, stats, x)
+    with pytest.raises(ValueError, match="scale must have shape"):
+        nc3_distance(frame, stats, scale=torch.ones(1))
+    with pytest.raises(ValueError, match="finite"):
+        nc4(frame, None, stats, x * math.nan)
+    assert nc4(frame, torch.full((4,), math.nan), stats, x).isnan()
+    for classes in (0, -3, 2.5):
+        with pytest.raises(ValueError, match="classes must be"):
+            simplex_frame(classes)
+
+
+def test_vci_has_the_digits_of_double_precision():
+    x, y = normal(60, 5), torch.arange(60) % 3
+    means = torch.stack([x[y == k].mean(0) for k in range(3)])
+    between = torch.cov(means.T, correction=0)
+    expected = 1 - torch.linalg.solve(torch.cov(x.T, correction=0), between).trace() / 2
+    assert vci(class_statistics(x, y, classes=3)).item() == pytest.approx(
+        expected.item(), abs=1e-13
+    )
 
 
 def test_bad_rows_are_refused():

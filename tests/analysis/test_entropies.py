@@ -138,6 +138,12 @@ def test_the_bounds_are_reached():
         (lambda: token_entropy(torch.zeros(2, 3), mask=torch.full((2,), 2)), ValueError, "0 and 1"),
         (lambda: token_entropy(torch.full((2, 3), -math.inf)), ValueError, "leave a token"),
         (lambda: truncated_entropy(torch.zeros(3), torch.zeros(3)), ValueError, "leave a token"),
+        (
+            lambda: truncated_entropy(torch.tensor([0.0, -math.inf]), torch.tensor([0, 1])),
+            ValueError,
+            "leave a token",
+        ),
+        (lambda: entropy_bounds([-1.0], vocabulary=10.5), ValueError, "whole number"),
         (lambda: truncated_entropy(torch.zeros(3), torch.ones(2)), ValueError, "shape of logits"),
         (lambda: entropy_bounds([0.5], vocabulary=5), ValueError, "at most 0"),
         (lambda: entropy_bounds([-0.1, -0.1], vocabulary=5), ValueError, "sum to at most 1"),

@@ -141,6 +141,7 @@ def test_the_law_is_tried_on_the_last_third_which_it_has_not_seen():
     ("h", "r", "said"),
     [
         (torch.full((20,), 0.5), torch.rand(20), "must vary"),
+        (torch.full((20,), 0.5), torch.linspace(0, 1, 20), "must vary"),
         (torch.linspace(1, 0, 60), torch.linspace(-1, 1, 60).abs(), "fall with entropy"),
         (torch.linspace(1, -0.1, 60), torch.linspace(0, 1, 60), "negative"),
         (torch.linspace(1, 0, 60), torch.full((60,), math.nan), "finite"),
@@ -150,6 +151,14 @@ def test_the_law_is_tried_on_the_last_third_which_it_has_not_seen():
 def test_the_law_is_refused_where_it_cannot_hold(h, r, said):
     with pytest.raises(ValueError, match=said):
         reward_entropy_forecast(h, r)
+
+
+def test_a_forecast_leaves_steps_to_fit_and_more_than_one_block():
+    h = torch.linspace(2, 0.2, 12)
+    with pytest.raises(ValueError, match="held_out must leave"):
+        reward_entropy_forecast(h, 1 - h, held_out=0.9)
+    with pytest.raises(ValueError, match="block must be less"):
+        reward_entropy_forecast(h, 1 - h, held_out=0.0, block=12)  # all draws would be one
 
 
 def test_masked_tokens_have_no_covariance_and_no_weight():
@@ -237,6 +246,12 @@ def test_a_budget_beyond_the_best_answers_buys_nothing_more():
         (lambda: zipf_exponent([1.0, 0.0]), "fall"),
         (lambda: top_k_zipf_cross_entropy(0, vocabulary=5, exponent=1.0), "k must"),
         (lambda: mirostat_k(0.0, 3.0, vocabulary=10), "exponent"),
+        (lambda: mirostat_k(math.inf, 3.0, vocabulary=10), "exponent"),
+        (lambda: zipf_exponent([0.6, 0.4], most=-5), "most"),
+        (lambda: top_k_zipf_cross_entropy(2, vocabulary=5, exponent=math.inf), "finite"),
+        (lambda: top_k_zipf_cross_entropy(2.5, vocabulary=5, exponent=1.0), "whole number"),
+        (lambda: entropy_switch([math.inf, 5.0, 5.0], threshold=1.0, window=1), "finite"),
+        (lambda: entropy_switch([1.0], threshold=math.nan), "threshold"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(call, said):

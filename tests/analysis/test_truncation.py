@@ -277,6 +277,11 @@ def test_the_second_version_holds_two_and_four_bits_and_falls_short_of_six():
     assert 5.0 < total[6.0] < 6.0 * 0.98
 
 
+def rows_change(state):
+    state.step(torch.zeros(2, 3), torch.zeros(2))
+    state.step(torch.zeros(3, 3), torch.zeros(3))
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -286,6 +291,9 @@ def test_the_second_version_holds_two_and_four_bits_and_falls_short_of_six():
         (lambda: Mirostat(1.0, rate=0.0), "rate"),
         (lambda: Mirostat(1.0, version=3), "version"),
         (lambda: Mirostat(1.0, unit="bit"), "unit"),
+        (lambda: Mirostat(1.0, version=1, most=0), "most"),
+        (lambda: Mirostat(1.0, version=1, vocabulary=1), "vocabulary"),
+        (lambda: rows_change(Mirostat(1.0)), "keep their rows"),
         (lambda: Mirostat(3.0).step([0.5, 0.5], 1.0), "uniform"),
         (lambda: Mirostat(3.0).step(torch.zeros(2, 3), 0.5), "uniform"),
         (lambda: Mirostat(3.0).step([-INF, -INF], 0.5), "logits"),

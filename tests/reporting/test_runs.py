@@ -10,7 +10,7 @@ import re
 import pytest
 import torch
 
-from lossviz.analysis import reward_entropy_law
+from lossviz.analysis import reward_entropy_forecast
 from lossviz.reporting import InputError, main
 from lossviz.reporting.run_page import run_page
 from lossviz.reporting.run_summary import summarise_run
@@ -93,11 +93,15 @@ def test_every_format_gives_the_same_run(tmp_path, name):
 def test_the_law_is_that_of_the_first_two_thirds_and_is_judged_on_the_rest(tmp_path):
     summary = summarise_run(read_run(log(tmp_path)))
     h, r = (torch.tensor([row[n] for row in rows()]).double() for n in ("entropy", "reward"))
-    law = reward_entropy_law(h[:60], r[:60])
-    found = summary.law
+    forecast = reward_entropy_forecast(h, r, block=7)
+    law, found = forecast.law, summary.law
     assert (found.a, found.b) == pytest.approx((float(law.a), float(law.b)))
-    assert found.ceiling == pytest.approx(float(law.ceiling))
-    assert found.low < found.ceiling < found.high
+    assert (found.low, found.ceiling, found.high) == pytest.approx(
+        tuple(map(float, (forecast.ceiling.low, law.ceiling, forecast.ceiling.high)))
+    )
+    assert found.fit_error == pytest.approx(
+        float((r - law.b + law.a * h.exp())[:60].square().mean().sqrt())
+    )
     miss = r[60:] - (law.b - law.a * h[60:].exp())
     assert found.held_out_error == pytest.approx(float(miss.square().mean().sqrt()))
     assert summarise_run(read_run(log(tmp_path))).law == found  # one seed, one answer
@@ -106,9 +110,9 @@ def test_the_law_is_that_of_the_first_two_thirds_and_is_judged_on_the_rest(tmp_p
 @pytest.mark.parametrize(
     ("change", "refused"),
     [
-        ({"entropy": lambda t, h: 0.5}, "does not vary"),
-        ({"reward": lambda t, h: 0.5}, "reward does not vary|rises"),
-        ({"reward": lambda t, h: math.exp(h)}, "rises with the entropy"),
+        ({"entropy": lambda t, h: 0.5}, "entropy must vary"),
+        ({"reward": lambda t, h: 0.5}, "does not fall with the entropy"),
+        ({"reward": lambda t, h: math.exp(h)}, "must fall with entropy"),
         ({"entropy": lambda t, h: 100 * h}, "cannot be the entropy"),
         ({"entropy": lambda t, h: h - 0.5}, "cannot be the entropy"),
         ({"reward": lambda t, h: None if t > 5 else 1.0}, "6 steps have both"),
@@ -128,6 +132,7 @@ def test_no_law_is_fitted_where_none_can_hold(tmp_path, change, refused):
         ({"completion_length": lambda t, h: 100 * h}, "pads may be counted"),
         ({"sampled_nll": lambda t, h: 1.5 * h}, "1.50 times entropy"),
         ({"sampling/temperature": lambda t, h: 0.7}, "temperature is 0.7"),
+        ({"sampling/temperature": lambda t, h: 0.7 if t < 80 else None}, "temperature is 0.7"),
         ({"clip_ratio": lambda t, h: 3.0}, "it is no share"),
     ],
 )
@@ -226,6 +231,12 @@ BAD = {
     "other.json": ('[{"step": 1, "loss": 0.5}]', "neither an entropy .* nor a reward"),
     "evaluation.json": ('[{"step": 1, "eval_reward": 0.5}]', "no rows of training"),
     "infinite.json": ('[{"step": 1, "entropy": Infinity}]', "row 0, 'entropy' is inf"),
+    "nowhere.json": ('[{"step": NaN, "entropy": 1}]', "a step is nan"),
+    "gaps.json": ('[{"step": 1, "entropy": NaN}]', "neither an entropy .* nor a reward"),
+    "huge.json": ('[{"step": 1, "entropy": 1' + 400 * "0" + "}]", "row 0, 'entropy'"),
+    "deep.json": (100_000 * "[", "is not JSON"),
+    "places.json": ('[{"entropy": 1, "entropy_position": ["x"]}]', "'entropy_position', place 0"),
+    "long.csv": ("step,entropy\n1," + 200_000 * "9", "is not CSV"),
     "unequal.json": ('{"entropy": [1, 2], "reward": [1]}', "unequal lengths"),
     "two.csv": ("Step,a - entropy,b - entropy\n1,2,3\n", "holds the runs"),
     "ragged.csv": ("step,entropy\n1\n", "line 2: 1 columns, the header has 2"),

@@ -116,7 +116,7 @@ SCHULMAN = Source("schulman2017ppo", "eq. 7, the clipped surrogate")
     family="policy",
     inputs=DRAWN_TOKENS,
     latex=r"\ell = -\min\big(r A,\; \mathrm{clip}(r, 1 - \epsilon_-, 1 + \epsilon_+) A\big), "
-    r"\text{ not below } {-c}A \text{ where } A < 0, \qquad "
+    r"\text{ not above } {-c}A \text{ where } A < 0, \qquad "
     r"r = \frac{\pi(a)}{\pi_{\mathrm{old}}(a)}",
     gradient=Gradient(
         r"\frac{\partial \ell}{\partial \log \pi(a)} = -r A \text{ where } A > 0, r < 1 + "
