@@ -143,9 +143,16 @@ class TwoGaussians:
     def error(self, classifier: LinearClassifier) -> float:
         """The exact probability that a linear classifier of two classes errs; ties are errors."""
         across = classifier.weight[1] - classifier.weight[0]
-        lead = self.means @ across + classifier.bias[1] - classifier.bias[0]
-        spread = (across @ self.covariance @ across).sqrt()
-        return (_normal_cdf(torch.stack([lead[0], -lead[1]]) / spread)).mean().item()
+        return self.error_of(across, classifier.bias[1] - classifier.bias[0]).item()
+
+    def error_of(self, across: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+        """The same (...) for many rules "class 1 where x' across + offset > 0".
+
+        across : (..., d); offset : (...).
+        """
+        lead = across @ self.means.T + offset[..., None]
+        spread = ((across @ self.covariance) * across).sum(-1, keepdim=True).sqrt()
+        return _normal_cdf(lead * lead.new_tensor([1.0, -1.0]) / spread).mean(-1)
 
 
 def easy_gaussians(num_features: int) -> TwoGaussians:
@@ -186,36 +193,129 @@ def dependent_gaussians(num_features: int = 20) -> TwoGaussians:
     return TwoGaussians(torch.stack([-mean, mean]), covariance)
 
 
-def examples_needed(curve: torch.Tensor, sizes: Sequence[int], goal: float) -> int:
-    """The first size whose error, the mean of a row of `curve` (len(sizes), repeats), is below."""
-    return next(size for size, error in zip(sizes, curve.mean(1), strict=True) if error < goal)
+def logistic_path(
+    features: torch.Tensor, labels: torch.Tensor, penalties: Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Logistic regression of two classes for many draws and penalties at once, by Newton's method.
+
+    Parameters
+    ----------
+    features : floating tensor (R, N, d), N examples in each of R draws.
+    labels : int64 tensor (N,) of 0 and 1, both present, the same in each draw.
+    penalties : P increasing numbers C in (0, inf), as in `logistic_regression`.
+
+    Returns
+    -------
+    float64 tensors `across` (P, R, d) and `offset` (P, R): the logit of class 1 minus that of class
+    0 is :math:`x^\top` across + offset, that of `logistic_regression` for each draw and C.
+
+    Raises
+    ------
+    ValueError for wrong shapes, a label missing, or penalties that do not increase from above 0.
+    """
+    if features.ndim != 3 or labels.shape != features.shape[1:2]:
+        raise ValueError(
+            "features must have shape (R, N, d) and labels (N,), "
+            f"got {tuple(features.shape)} and {tuple(labels.shape)}"
+        )
+    if labels.unique().tolist() != [0, 1]:
+        raise ValueError(f"labels must be 0 and 1, both present, got {labels.unique().tolist()}")
+    if not penalties or list(penalties) != sorted(penalties) or not penalties[0] > 0:
+        raise ValueError(f"penalties must increase from above 0, got {list(penalties)}")
+    x = features.double()
+    # the minimiser lies in the span of the examples, which has at most N dimensions
+    u, s, v = torch.linalg.svd(x, full_matrices=False)
+    inside = F.pad(u * s[:, None, :], (0, 1), value=1.0)
+    ridge = torch.full((inside.shape[2],), 0.5, dtype=torch.float64)
+    ridge[-1] = 0.0  # the bias is free
+    theta = x.new_zeros(len(x), inside.shape[2])
+    solutions = []
+    for C in penalties:
+        theta = _newton(inside, labels.double(), C, ridge, theta)
+        solutions.append(theta)
+    found = torch.stack(solutions)
+    return torch.einsum("prk,rkd->prd", found[..., :-1], v), found[..., -1]
+
+
+def _newton(
+    x: torch.Tensor, y: torch.Tensor, C: float, ridge: torch.Tensor, theta: torch.Tensor
+) -> torch.Tensor:
+    """Minimise theta' diag(ridge) theta / 2 + C times the summed logistic loss, for each draw."""
+
+    def objective(theta: torch.Tensor) -> torch.Tensor:
+        logit = torch.einsum("rnk,rk->rn", x, theta)
+        return (ridge * theta**2).sum(1) / 2 + C * (F.softplus(logit) - y * logit).sum(1)
+
+    for _ in range(100):
+        p = torch.einsum("rnk,rk->rn", x, theta).sigmoid()
+        slope = ridge * theta + C * torch.einsum("rnk,rn->rk", x, p - y)
+        if slope.abs().max() < 1e-7 * C * len(y):
+            break
+        curvature = C * torch.einsum("rnk,rn,rnl->rkl", x, p * (1 - p), x) + ridge.diag()
+        curvature.diagonal(dim1=1, dim2=2).add_(1e-12)
+        step = torch.linalg.solve(curvature, slope)
+        length = x.new_ones(len(x), 1)
+        for _ in range(30):  # halve the steps of the draws that would rise
+            rises = objective(theta - length * step) > objective(theta)
+            if not rises.any():
+                break
+            length[rises] /= 2
+        theta = theta - length * step
+    return theta
 
 
 def nb_vs_lr(
-    design: TwoGaussians, sizes: Sequence[int], *, repeats: int = 5, C: float = 1.0, seed: int = 0
+    design: TwoGaussians,
+    sizes: Sequence[int],
+    *,
+    penalties: Sequence[float] = (1.0,),
+    standardise: bool = True,
+    repeats: int = 10,
+    seed: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Learning curves: exact error of naive Bayes and of logistic regression after each size.
 
-    design : where the examples come from; sizes : numbers of training examples, each at least 2;
-    repeats : independent draws, default 5; C : as in `logistic_regression`. Each draw is one
-    stream of examples, of which the sizes take the first ones, and both learners get the same.
-    Returns two float64 tensors (len(sizes), repeats), naive Bayes first.
+    Parameters
+    ----------
+    design : where the examples come from.
+    sizes : numbers of training examples, each at least 2. Each draw is one stream of examples, of
+        which the sizes take the first ones, and both learners get the same.
+    penalties : P numbers C as in `logistic_path`.
+    standardise : whether logistic regression gets each feature divided by its deviation over the
+        training examples (default); naive Bayes divides by variances of its own.
+    repeats : independent draws, default 10.
+    seed : int, default 0.
 
-    Raises ValueError for sizes below 2, no sizes, repeats < 1, and as `logistic_regression` does.
+    Returns
+    -------
+    float64 tensors (len(sizes), repeats) for naive Bayes and (P, len(sizes), repeats) for logistic
+    regression.
+
+    Raises
+    ------
+    ValueError for sizes below 2, no sizes, repeats < 1, and as `logistic_path` does.
     """
     if not sizes or min(sizes) < 2:
         raise ValueError(f"sizes must be numbers of at least 2, got {list(sizes)}")
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats!r}")
     generator = torch.Generator().manual_seed(seed)
-    errors = torch.zeros(2, len(sizes), repeats, dtype=torch.float64)
-    for draw in range(repeats):
-        features, labels = design.sample(max(sizes), generator)
-        for i, size in enumerate(sizes):
-            x, y = features[:size], labels[:size]
-            errors[0, i, draw] = design.error(gaussian_naive_bayes(x, y, 2))
-            errors[1, i, draw] = design.error(logistic_regression(x, y, 2, C=C))
-    return errors[0], errors[1]
+    drawn = [design.sample(max(sizes), generator) for _ in range(repeats)]
+    features, labels = torch.stack([x for x, _ in drawn]), drawn[0][1]
+    bayes = [
+        [design.error(gaussian_naive_bayes(x[:size], labels[:size], 2)) for x in features]
+        for size in sizes
+    ]
+    logistic = []
+    for size in sizes:
+        x = features[:, :size]
+        centre = x.mean(1, keepdim=True)
+        scale = x.std(1, keepdim=True) if standardise else torch.ones_like(centre)
+        across, offset = logistic_path((x - centre) / scale, labels[:size], penalties)
+        across = across / scale.squeeze(1)
+        offset = offset - (across * centre.squeeze(1)).sum(-1)
+        logistic.append(design.error_of(across, offset))
+    return torch.tensor(bayes, dtype=torch.float64), torch.stack(logistic, 1)
 
 
 def _check(features: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:

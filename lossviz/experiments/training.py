@@ -6,12 +6,12 @@ its own way: its own examples, its own order, its own descent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
-from .networks import as_generator
+from .networks import as_generator, network
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -145,6 +145,43 @@ def train(
             losses.append(value.item())
             look(step)
     return Training(losses, records)
+
+
+def fit(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    features: torch.Tensor,
+    target: torch.Tensor,
+    sizes: Sequence[int],
+    *,
+    steps: int,
+    batch: int = 200,
+    rate: float = 1e-2,
+    optimizer: type[torch.optim.Optimizer] = torch.optim.Adam,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[torch.nn.Sequential, list[Any]]:
+    """Train small networks side by side, one for each run.
+
+    Parameters
+    ----------
+    loss : from outputs and target to the mean loss over all runs.
+    features, target : examples (R, N, d) and what they should give, (R, N), for R runs.
+    sizes : of the layers, as `network` takes them.
+    steps, batch : steps, each on so many examples of each run, drawn with replacement.
+    rate, optimizer : step size and class of the optimizer, Adam by default.
+    seed : of the first weights and of the batches.
+    options : `record`, `record_at` and others of `train`.
+
+    Returns
+    -------
+    The networks, which ask for no gradients, and the records.
+    """
+    generator = as_generator(seed)
+    model = network(*sizes, runs=len(target), seed=generator)
+    data = batches(features, target, size=batch, steps=steps, runs=len(target), seed=generator)
+    descent = optimizer(model.parameters(), lr=rate)  # type: ignore[call-arg]
+    seen = train(model, loss, data, descent, runs=len(target), **options)
+    return model.requires_grad_(False), seen.records
 
 
 def minimise(

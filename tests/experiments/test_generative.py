@@ -12,6 +12,7 @@ from lossviz.experiments.generative import (
     TwoGaussians,
     easy_gaussians,
     gaussian_naive_bayes,
+    logistic_path,
     logistic_regression,
     nb_vs_lr,
 )
@@ -99,10 +100,41 @@ def test_closed_form_error_is_the_frequency_of_mistakes():
     assert abs(frequency - design.error(model)) < 0.005
 
 
-def test_naive_bayes_needs_few_examples_where_every_feature_helps():
-    nb, lr = nb_vs_lr(easy_gaussians(100), [8, 64], repeats=3)
-    assert nb.shape == lr.shape == (2, 3)
-    assert (nb[0] < lr[1]).all()
+@pytest.mark.parametrize("size", [6, 40])  # fewer examples than features, and more
+def test_logistic_path_is_logistic_regression_for_each_draw_and_penalty(size):
+    drawn = [easy_gaussians(10).sample(size, torch.Generator().manual_seed(k)) for k in range(3)]
+    features, labels = torch.stack([x for x, _ in drawn]), drawn[0][1]
+    penalties = [1e-3, 0.1, 10.0]
+    across, offset = logistic_path(features, labels, penalties)
+    for i, C in enumerate(penalties):
+        for draw, x in enumerate(features):
+            model = logistic_regression(x, labels, 2, C=C)
+            logits = model(x)
+            expected = logits[:, 1] - logits[:, 0]
+            got = x @ across[i, draw] + offset[i, draw]
+            torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_errors_of_many_rules_are_those_of_the_classifiers():
+    design = correlated()
+    generator = torch.Generator().manual_seed(2)
+    across = torch.randn(4, 2, 3, generator=generator, dtype=torch.float64)
+    offset = torch.randn(4, 2, generator=generator, dtype=torch.float64)
+    errors = design.error_of(across, offset)
+    rule = LinearClassifier(
+        torch.stack([torch.zeros(3).double(), across[2, 1]]),
+        torch.stack([torch.zeros(()).double(), offset[2, 1]]),
+    )
+    assert errors.shape == (4, 2)
+    assert math.isclose(errors[2, 1].item(), design.error(rule), rel_tol=1e-12)
+
+
+def test_scaled_features_take_away_what_naive_bayes_is_ahead():
+    bayes, scaled = nb_vs_lr(easy_gaussians(100), [8], repeats=5)
+    _, unscaled = nb_vs_lr(easy_gaussians(100), [8], standardise=False, repeats=5)
+    assert bayes.shape == (1, 5) and scaled.shape == unscaled.shape == (1, 1, 5)
+    assert scaled.max() < bayes.max() + 0.01
+    assert unscaled.min() > bayes.max() + 0.1
 
 
 def test_learning_curves_repeat_and_end_near_the_bayes_error():
@@ -152,6 +184,12 @@ def test_bad_training_set_is_named(learn, arguments, error, message):
         ),
         (lambda: nb_vs_lr(easy_gaussians(2), []), "sizes must be numbers of at least 2"),
         (lambda: nb_vs_lr(easy_gaussians(2), [4], repeats=0), "repeats must be at least 1, got 0"),
+        (lambda: logistic_path(X, Y, [1.0]), r"features must have shape \(R, N, d\)"),
+        (lambda: logistic_path(X[None], Y, [1.0]), "labels must be 0 and 1, both present"),
+        (
+            lambda: logistic_path(X[None], (Y > 0).long(), [1.0, 0.1]),
+            r"penalties must increase from above 0, got \[1.0, 0.1\]",
+        ),
     ],
 )
 def test_argument_out_of_range_is_named(call, message):

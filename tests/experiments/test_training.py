@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lossviz.experiments.networks import network
-from lossviz.experiments.training import accuracy, batches, minimise, train
+from lossviz.experiments.training import accuracy, batches, fit, minimise, train
 
 
 def seeded(seed=0):
@@ -211,3 +211,20 @@ def test_a_small_network_learns_what_a_linear_model_cannot():
         model = network(*sizes)
         learn(model, optimizer=torch.optim.Adam(model.parameters(), lr=0.05))
         assert (accuracy(model, x, y) == 1) == reached
+
+
+def test_fit_trains_each_run_on_its_own_examples_and_records():
+    features, labels = sample(2)
+    model, (first, last) = fit(
+        lambda z, y: F.cross_entropy(z.flatten(0, 1), y.flatten()),
+        features,
+        labels,
+        (4, 8, 3),
+        steps=60,
+        batch=20,
+        record=lambda model: accuracy(model, features, labels),
+        record_at=[0, 60],
+    )
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert first.shape == (2,)
+    assert (last > first).all()

@@ -34,9 +34,9 @@ MARGINS = Inputs(Argument("margins", VALUES, "B"), Argument("z_normal", DRAWS, "
 LAM = number(
     "lam", r"\lambda", "(-inf, inf)", (-1.0, 1.0, 0.1),
     "power of the inverse Box-Cox transform that turns normal draws into magnitudes",
-    "heavy tails: most magnitudes are clipped to 1",
-    "magnitudes near 1: close to a hinge loss without an end",
-    label="spread of the random slopes", ends=("heavy tails", "near 1"),
+    "half of the magnitudes are clipped to 1 and the others near it: a hinge loss without an end",
+    "half of the magnitudes are clipped to 1, and more and more of the others vanish",
+    label="spread of the random slopes", ends=("near 1", "down to 0"),
 )  # fmt: skip
 CLIP = number(
     "clip", "m", "(-inf, 0)", (-2.0, -0.2, 0.1),
