@@ -304,6 +304,19 @@ def nearest_mean(features: torch.Tensor, stats: ClassStatistics) -> torch.Tensor
     return torch.cat(nearest)
 
 
+def disagreements(
+    logits: torch.Tensor, stats: ClassStatistics, features: torch.Tensor
+) -> torch.Tensor:
+    """1 (N,) where the largest logit and the nearest mean differ, else 0; NaN for NaN, float64."""
+    nearest = nearest_mean(features, stats)
+    if logits.shape != (len(nearest), len(stats.rows)):
+        raise ValueError(
+            f"logits must have shape {(len(nearest), len(stats.rows))}, got {tuple(logits.shape)}"
+        )
+    apart = (logits.argmax(-1) != nearest).double()
+    return apart.masked_fill(logits.isnan().any(-1), torch.nan)
+
+
 def nc4_of_logits(
     logits: torch.Tensor, stats: ClassStatistics, features: torch.Tensor
 ) -> torch.Tensor:
@@ -312,13 +325,7 @@ def nc4_of_logits(
     The class means are those of `stats`, usually of a first pass over the training data. float64;
     of equal logits the first counts, as of equal distances. NaN where a logit is NaN.
     """
-    nearest = nearest_mean(features, stats)
-    if logits.shape != (len(nearest), len(stats.rows)):
-        raise ValueError(
-            f"logits must have shape {(len(nearest), len(stats.rows))}, got {tuple(logits.shape)}"
-        )
-    apart = (logits.argmax(-1) != nearest).double()
-    return apart.masked_fill(logits.isnan().any(-1), torch.nan).mean()
+    return disagreements(logits, stats, features).mean()
 
 
 def nc4(weight: torch.Tensor, bias: torch.Tensor | None, stats: ClassStatistics,

@@ -19,10 +19,10 @@ from .class_by_class import class_rows, mean_cdnv
 from .collapse import (
     ClassStatistics,
     class_statistics,
+    disagreements,
     nc1,
     nc2,
     nc3,
-    nearest_mean,
     simplex_frame,
     vci,
 )
@@ -367,11 +367,11 @@ def nearest_mean_disagreement(
     """Nearest-mean disagreement (NC4): rows whose largest logit is not the class of nearest mean.
 
     By the model's own logits, so that a bias counts. A second pass: `means` are the class means, of
-    a first pass over the training data. Of equal logits or distances the first counts. Without rows
-    NaN.
+    a first pass over the training data. Of equal logits or distances the first counts. NaN without
+    rows, and where a logit is NaN.
     """
     rows = torch.ones(len(means), device=means.device).long()
     known = means.double()
     stats = ClassStatistics(rows, known, known.new_zeros(()), known.new_zeros(()))
-    apart = logits.argmax(-1) != nearest_mean(features, stats)
-    return Total(apart.sum().double(), torch.tensor(len(apart), device=apart.device))
+    apart = disagreements(logits, stats, features)
+    return Total(apart.sum(), torch.tensor(len(apart), device=apart.device))

@@ -23,6 +23,7 @@ from lossviz.analysis import (
     nc3,
     nc3_distance,
     nc4,
+    nearest_mean_disagreement,
     power_law,
     rankme,
     rankme_of_moments,
@@ -235,6 +236,8 @@ def test_what_would_broadcast_or_compare_as_nothing_is_refused_or_nan():
     with pytest.raises(ValueError, match="finite"):
         nc4(frame, None, stats, x * math.nan)
     assert nc4(frame, torch.full((4,), math.nan), stats, x).isnan()
+    unknown = (x @ frame).masked_fill(torch.eye(4, dtype=torch.bool)[y], math.nan)
+    assert nearest_mean_disagreement(x, unknown, frame).isnan()
     for classes in (0, -3, 2.5):
         with pytest.raises(ValueError, match="classes must be"):
             simplex_frame(classes)

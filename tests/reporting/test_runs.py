@@ -220,7 +220,7 @@ def test_many_steps_are_drawn_as_means_and_a_single_one_as_a_dot(tmp_path):
     text = run_page(summarise_run(read_run(log(tmp_path, many))))
     assert len(text) < 100_000 and "the mean of 67 steps" in text
     one = run_page(summarise_run(read_run(log(tmp_path, rows()[:1]))))
-    assert "a fit needs 9" in one and "<circle" in one
+    assert "a fit needs 12" in one and "<circle" in one
 
 
 BAD = {
