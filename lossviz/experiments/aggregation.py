@@ -29,9 +29,11 @@ def crossmax(logits: torch.Tensor, *, k: int = 3) -> torch.Tensor:
 
     Notes
     -----
-    An aggregation for prediction. Its gradient passes through one predictor per class, which hides
-    the direction from an attacker who follows gradients (gradient masking) but not from one who
-    brings images from elsewhere: judge it under transferred attacks too. The published code takes
+    An aggregation for prediction. Once the predictors' own largest logits are subtracted, a class's
+    score has a gradient in two of them only, the k-th highest less the highest, and moving the
+    class in all of them together changes nothing. That hides the direction from an attacker who
+    follows this gradient (gradient masking), but not from one who leaves the second subtraction
+    out or brings images from elsewhere: judge it under such attacks too. The published code takes
     the 3rd highest of 8, the published algorithm the median or k-th highest. Source: Fort and
     Lakshminarayanan (2024); on masking, Athalye, Carlini and Wagner (2018).
     """

@@ -47,15 +47,3 @@ def survivors(
         with torch.no_grad():
             right &= model(found).argmax(-1) == labels
     return right
-
-
-class Counted:
-    """A model that counts in `calls` how often it is called."""
-
-    def __init__(self, model: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self.model, self.calls = model, 0
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """The model's output."""
-        self.calls += 1
-        return self.model(x)

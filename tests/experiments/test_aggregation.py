@@ -64,13 +64,12 @@ def test_predictors_that_agree_are_left_their_prediction():
     assert torch.equal(crossmax(mixed, k=4).argmax(-1), one.argmax(-1))
 
 
-def test_its_gradient_passes_through_one_predictor_a_class():
+def test_its_gradient_passes_through_two_predictors_per_class_at_most():
     z = logits()[0].requires_grad_()
     for column in range(4):
         (slope,) = torch.autograd.grad(crossmax(z)[column], z, retain_graph=True)
-        assert (slope != 0).any(
-            -1
-        ).sum() <= 2  # the k-th highest and the highest that it is seen from
+        moved = (slope != 0).any(-1)  # the k-th highest and the highest it is seen from
+        assert moved.sum() <= 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import torch
 
-from lossviz.experiments.attacks import Counted, losing, overtaking, survivors
+from lossviz.experiments.attacks import losing, overtaking, survivors
 
 
 def linear(classes=3, count=200, seed=0):
@@ -52,12 +52,3 @@ def test_the_cross_entropy_to_gain_is_one_number_a_row():
     model, _, x, labels = linear()
     stated = torch.nn.functional.cross_entropy(model(x), labels)
     torch.testing.assert_close(losing(labels)(model(x)).mean(), stated)
-
-
-def test_calls_are_counted_and_outputs_passed_on():
-    model, _, x, _ = linear()
-    counted = Counted(model)
-    assert counted.calls == 0
-    assert torch.equal(counted(x), model(x))
-    counted(x)
-    assert counted.calls == 2
