@@ -8,6 +8,7 @@ from .chapters.decoding import decoding
 from .chapters.dimensions import dimensions
 from .chapters.lengths import minority
 from .chapters.online import online
+from .chapters.paths import TrainingPath, entropy_paths
 from .chapters.reliability import reliability
 from .chapters.resampling import resampling
 from .chapters.roofline import roofline
@@ -30,6 +31,7 @@ __all__ = [
     "LiveFigure",
     "Recording",
     "Slider",
+    "TrainingPath",
     "aligned",
     "ball",
     "calibrators",
@@ -37,6 +39,7 @@ __all__ = [
     "curve",
     "decoding",
     "dimensions",
+    "entropy_paths",
     "entropy_step",
     "explore",
     "landscape",
