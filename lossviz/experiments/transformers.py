@@ -153,7 +153,6 @@ def learn(
     z_loss: float = 0.0,
     clip: float = math.inf,
     warm_up: float = 0.0,
-    weight_entropy: float = 0.0,
     looks: Collection[int] = (),
     seed: int | torch.Generator = 0,
 ) -> Course:
@@ -166,7 +165,6 @@ def learn(
     batch : windows in each step, drawn at random.
     z_loss : weight of the mean square of log Z. clip : largest norm of a run's gradient.
     warm_up : share of the steps in which the rate rises from 0.
-    weight_entropy : weight of the mean attention entropy, which is subtracted from the loss.
     looks : steps after which to look, 0 for the start; the last is always looked at.
     """
     generator = as_generator(seed)
@@ -181,15 +179,11 @@ def learn(
     for step in range(1, steps + 1):
         first = torch.randint(len(text) - length, (starts, batch, 1), generator=generator)
         windows = text[first + torch.arange(length + 1)].repeat_interleave(len(rates), 0)
-        read = model(windows[..., :-1])
-        logits = read.logits
+        logits = model(windows[..., :-1]).logits
         # the sum over the runs: each descends on its own mean
         loss = model.runs * cross_entropy(logits.flatten(0, 2), windows[..., 1:].flatten())
         if z_loss:
             loss = loss + z_loss * logits.logsumexp(-1).square().mean((1, 2)).sum()
-        if weight_entropy:
-            total = sum(entropy(s).mean((1, 2, 3)).sum() for s in read.scores)
-            loss = loss - weight_entropy * total / len(read.scores)
         gradients = torch.autograd.grad(loss, parameters)
         norm = sum(g.flatten(1).square().sum(1) for g in gradients).sqrt()
         factor = (clip / norm).clamp_max(1.0)
