@@ -93,7 +93,7 @@ def attention_row(*, scale: float = 0.0, keys: int = 4) -> LiveFigure:
             ),
         ],
         alt=(
-            "Left, attention weights over scores: the key with score 3 has most of the weight. "
+            "Left, attention weights over scores: the key with score 3 has nearly half of them. "
             "Right, over the scale of the scores: the entropy falls from that of an even row to 0, "
             "and what the softmax lets through falls to 0 with it."
         ),
