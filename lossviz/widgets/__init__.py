@@ -1,6 +1,7 @@
 """Figures that move under the hand: live ones, and explorers of your own loss."""
 
 from .chapters.aligned import aligned
+from .chapters.attending import attention_row
 from .chapters.ball import ball
 from .chapters.calibrators import calibrators
 from .chapters.conditional_risk import conditional_risk
@@ -33,6 +34,7 @@ __all__ = [
     "Slider",
     "TrainingPath",
     "aligned",
+    "attention_row",
     "ball",
     "calibrators",
     "conditional_risk",

@@ -8,6 +8,7 @@ from lossviz.losses import LOSSES
 from lossviz.theory import LAWS
 from lossviz.widgets import (
     aligned,
+    attention_row,
     conditional_risk,
     decoding,
     dimensions,
@@ -60,6 +61,7 @@ GROUPS = {
     "laws": lambda: {key: law_curve(law) for key, law in LAWS.items()},
     "chapters": lambda: {
         "aligned": aligned(),
+        "attention row": attention_row(),
         "ball": test_ball.figure(),
         "conditional risk": conditional_risk(),
         "calibrators": test_calibrators.figure(),
