@@ -9,6 +9,7 @@ from lossviz.theory import LAWS
 from lossviz.widgets import (
     aligned,
     conditional_risk,
+    coupled,
     decoding,
     dimensions,
     entropy_step,
@@ -61,6 +62,7 @@ GROUPS = {
         "ball": test_ball.figure(),
         "conditional risk": conditional_risk(),
         "calibrators": test_calibrators.figure(),
+        "coupled": coupled(),
         "decoding": decoding(test_decoding.pairs()),
         "dimensions": dimensions(),
         "entropy step": entropy_step(),
