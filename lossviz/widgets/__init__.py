@@ -5,6 +5,7 @@ from .chapters.attending import attention_row
 from .chapters.ball import ball
 from .chapters.calibrators import calibrators
 from .chapters.conditional_risk import conditional_risk
+from .chapters.coupled import coupled
 from .chapters.decoding import decoding
 from .chapters.dimensions import dimensions
 from .chapters.lengths import minority
@@ -38,6 +39,7 @@ __all__ = [
     "ball",
     "calibrators",
     "conditional_risk",
+    "coupled",
     "curve",
     "decoding",
     "dimensions",
