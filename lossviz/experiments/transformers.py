@@ -185,7 +185,8 @@ def learn(
         if z_loss:
             loss = loss + z_loss * logits.logsumexp(-1).square().mean((1, 2)).sum()
         gradients = torch.autograd.grad(loss, parameters)
-        norm = sum(g.flatten(1).square().sum(1) for g in gradients).sqrt()
+        squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients])
+        norm = squares.sum(0).sqrt()
         factor = (clip / norm).clamp_max(1.0)
         pace = min(step / warm if warm else 1.0, 1 - (step - 1 - warm) / (steps - warm))
         with torch.no_grad():
