@@ -195,7 +195,7 @@ def learn(
                 mean.lerp_(g, 1 - BETAS[0])
                 square.lerp_(g.square(), 1 - BETAS[1])
                 scale = (square / (1 - BETAS[1] ** step)).sqrt_().add_(EPS)
-                p -= _beside(pace * each, p) * (mean / (1 - BETAS[0] ** step)) / scale
+                p.sub_(_beside(pace * each, p) * (mean / (1 - BETAS[0] ** step)) / scale)
         if step in at:
             seen.append(_look(model, held_out))
     return Course(tuple(at), *(torch.stack(one) for one in zip(*seen, strict=True)))
