@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.arrays import Array, as_tensor
-from ..declaration.numbers import check_count, row_dtype
+from ..declaration.numbers import check_count, row_dtype, slack_of_a_sum
 from ..kernels import row_statistics
 from .sequences import TOKENS
 
@@ -194,11 +194,12 @@ def entropy_bounds(log_probabilities: Array, *, vocabulary: int) -> EntropyBound
     p = logp.exp()
     known = -torch.special.xlogy(p, p).sum(-1)
     left = 1 - p.sum(-1)
-    if (left < -1e-6).any():
+    slack = slack_of_a_sum(log_probabilities, k)
+    if (left < -slack).any():
         raise ValueError(f"log_probabilities must sum to at most 1, got {p.sum(-1).max().item()!r}")
     left = left.clamp_min(0.0)
     last, others = p.amin(-1), vocabulary - k
-    if (left > others * last + 1e-6).any():
+    if (left > others * last + slack).any():
         raise ValueError(
             f"log_probabilities must be those of the likeliest tokens: {others} others, none "
             f"likelier than the last, cannot hold a mass of {left.max().item():.6g}"

@@ -15,6 +15,7 @@ from lossviz.analysis import MEASURES
 from lossviz.analysis.alignment import distribution
 from lossviz.analysis.attempts import resampling_reward
 from lossviz.analysis.confidence import class_probabilities
+from lossviz.analysis.entropies import entropy_bounds
 from lossviz.declaration.kinds import DISTRIBUTIONS
 from lossviz.losses import LOSSES, c51_projection
 from lossviz.theory.checks import check_distribution
@@ -29,6 +30,7 @@ CHECKS = {
     "analysis.confidence.class_probabilities": lambda p: class_probabilities(
         p, kind="probabilities"
     ),
+    "analysis.entropies.entropy_bounds": lambda p: entropy_bounds(p.log(), vocabulary=len(p)),
     "losses.logits.bins._check_distribution": lambda p: c51_projection(
         torch.linspace(-1, 1, len(p)), p, torch.linspace(-1, 1, 5)
     ),
