@@ -67,8 +67,10 @@ class ImportsClient(execute.NotebookClientCache):
     """Looks a notebook up by its cells and by what they import."""
 
     def start_client(self) -> None:
-        name_imports(self.notebook)
+        read = name_imports(self.notebook)
         super().start_client()
+        # What comes from the cache is another object, and MyST-NB writes out the one it has read.
+        read.cells = self.notebook.cells
 
 
 def private_folder() -> Path:

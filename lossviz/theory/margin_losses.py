@@ -20,12 +20,10 @@ _HALF = sp.Rational(1, 2)
 class MarginLoss:
     """A convex, non-increasing phi with phi'(0) < 0, and its optimum for two classes.
 
-    Attributes
-    ----------
-    phi : sympy expression of `SCORE`.
-    minimiser : of `symbolic.BETA` in (0, 1): a score of least conditional risk.
-    transform : of BETA in [0, 1]: the least risk of a score that predicts the less likely class,
-        minus the least risk. `lossviz.theory.margin_transform` finds the same by search.
+    `phi` is a sympy expression of `SCORE`; `minimiser`, of `symbolic.BETA` in (0, 1), a score of
+    least conditional risk; `transform`, of BETA in [0, 1], the least risk of a score that predicts
+    the less likely class, minus the least risk. `lossviz.theory.margin_transform` finds the same by
+    search.
     """
 
     phi: sp.Expr
