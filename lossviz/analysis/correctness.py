@@ -84,9 +84,8 @@ class CorrectnessAware(Calibrator):
         training on rows that are all right or all wrong.
         """
         with torch.inference_mode(False):
-            kept = target != ignore_index
-            features = self._features(logits, copies)[kept]
             z, y = checked(logits, target, ignore_index)
+            features = self._features(logits, copies)[target != ignore_index]
             right = z.argmax(-1) == y
             if self.balanced and (right.all() or not right.any()):
                 raise ValueError(

@@ -160,3 +160,9 @@ def test_a_calibrator_without_an_optimum_comes_last_and_says_why():
     assert math.isnan(found["temperature"].gain.value)
     with pytest.raises(ValueError, match="score"):
         refinement(z, y, CALIBRATORS, score="accuracy")
+
+
+@pytest.mark.parametrize("shape", [(49,), (50, 1)])
+def test_the_correctness_aware_calibrator_refuses_a_target_of_another_shape(shape):
+    with pytest.raises(ValueError, match="target must have the shape of logits"):
+        CorrectnessAware(steps=1).fit(torch.zeros(50, 4), torch.zeros(shape, dtype=torch.int64))
