@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..declaration.registry import Registry
-from ..losses.tokens.policy import token_covariance
+from ..losses.tokens.covariance import token_covariance
 from .alignment import (
     best_of_n,
     best_of_n_estimate,

@@ -71,11 +71,12 @@ def read(page, name, *fields, **signals):
 
 
 def settings(loss, figure):
-    """Every combination of the frames, with the other parameters at their defaults."""
+    """Every combination of the frames, with the other parameters where the picture starts."""
     *frames, _, _ = figure.controls
     names = [control.signal.removeprefix("param_") for control in frames]
     stops = itertools.product(*(control.stops for control in frames))
-    return [loss.defaults | dict(zip(names, map(float, one), strict=True)) for one in stops]
+    start = loss.defaults | dict(loss.view.starts)
+    return [start | dict(zip(names, map(float, one), strict=True)) for one in stops]
 
 
 @pytest.mark.parametrize("key", FROM_NUMBERS)

@@ -23,6 +23,7 @@ from ...declaration import (
     row_dtype,
 )
 from ...declaration.kinds import DRAWS, LOG_PROBABILITIES, TRUTH, VALUES
+from .covariance import token_covariance
 
 OF_A_TOKEN = replace(LOG_PROBABILITIES, span=(-4.0, 0.0), rest=(-1.5,))
 BEFORE = replace(OF_A_TOKEN, learnt=False)
@@ -261,23 +262,6 @@ def signed_reinforcement(
     """
     signs = _signs(right, positive, negative)
     return _surrogate(logp, old_logp, signs, clip_low, clip_high)
-
-
-def token_covariance(
-    advantage: torch.Tensor, logp: torch.Tensor, mask: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Each token's part of the covariance of advantage and log-probability, float64.
-
-    (A - mean A)(log p - mean log p), the means over the tokens that count; 0 where masked out.
-    """
-    kept = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
-    count = kept.sum().clamp_min(1)
-
-    def centred(x: torch.Tensor) -> torch.Tensor:
-        x = x.double()
-        return torch.where(kept, x - torch.where(kept, x, 0.0).sum() / count, 0.0)
-
-    return centred(advantage) * centred(logp)
 
 
 def _unknown(*tensors: torch.Tensor) -> torch.Tensor:

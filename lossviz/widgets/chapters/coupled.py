@@ -21,7 +21,7 @@ SYMBOLS, STOPS, RATES = 6, 10, 26
 """Symbols of each side, steps of a slider of a marginal, and tenths of a bit of the rate."""
 PAIRINGS = ("greedily", "independently")
 LEGEND = (
-    ("'area: probability of the pair; dots to the right: H(T), the bits that T keeps'", "subject"),
+    ("'area: probability of a pair; right: H(T)'", "subject"),
     ("'bits that T tells about Y'", "path"),
 )
 READOUT = (
@@ -112,8 +112,9 @@ def coupled(
         ),
         caption=(
             "Left: the coupling of T, a function of X within the rate, with Y; the area of a disc "
-            "is the probability of the pair. Right, in bits over the rate: the diagonal is what "
-            "the rate allows, the dashed line the entropy of Y, which no T can exceed."
+            "is the probability of the pair. Right, in bits over the rate: the dots are H(T), the "
+            "bits that T keeps; the diagonal is what the rate allows, the dashed line the entropy "
+            "of Y, more than which no T can tell."
         ),
     )
 
