@@ -14,13 +14,18 @@
       list.removeAttribute("role");
   }
 
-  // What scrolls inside itself must do so by the arrow keys as well, and show that it does.
+  // What scrolls inside itself must do so by the arrow keys as well, and show that it does. Boxes
+  // change their width after the window does, and their contents once fonts have come.
   function reachScrolling() {
-    for (const box of document.querySelectorAll(WIDE)) {
-      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
-      showMore({ target: box });
-    }
+    const watched = new ResizeObserver((seen) => {
+      for (const box of new Set(seen.map(({ target }) => target.closest(WIDE)))) {
+        if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+        else box.removeAttribute("tabindex");
+        showMore({ target: box });
+      }
+    });
+    for (const box of document.querySelectorAll(WIDE))
+      for (const each of [box, ...box.children]) watched.observe(each);
   }
 
   function showMore({ target: box }) {
@@ -33,7 +38,6 @@
     freeCitations();
     await window.MathJax?.startup?.promise;
     reachScrolling();
-    window.addEventListener("resize", reachScrolling);
     document.addEventListener("scroll", showMore, { capture: true, passive: true });
   }
 

@@ -332,6 +332,7 @@ def _left_out(  # type: ignore[no-untyped-def]
     related=("kl_cov", "clipped_surrogate"),
     view={
         "at": {"advantage": (1.0, -1.0), "draws": (-1.0, 0.5)},
+        "frames": "lowest",
         "starts": {"lowest": 0.0},
         "labels": TWO_TOKENS,
     },

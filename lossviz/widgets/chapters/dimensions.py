@@ -155,7 +155,7 @@ def _plots() -> tuple[Plot, Plot]:
     return (
         (
             axis("rank", f"[0, {WIDTH + 1}]"),
-            axis("share of the sum", "[0.00001, 1]", type="log", look=ten),
+            axis("share of the sum", "[0.00001, 1]", type="log", look=ten | {"format": "~e"}),
             spectra,
         ),
         (
