@@ -43,15 +43,15 @@ from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.matching import binary_kl, binary_kl_norm, tempered_kl
 from .logits.noise import noise_scale, noisefit_hybrid, noisefit_hybrid_v2
-from .logits.ordinal import ordinal_cross_entropy
+from .logits.ordinal import corn, corn_probabilities, ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
 from .logits.robust import ldr_kl, normalise_scores
 from .logits.scores import brier, entropy_bonus, renyi_2_bonus, spherical_score, unlikelihood
 from .logits.spherical import spherical_softmax, spherical_z_loss, taylor_softmax
 from .logits.svm import l2_svm
 from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
-from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
-from .masks.skeletons import soft_cldice, soft_skeleton
+from .masks.overlap import dice, dsc_elementwise, focal_tversky, tversky_elementwise
+from .masks.skeletons import skeleton_recall, soft_cldice, soft_skeleton
 from .scores.multilabel import decoupled_softmax
 from .tokens.coverage import dco
 from .tokens.edits import eisl
@@ -64,6 +64,7 @@ from .tokens.policy import (
     signed_reinforcement,
 )
 from .tokens.preference import dpo
+from .values.balanced import bmc_loss, gai_loss
 from .values.gaussian import gaussian_nll
 
 LOSSES = Registry(
@@ -100,6 +101,7 @@ LOSSES = Registry(
             ensloss,
             balanced_softmax_ce,
             ordinal_cross_entropy,
+            corn,
             pld,
             tempered_kl,
             binary_kl,
@@ -121,10 +123,14 @@ LOSSES = Registry(
             alpha_divergence,
             jensen_shannon_term,
             gaussian_nll,
+            bmc_loss,
+            gai_loss,
             dice,
             dsc_elementwise,
             tversky_elementwise,
+            focal_tversky,
             soft_cldice,
+            skeleton_recall,
         ),
     ),
 )
@@ -173,6 +179,7 @@ __all__ = [
     "balanced_softmax_ce",
     "binary_kl",
     "binary_kl_norm",
+    "bmc_loss",
     "brier",
     "c51_projection",
     "c51_target",
@@ -180,6 +187,8 @@ __all__ = [
     "clip_cov",
     "clipped_surrogate",
     "comp_sum",
+    "corn",
+    "corn_probabilities",
     "cross_entropy",
     "dco",
     "declare",
@@ -193,6 +202,8 @@ __all__ = [
     "ensloss",
     "entropy_bonus",
     "focal",
+    "focal_tversky",
+    "gai_loss",
     "gaussian_nll",
     "generalized_cross_entropy",
     "get",
@@ -220,6 +231,7 @@ __all__ = [
     "proto_triplet",
     "renyi_2_bonus",
     "signed_reinforcement",
+    "skeleton_recall",
     "soft_cldice",
     "soft_skeleton",
     "spherical_score",

@@ -30,6 +30,7 @@ from .logits.ensemble import draw_lam as draw_lam
 from .logits.ensemble import loss_derivatives as loss_derivatives
 from .logits.noise import noise_scale as noise_scale
 from .logits.noise import noisefit_hybrid_v2 as noisefit_hybrid_v2
+from .logits.ordinal import corn_probabilities as corn_probabilities
 from .logits.robust import normalise_scores as normalise_scores
 from .masks.skeletons import soft_skeleton as soft_skeleton
 
@@ -274,6 +275,13 @@ def ordinal_cross_entropy(
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def corn(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def pld(
     student: torch.Tensor,
     teacher: torch.Tensor,
@@ -457,6 +465,23 @@ def gaussian_nll(
     full: bool = False,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def bmc_loss(
+    prediction: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    noise_sigma: float = 1.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def gai_loss(
+    prediction: torch.Tensor,
+    y: torch.Tensor,
+    means: torch.Tensor,
+    weights: torch.Tensor,
+    variances: torch.Tensor,
+    *,
+    noise_sigma: float = 1.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def dice(
     probabilities: torch.Tensor,
     target: torch.Tensor,
@@ -483,12 +508,30 @@ def tversky_elementwise(
     gamma: float = 1.0,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def focal_tversky(
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 0.7,
+    gamma: float = 0.75,
+    smooth: float = 1.0,
+    pooled: bool = False,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def soft_cldice(
     probabilities: torch.Tensor,
     target: torch.Tensor,
     *,
     smooth: float = 1.0,
     skeleton_iterations: int = 10,
+    pooled: bool = False,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def skeleton_recall(
+    probabilities: torch.Tensor,
+    skeleton: torch.Tensor,
+    *,
+    smooth: float = 0.0,
     pooled: bool = False,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
@@ -1141,6 +1184,26 @@ class OrdinalCrossEntropy(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class Corn(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class Pld(torch.nn.Module):
     temperature: float
     ignore_index: int
@@ -1633,6 +1696,52 @@ class GaussianNll(torch.nn.Module):
         var: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class BmcLoss(torch.nn.Module):
+    noise_sigma: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        noise_sigma: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class GaiLoss(torch.nn.Module):
+    noise_sigma: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        noise_sigma: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+        means: torch.Tensor,
+        weights: torch.Tensor,
+        variances: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+        means: torch.Tensor,
+        weights: torch.Tensor,
+        variances: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class Dice(torch.nn.Module):
     smooth: float
     squared: bool
@@ -1703,6 +1812,32 @@ class TverskyElementwise(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class FocalTversky(torch.nn.Module):
+    alpha: float
+    gamma: float
+    smooth: float
+    pooled: bool
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.7,
+        gamma: float = 0.75,
+        smooth: float = 1.0,
+        pooled: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class SoftCldice(torch.nn.Module):
     smooth: float
     skeleton_iterations: int
@@ -1725,6 +1860,28 @@ class SoftCldice(torch.nn.Module):
         self,
         probabilities: torch.Tensor,
         target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SkeletonRecall(torch.nn.Module):
+    smooth: float
+    pooled: bool
+    reduction: str
+    def __init__(
+        self,
+        *,
+        smooth: float = 0.0,
+        pooled: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        probabilities: torch.Tensor,
+        skeleton: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        probabilities: torch.Tensor,
+        skeleton: torch.Tensor,
     ) -> torch.Tensor: ...
 
 def get(key: str) -> Loss: ...

@@ -79,7 +79,27 @@ def soft_cldice(image, mask, *, smooth):
     return 1 - _ratio(2 * precision * sensitivity, precision + sensitivity, 0)
 
 
+def focal_tversky(image, mask, *, alpha, gamma, smooth):
+    found = _overlap(image, mask)
+    missed, invented = sum(_flat(mask)) - found, sum(_flat(image)) - found
+    weighed = alpha * missed + (1 - alpha) * invented
+    short = _ratio(weighed, found + weighed + smooth, 0 * found)
+    return short**gamma if short != 0 else 0 * short  # no slope at a perfect prediction
+
+
+def skeleton_recall(image, skeleton, *, smooth):
+    total = sum(_flat(skeleton)) + smooth
+    return 1 - _ratio(_overlap(image, skeleton) + smooth, total, 1)
+
+
 MEANINGS = {
     meaning.__name__: meaning
-    for meaning in (dice, dsc_elementwise, tversky_elementwise, soft_cldice)
+    for meaning in (
+        dice,
+        dsc_elementwise,
+        tversky_elementwise,
+        focal_tversky,
+        soft_cldice,
+        skeleton_recall,
+    )
 }
