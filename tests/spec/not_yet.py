@@ -2,18 +2,12 @@
 
 NOT_YET = [
     # theory
-    "interpolating_bag_loss",
-    "aggregate_asymptotic_risk",
     "bayes_mixture_regret",
     "mle_kl_risk_gaussian",
     "meco_gaussian_objective",
     "nce_gaussian_objective",
     "inductive_bias_nats",
-    "anyloss",
-    "pa_bce",
-    "tri_bce",
     # dynamics
-    "repri",
     # representation
     "info_nce",
     "dcl",
@@ -21,9 +15,6 @@ NOT_YET = [
     "dclw_grad_norm",
     "soft_info_nce",
     "cacr",
-    "soft_topk",
-    "soft_topk_grad",
-    "mw_loss",
     "amcl",
     "amcl_temperature_reg",
     "amcl_temperature_map",
@@ -77,12 +68,6 @@ NOT_YET = [
     "noprop_prior_kl",
     "betti_matching",
     "betti_matching_tie_range",
-    "cldice_metric",
-    "tubed_skeleton",
-    "bacs_weighted_ce",
-    "pulaski_energy",
-    "pulaski_sinkhorn",
-    "pulaski_frechet",
     # sequence
     "emo",
     "emo_adaptive",
@@ -134,9 +119,6 @@ NOT_YET = [
     "snr_interval_clustering",
     "uncertainty_weighting",
     "perp_neg",
-    "gaussian_kernel",
-    "naive_bayes_ips",
-    "ips_weighted_bce",
     "latent_mle_nll",
     "power_law_plus_constant",
     "size_for_reducible_loss",

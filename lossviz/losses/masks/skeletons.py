@@ -149,9 +149,7 @@ def _missed(p: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     latex=r"\ell(p, k) = 1 - \frac{\sum_i p_i k_i + s}{\sum_i k_i + s}",
     gradient=Gradient(
         r"\frac{\partial \ell}{\partial p_i} = -\frac{k_i}{\sum_j k_j + s}",
-        lambda p, k, *, smooth: torch.where(
-            k, -1 / (k.sum((-2, -1), keepdim=True) + smooth).clamp_min(1e-300), 0.0
-        ),
+        lambda p, k, *, smooth: -k.double() / (k.double().sum((-2, -1), keepdim=True) + smooth),
     ),
     parameters=(SMOOTH,),
     source=Source(

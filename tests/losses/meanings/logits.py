@@ -159,6 +159,21 @@ def gaussian_nll(mean, y, variance, *, eps):
     return (log(variance) + (y - mean) ** 2 / variance) / 2
 
 
+def interpolating_bag_loss(members, response, *, rho):
+    mean = sum(members) / len(members)
+    spread = sum((f - mean) ** 2 for f in members) / len(members)
+    return (response - mean) ** 2 + rho * spread
+
+
+def bacs_weighted_ce(logits, label, seen, *, gamma, threshold):
+    weight = 1
+    if label == 0:
+        weight = (0 if seen > threshold else 1 - seen) ** gamma
+    ground = logits[:1] if label == 0 else logits[1:]
+    total = logsumexp(logits)
+    return weight * (total - logsumexp(ground)) + total - logits[label]
+
+
 def bmc_loss(predictions, values, *, noise_sigma):
     double = 2 * noise_sigma**2
     rows = []
@@ -200,5 +215,7 @@ MEANINGS = {
         gaussian_nll,
         bmc_loss,
         gai_loss,
+        interpolating_bag_loss,
+        bacs_weighted_ce,
     )
 }
