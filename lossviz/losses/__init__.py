@@ -8,7 +8,8 @@ functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normali
 fine-tuning with noise, `corn_probabilities` of conditional thresholds, and
 `naive_bayes_propensities` and `gaussian_kernel` of labels that are missing. Of masks there are
 `skeletonise` and `tubed_skeleton`, the score `cldice_score`, distances of sets of masks
-(`energy_distance`, `sinkhorn_divergence`, `frechet_distance`) and the terms of `repri`.
+(`energy_distance`, `sinkhorn_divergence`, `frechet_distance`), `betti_matching` of two images and
+the terms of `repri`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ from .logits.spherical import spherical_softmax, spherical_z_loss, taylor_softma
 from .logits.svm import l2_svm
 from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
 from .logits.towers import tri_bce
+from .masks.betti import BettiMatching, betti_matching
 from .masks.clouds import energy_distance, frechet_distance, sinkhorn_divergence
 from .masks.counts import anyloss
 from .masks.lines import cldice_score
@@ -185,6 +187,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "LOSSES",
     "Argument",
+    "BettiMatching",
     "Fact",
     "Gradient",
     "Inputs",
@@ -202,6 +205,7 @@ __all__ = [
     "arcface",
     "bacs_weighted_ce",
     "balanced_softmax_ce",
+    "betti_matching",
     "binary_kl",
     "binary_kl_norm",
     "bmc_loss",

@@ -32,6 +32,8 @@ from .logits.noise import noise_scale as noise_scale
 from .logits.noise import noisefit_hybrid_v2 as noisefit_hybrid_v2
 from .logits.ordinal import corn_probabilities as corn_probabilities
 from .logits.robust import normalise_scores as normalise_scores
+from .masks.betti import BettiMatching as BettiMatching
+from .masks.betti import betti_matching as betti_matching
 from .masks.clouds import energy_distance as energy_distance
 from .masks.clouds import frechet_distance as frechet_distance
 from .masks.clouds import sinkhorn_divergence as sinkhorn_divergence

@@ -66,8 +66,6 @@ NOT_YET = [
     "eqnet_gpg",
     "noprop_dt",
     "noprop_prior_kl",
-    "betti_matching",
-    "betti_matching_tie_range",
     # sequence
     "emo",
     "emo_adaptive",
