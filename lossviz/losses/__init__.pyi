@@ -422,7 +422,7 @@ def pa_bce(
     scores: torch.Tensor,
     profit: torch.Tensor,
     *,
-    top_k: float = 6,
+    top_k: int = 6,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def eisl(
@@ -1620,12 +1620,12 @@ class MwLoss(torch.nn.Module):
     ) -> torch.Tensor: ...
 
 class PaBce(torch.nn.Module):
-    top_k: float
+    top_k: int
     reduction: str
     def __init__(
         self,
         *,
-        top_k: float = 6,
+        top_k: int = 6,
         reduction: Reduction = "mean",
     ) -> None: ...
     def forward(

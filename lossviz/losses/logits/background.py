@@ -13,11 +13,10 @@ from ...declaration import (
     Gradient,
     Inputs,
     Source,
-    by_rows,
     declare,
+    exact_by_rows,
     monotone,
     number,
-    row_dtype,
     softplus,
 )
 from ...declaration.kinds import PROBABILITIES
@@ -152,15 +151,20 @@ def bacs_weighted_ce(
         raise ValueError(
             f"old_classes must be less than the number of classes, {classes}, got {old}"
         )
-    weight = _weight(target, seen.to(row_dtype(seen)), gamma, threshold)
-    ground, known = _groups(target, classes, old if merged else 1)
+    weight = _weight(target, seen, gamma, threshold)
+    return _two_terms(logits, target, weight, old=old if merged else 1)
+
+
+@exact_by_rows
+def _two_terms(
+    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *, old: int
+) -> torch.Tensor:
+    ground, known = _groups(target, logits.shape[-1], old)
     return weight * _surprise(logits, ground) + _surprise(logits, known)
 
 
-@by_rows
 def _surprise(logits: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
     """Minus the log-probability of a group of classes."""
-    z = logits.to(row_dtype(logits))
-    least = torch.finfo(z.dtype).min
-    inside, outside = (z.masked_fill(mask, least).logsumexp(-1) for mask in (~group, group))
+    least = torch.finfo(logits.dtype).min
+    inside, outside = (logits.masked_fill(mask, least).logsumexp(-1) for mask in (~group, group))
     return softplus(outside - inside)

@@ -123,7 +123,9 @@ def ips_weighted_bce(
     if num_pairs is not None and self_normalised:
         raise ValueError("num_pairs and self_normalised exclude each other, got both")
     p = probability.to(row_dtype(probability))
-    rows = -weight * torch.where(target, p.log(), torch.log1p(-p))
+    # both logarithms see 1 or 0 where they are not meant, so that no infinite slope meets a 0
+    found, other = torch.where(target, p, 1.0), torch.where(target, 0.0, p)
+    rows = -weight * (found.log() + torch.log1p(-other))
     if num_pairs is not None:
         pairs = rows.new_tensor(check_count("num_pairs", num_pairs))
         return RowLosses(rows, denominator=pairs)

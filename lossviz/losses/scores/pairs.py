@@ -21,6 +21,7 @@ from ...declaration import (
     unbounded,
 )
 from ...declaration.kinds import SCORES, VALUES, labels
+from ...declaration.numbers import check_count
 
 ONE_OF_MANY = Inputs(
     Argument("scores", SCORES, "B M", "Of M candidates for each query"),
@@ -119,28 +120,25 @@ PROFITS = Inputs(
     Argument("scores", SCORES, "... M", "Of the items of a list"),
     Argument("profit", VALUES, "... M", "Profit or loss of each item"),
 )
-TOP = number(
-    "top_k", "k", "[2, inf)", (2.0, 20.0, 1.0),
-    "how many items of the largest profits count", "one pair is left", "all pairs",
-    whole=True,
-)  # fmt: skip
 
 
-def _weights(profit: torch.Tensor, top_k: float) -> tuple[torch.Tensor, int]:
-    """Weights (..., M, M) of pairs whose first item has the larger profit, and how many count."""
-    places = profit.argsort(dim=-1, descending=True, stable=True).argsort(-1)
-    counts = places < top_k
+def _best(profit: torch.Tensor, top_k: int) -> torch.Tensor:
+    """Places (..., k) of the largest profits, the first of equal ones first."""
+    return profit.argsort(dim=-1, descending=True, stable=True)[..., :top_k]
+
+
+def _weights(profit: torch.Tensor) -> torch.Tensor:
+    """Weights (..., k, k) of pairs whose first item has the larger profit."""
     gaps = (profit.unsqueeze(-1) - profit.unsqueeze(-2)).clamp_min(0.0)
-    weights = gaps.log1p() / math.log(10)
-    return weights * (counts.unsqueeze(-1) & counts.unsqueeze(-2)), min(
-        int(top_k), profit.shape[-1]
-    )
+    return gaps.log1p() / math.log(10)
 
 
-def _profit_gradient(scores: torch.Tensor, profit: torch.Tensor, *, top_k: float) -> torch.Tensor:
-    weights, count = _weights(profit, top_k)
-    pull = weights * (scores.unsqueeze(-2) - scores.unsqueeze(-1)).sigmoid() / count
-    return pull.sum(-2) - pull.sum(-1)
+def _profit_gradient(scores: torch.Tensor, profit: torch.Tensor) -> torch.Tensor:
+    best = _best(profit, 6)
+    s = scores.gather(-1, best)
+    leads = s.unsqueeze(-2) - s.unsqueeze(-1)
+    pull = _weights(profit.gather(-1, best)) * leads.sigmoid() / best.shape[-1]
+    return torch.zeros_like(scores).scatter(-1, best, pull.sum(-2) - pull.sum(-1))
 
 
 @declare(
@@ -153,7 +151,6 @@ def _profit_gradient(scores: torch.Tensor, profit: torch.Tensor, *, top_k: float
         r"w_{ij}\, \sigma(s_j - s_i), \qquad w_{ij} = \log_{10}(1 + \max(0, g_i - g_j))",
         _profit_gradient,
     ),
-    parameters=(TOP,),
     source=Source("li2025risky", "the profit-aware binary cross-entropy"),
     facts=(
         Fact(
@@ -178,14 +175,20 @@ def _profit_gradient(scores: torch.Tensor, profit: torch.Tensor, *, top_k: float
     use="A list is ranked, and taking the wrong one of two costs the difference of their profits.",
     avoid="Errors cost alike, or profits of low-ranked items matter as well.",
 )
-def pa_bce(scores: torch.Tensor, profit: torch.Tensor, *, top_k: float = 6) -> RowLosses:
-    """Profit-aware pairwise loss: items in the order of their profits, pairs weighed by the gap."""
-    exact = scores.to(row_dtype(scores))
-    weights, count = _weights(profit.to(exact.dtype), top_k)
+def pa_bce(scores: torch.Tensor, profit: torch.Tensor, *, top_k: int = 6) -> RowLosses:
+    """Profit-aware pairwise loss: items in the order of their profits, pairs weighed by the gap.
+
+    top_k : how many items of the largest profits count, at least 1, default 6.
+
+    Raises ValueError for another top_k.
+    """
+    best = _best(profit, check_count("top_k", top_k))
+    exact = scores.gather(-1, best).to(row_dtype(scores))
+    gains = profit.gather(-1, best)
+    weights = _weights(gains.to(exact.dtype))
     one, other = exact.unsqueeze(-1), exact.unsqueeze(-2)
     # NaN stays, an infinite score beside itself is no pair
     free = (weights == 0) & ~one.isnan() & ~other.isnan()
     pairs = softplus((other - one).masked_fill(free, 0.0))
-    rows = (weights * pairs).sum((-2, -1)) / count
-    differ = (profit != profit[..., :1]).any(-1)
-    return RowLosses(rows, denominator=differ.sum())
+    rows = (weights * pairs).sum((-2, -1)) / best.shape[-1]
+    return RowLosses(rows, denominator=(gains != gains[..., :1]).any(-1).sum())

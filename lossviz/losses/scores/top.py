@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ...declaration import (
@@ -52,8 +54,10 @@ def _threshold(scores: torch.Tensor, inside: torch.Tensor, alpha: float) -> torc
     the derivatives of the implicit function up to the third.
     """
     fixed = scores.detach()
+    # at these ends the last of the k best is not let through, or the next one is
     room = (10 + fixed.new_tensor(float(scores.shape[-1])).log()) / alpha
-    low, high = -fixed.amax(-1, keepdim=True) - room, -fixed.amin(-1, keepdim=True) + room
+    low = -fixed.masked_fill(~inside, math.inf).amin(-1, keepdim=True) - room
+    high = -fixed.masked_fill(inside, -math.inf).amax(-1, keepdim=True) + room
     for _ in range(36):
         middle = (low + high) / 2
         below = _balance(fixed, inside, middle, alpha)[0] < 0
@@ -147,12 +151,13 @@ def soft_topk(
         if check_count("k", k) >= every:
             raise ValueError(f"k must be less than the number of candidates, {every}, got {k}")
         count = torch.full_like(relevant, k)
-    part = (count > 0) & (count < every) & (relevant > 0)
-    inside = _best(exact.detach(), count.clamp(1, max(every - 1, 1)))
-    safe = exact if every > 1 else torch.cat([exact, exact - 1], -1)
-    if every == 1:
-        inside = torch.cat([inside, ~inside], -1)
+    inside = _best(exact.detach(), count)
+    others = exact.masked_fill(inside, -math.inf).amax(-1, keepdim=True)
+    # without a rival all are let through; elsewhere scores that make no threshold are not used
+    rivals = (count > 0) & ~(others == -math.inf)
+    inside = torch.where(rivals, inside, torch.arange(every, device=inside.device) == 0)
+    safe = torch.where(rivals, exact, torch.where(exact.isnan(), exact, 0.0))
     threshold = _threshold(safe, inside, alpha)
-    terms = softplus(-alpha * (exact + threshold)).masked_fill(~relevance, 0.0)
-    rows = torch.where(part | exact.isnan().any(-1, keepdim=True), terms, 0.0).sum(-1)
+    terms = softplus(-alpha * (safe + threshold)).masked_fill(~relevance, 0.0)
+    rows = torch.where(rivals | safe.isnan().any(-1, keepdim=True), terms, 0.0).sum(-1)
     return RowLosses(rows / relevant.squeeze(-1).clamp_min(1), (relevant.squeeze(-1) > 0).sum())

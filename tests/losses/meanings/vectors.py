@@ -51,8 +51,8 @@ def mw_loss(scores, labels, *, temperature):
     ]
 
 
-def pa_bce(scores, profits, *, top_k):
-    order = sorted(range(len(profits)), key=lambda k: -profits[k])[: int(top_k)]
+def pa_bce(scores, profits):
+    order = sorted(range(len(profits)), key=lambda k: -profits[k])[:6]
     total = 0 * sum(scores)
     for place, i in enumerate(order):
         for j in order[place + 1 :]:
