@@ -153,7 +153,7 @@ def ce_dice(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     """Cross-entropy and minus Dice over all classes, each class with its weight."""
     logits, target = i["logits"].double(), i["target"].long()
     classes = logits.shape[1]
-    weights = torch.as_tensor(p.get("class_weights", 1.0)).double().expand(classes)
+    weights = torch.tensor(p.get("class_weights", 1.0), dtype=torch.float64).expand(classes)
     floor = math.log(p.get("log_eps", 1e-15))
     nll = losses.cross_entropy(logits.movedim(1, -1), target, reduction="none")
     nll = -torch.logaddexp(-nll, nll.new_tensor(floor))
