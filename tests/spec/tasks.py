@@ -74,10 +74,11 @@ def naive_bayes_ips(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def weighted_by_propensity(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    """As torch, whose cross-entropy of probabilities never exceeds 100."""
-    chance, y, weight = i["p"].double(), i["y"], i["weight"].double()
-    rows = losses.ips_weighted_bce(chance, y, weight, reduction="none").minimum(100 * weight)
-    return {"ips": rows.mean(), "self_normalised": rows.sum() / weight.sum()}
+    given = i["p"].double(), i["y"], i["weight"].double()
+    return {
+        "ips": losses.ips_weighted_bce(*given),
+        "self_normalised": losses.ips_weighted_bce(*given, self_normalised=True),
+    }
 
 
 def continual(i: Inputs, p: Params, r: str) -> torch.Tensor:

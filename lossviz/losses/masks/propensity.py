@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from ...declaration.kinds import WEIGHTS
 from ...declaration.numbers import check_count
 from . import PIXELS
 
+MOST = 100.0  # nats of a label, as in torch: a probability of 0 would cost without end
 INVERSE = replace(
     WEIGHTS,
     noun="inverse propensities",
@@ -95,6 +97,8 @@ def gaussian_kernel(x: Array, y: Array, *, gamma: float = 0.1) -> torch.Tensor:
             ),
         ),
     ),
+    stability="A label costs at most 100 nats before it is weighed, as in torch, and has no "
+    "gradient there: a probability that is exactly wrong is no infinity.",
     notes="The mean over all pairs, seen or not, is what is estimated without bias: give "
     "`num_pairs`. Without it the mean is over what was seen, as in published code; self-normalised "
     "has a little bias and less variance. Small propensities make large weights: clip them first.",
@@ -123,9 +127,10 @@ def ips_weighted_bce(
     if num_pairs is not None and self_normalised:
         raise ValueError("num_pairs and self_normalised exclude each other, got both")
     p = probability.to(row_dtype(probability))
+    lost = torch.where(target, p, 1 - p) < math.exp(-MOST)
     # both logarithms see 1 or 0 where they are not meant, so that no infinite slope meets a 0
-    found, other = torch.where(target, p, 1.0), torch.where(target, 0.0, p)
-    rows = -weight * (found.log() + torch.log1p(-other))
+    found, other = torch.where(target & ~lost, p, 1.0), torch.where(target | lost, 0.0, p)
+    rows = weight * torch.where(lost, MOST, -(found.log() + torch.log1p(-other)))
     if num_pairs is not None:
         pairs = rows.new_tensor(check_count("num_pairs", num_pairs))
         return RowLosses(rows, denominator=pairs)

@@ -108,8 +108,8 @@ def anyloss(probabilities, truths, *, steepness, beta):
 
 def ips_weighted_bce(p, truth, weight):
     chance = p if truth else 1 - p
-    if chance == 0:
-        return weight * mpmath.inf * (1 + 0 * p)
+    if chance < mpmath.exp(-100):
+        return weight * (100 + 0 * p)
     return -weight * log(chance)
 
 
