@@ -199,7 +199,7 @@ def _without_ignored(inputs: Inputs, checked: Checked, kept: torch.Tensor) -> Ch
             continue
         letters = argument.read_as(tensor).letters
         if letters[: len(inputs.rows)] == inputs.rows:
-            mask = kept.reshape(*kept.shape, *[1] * (tensor.ndim - kept.ndim))
+            mask = kept.reshape(kept.shape + (1,) * (tensor.ndim - kept.ndim))
             tensors[argument.name] = torch.where(mask, tensor, 1.0)
     return replace(checked, tensors=tensors)
 

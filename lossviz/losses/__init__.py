@@ -5,7 +5,11 @@
 sliders of the figures and the tests. Targets of regression as classification are not losses but
 functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normalise_scores` and
 `adapted_temperature` of the robust losses, and `noise_scale` and `noisefit_hybrid_v2` of
-fine-tuning with noise.
+fine-tuning with noise, `corn_probabilities` of conditional thresholds, and
+`naive_bayes_propensities` and `gaussian_kernel` of labels that are missing. Of masks there are
+`skeletonise` and `tubed_skeleton`, the score `cldice_score`, distances of sets of masks
+(`energy_distance`, `sinkhorn_divergence`, `frechet_distance`), `betti_matching` of two images and
+the terms of `repri`.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from .embeddings.contrastive import nt_xent
 from .embeddings.prototypes import opl, proto_triplet
 from .logits.adaptive import adapted_temperature, aldr_kl
 from .logits.adversarial import adv_comp_sum
+from .logits.background import bacs_weighted_ce
 from .logits.binned import hl_gauss, two_hot
 from .logits.bins import c51_projection, c51_target, decode, hl_gauss_target, two_hot_target
 from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, sum_exponential
@@ -43,16 +48,26 @@ from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.matching import binary_kl, binary_kl_norm, tempered_kl
 from .logits.noise import noise_scale, noisefit_hybrid, noisefit_hybrid_v2
-from .logits.ordinal import ordinal_cross_entropy
+from .logits.ordinal import corn, corn_probabilities, ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
 from .logits.robust import ldr_kl, normalise_scores
 from .logits.scores import brier, entropy_bonus, renyi_2_bonus, spherical_score, unlikelihood
 from .logits.spherical import spherical_softmax, spherical_z_loss, taylor_softmax
 from .logits.svm import l2_svm
 from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
-from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
-from .masks.skeletons import soft_cldice, soft_skeleton
+from .logits.towers import tri_bce
+from .masks.betti import BettiMatching, betti_matching
+from .masks.clouds import energy_distance, frechet_distance, sinkhorn_divergence
+from .masks.counts import anyloss
+from .masks.lines import cldice_score
+from .masks.overlap import dice, dsc_elementwise, focal_tversky, tversky_elementwise
+from .masks.propensity import gaussian_kernel, ips_weighted_bce, naive_bayes_propensities
+from .masks.skeletons import skeleton_recall, soft_cldice, soft_skeleton
+from .masks.thinning import skeletonise, tubed_skeleton
+from .masks.transduction import TransductiveTerms, repri
 from .scores.multilabel import decoupled_softmax
+from .scores.pairs import mw_loss, pa_bce
+from .scores.top import soft_topk
 from .tokens.coverage import dco
 from .tokens.edits import eisl
 from .tokens.policy import (
@@ -64,6 +79,8 @@ from .tokens.policy import (
     signed_reinforcement,
 )
 from .tokens.preference import dpo
+from .values.bags import interpolating_bag_loss
+from .values.balanced import bmc_loss, gai_loss
 from .values.gaussian import gaussian_nll
 
 LOSSES = Registry(
@@ -100,6 +117,9 @@ LOSSES = Registry(
             ensloss,
             balanced_softmax_ce,
             ordinal_cross_entropy,
+            corn,
+            bacs_weighted_ce,
+            tri_bce,
             pld,
             tempered_kl,
             binary_kl,
@@ -111,6 +131,9 @@ LOSSES = Registry(
             proto_triplet,
             opl,
             decoupled_softmax,
+            soft_topk,
+            mw_loss,
+            pa_bce,
             eisl,
             dpo,
             dco,
@@ -121,10 +144,17 @@ LOSSES = Registry(
             alpha_divergence,
             jensen_shannon_term,
             gaussian_nll,
+            bmc_loss,
+            gai_loss,
+            interpolating_bag_loss,
+            ips_weighted_bce,
+            anyloss,
             dice,
             dsc_elementwise,
             tversky_elementwise,
+            focal_tversky,
             soft_cldice,
+            skeleton_recall,
         ),
     ),
 )
@@ -157,6 +187,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "LOSSES",
     "Argument",
+    "BettiMatching",
     "Fact",
     "Gradient",
     "Inputs",
@@ -164,22 +195,30 @@ __all__ = [
     "Parameter",
     "Source",
     "SymbolicForm",
+    "TransductiveTerms",
     "adapted_temperature",
     "adv_comp_sum",
     "adv_comp_sum_at",
     "aldr_kl",
     "alpha_divergence",
+    "anyloss",
     "arcface",
+    "bacs_weighted_ce",
     "balanced_softmax_ce",
+    "betti_matching",
     "binary_kl",
     "binary_kl_norm",
+    "bmc_loss",
     "brier",
     "c51_projection",
     "c51_target",
     "ca_loss",
+    "cldice_score",
     "clip_cov",
     "clipped_surrogate",
     "comp_sum",
+    "corn",
+    "corn_probabilities",
     "cross_entropy",
     "dco",
     "declare",
@@ -190,14 +229,21 @@ __all__ = [
     "draw_lam",
     "dsc_elementwise",
     "eisl",
+    "energy_distance",
     "ensloss",
     "entropy_bonus",
     "focal",
+    "focal_tversky",
+    "frechet_distance",
+    "gai_loss",
+    "gaussian_kernel",
     "gaussian_nll",
     "generalized_cross_entropy",
     "get",
     "hl_gauss",
     "hl_gauss_target",
+    "interpolating_bag_loss",
+    "ips_weighted_bce",
     "jensen_shannon_term",
     "kl_cov",
     "l2_svm",
@@ -205,6 +251,8 @@ __all__ = [
     "logistic",
     "loss_derivatives",
     "mae",
+    "mw_loss",
+    "naive_bayes_propensities",
     "names",
     "noise_scale",
     "noisefit_hybrid",
@@ -215,13 +263,19 @@ __all__ = [
     "number",
     "opl",
     "ordinal_cross_entropy",
+    "pa_bce",
     "pld",
     "poly_1",
     "proto_triplet",
     "renyi_2_bonus",
+    "repri",
     "signed_reinforcement",
+    "sinkhorn_divergence",
+    "skeleton_recall",
+    "skeletonise",
     "soft_cldice",
     "soft_skeleton",
+    "soft_topk",
     "spherical_score",
     "spherical_softmax",
     "spherical_z_loss",
@@ -233,6 +287,8 @@ __all__ = [
     "trades_at",
     "train_adv_comp_sum",
     "train_trades",
+    "tri_bce",
+    "tubed_skeleton",
     "tversky_elementwise",
     "two_hot",
     "two_hot_target",

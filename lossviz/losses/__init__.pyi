@@ -30,8 +30,21 @@ from .logits.ensemble import draw_lam as draw_lam
 from .logits.ensemble import loss_derivatives as loss_derivatives
 from .logits.noise import noise_scale as noise_scale
 from .logits.noise import noisefit_hybrid_v2 as noisefit_hybrid_v2
+from .logits.ordinal import corn_probabilities as corn_probabilities
 from .logits.robust import normalise_scores as normalise_scores
+from .masks.betti import BettiMatching as BettiMatching
+from .masks.betti import betti_matching as betti_matching
+from .masks.clouds import energy_distance as energy_distance
+from .masks.clouds import frechet_distance as frechet_distance
+from .masks.clouds import sinkhorn_divergence as sinkhorn_divergence
+from .masks.lines import cldice_score as cldice_score
+from .masks.propensity import gaussian_kernel as gaussian_kernel
+from .masks.propensity import naive_bayes_propensities as naive_bayes_propensities
 from .masks.skeletons import soft_skeleton as soft_skeleton
+from .masks.thinning import skeletonise as skeletonise
+from .masks.thinning import tubed_skeleton as tubed_skeleton
+from .masks.transduction import TransductiveTerms as TransductiveTerms
+from .masks.transduction import repri as repri
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
@@ -274,6 +287,32 @@ def ordinal_cross_entropy(
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def corn(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def bacs_weighted_ce(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    seen: torch.Tensor,
+    *,
+    gamma: float = 2.0,
+    threshold: float = 0.5,
+    old_classes: int = 1,
+    merged: bool = True,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def tri_bce(
+    deep: torch.Tensor,
+    shallow: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    detach_weights: bool = False,
+) -> torch.Tensor: ...
 def pld(
     student: torch.Tensor,
     teacher: torch.Tensor,
@@ -362,6 +401,28 @@ def decoupled_softmax(
     scores: torch.Tensor,
     relevance: torch.Tensor,
     *,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def soft_topk(
+    scores: torch.Tensor,
+    relevance: torch.Tensor,
+    *,
+    alpha: float = 2.0,
+    k: int | None = None,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def mw_loss(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    temperature: float = 0.01,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def pa_bce(
+    scores: torch.Tensor,
+    profit: torch.Tensor,
+    *,
+    top_k: int = 6,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def eisl(
@@ -457,6 +518,47 @@ def gaussian_nll(
     full: bool = False,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def bmc_loss(
+    prediction: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    noise_sigma: float = 1.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def gai_loss(
+    prediction: torch.Tensor,
+    y: torch.Tensor,
+    means: torch.Tensor,
+    weights: torch.Tensor,
+    variances: torch.Tensor,
+    *,
+    noise_sigma: float = 1.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def interpolating_bag_loss(
+    predictions: torch.Tensor,
+    response: torch.Tensor,
+    *,
+    rho: float = 0.5,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def ips_weighted_bce(
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    *,
+    num_pairs: int | None = None,
+    self_normalised: bool = False,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def anyloss(
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    steepness: float = 73.0,
+    beta: float = 1.0,
+    score: str = "fbeta",
+) -> torch.Tensor: ...
 def dice(
     probabilities: torch.Tensor,
     target: torch.Tensor,
@@ -483,12 +585,30 @@ def tversky_elementwise(
     gamma: float = 1.0,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def focal_tversky(
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 0.7,
+    gamma: float = 0.75,
+    smooth: float = 1.0,
+    pooled: bool = False,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def soft_cldice(
     probabilities: torch.Tensor,
     target: torch.Tensor,
     *,
     smooth: float = 1.0,
     skeleton_iterations: int = 10,
+    pooled: bool = False,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def skeleton_recall(
+    probabilities: torch.Tensor,
+    skeleton: torch.Tensor,
+    *,
+    smooth: float = 0.0,
     pooled: bool = False,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
@@ -1141,6 +1261,76 @@ class OrdinalCrossEntropy(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class Corn(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class BacsWeightedCe(torch.nn.Module):
+    gamma: float
+    threshold: float
+    old_classes: int
+    merged: bool
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        gamma: float = 2.0,
+        threshold: float = 0.5,
+        old_classes: int = 1,
+        merged: bool = True,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        seen: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        seen: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class TriBce(torch.nn.Module):
+    detach_weights: bool
+    def __init__(
+        self,
+        *,
+        detach_weights: bool = False,
+    ) -> None: ...
+    def forward(
+        self,
+        deep: torch.Tensor,
+        shallow: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        deep: torch.Tensor,
+        shallow: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class Pld(torch.nn.Module):
     temperature: float
     ignore_index: int
@@ -1385,6 +1575,68 @@ class DecoupledSoftmax(torch.nn.Module):
         self,
         scores: torch.Tensor,
         relevance: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SoftTopk(torch.nn.Module):
+    alpha: float
+    k: int | None
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 2.0,
+        k: int | None = None,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        scores: torch.Tensor,
+        relevance: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        scores: torch.Tensor,
+        relevance: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class MwLoss(torch.nn.Module):
+    temperature: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.01,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        scores: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        scores: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class PaBce(torch.nn.Module):
+    top_k: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        top_k: int = 6,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        scores: torch.Tensor,
+        profit: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        scores: torch.Tensor,
+        profit: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class Eisl(torch.nn.Module):
@@ -1633,6 +1885,118 @@ class GaussianNll(torch.nn.Module):
         var: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class BmcLoss(torch.nn.Module):
+    noise_sigma: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        noise_sigma: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class GaiLoss(torch.nn.Module):
+    noise_sigma: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        noise_sigma: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+        means: torch.Tensor,
+        weights: torch.Tensor,
+        variances: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        prediction: torch.Tensor,
+        y: torch.Tensor,
+        means: torch.Tensor,
+        weights: torch.Tensor,
+        variances: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class InterpolatingBagLoss(torch.nn.Module):
+    rho: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        rho: float = 0.5,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        predictions: torch.Tensor,
+        response: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        predictions: torch.Tensor,
+        response: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class IpsWeightedBce(torch.nn.Module):
+    num_pairs: int | None
+    self_normalised: bool
+    reduction: str
+    def __init__(
+        self,
+        *,
+        num_pairs: int | None = None,
+        self_normalised: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        probability: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        probability: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Anyloss(torch.nn.Module):
+    steepness: float
+    beta: float
+    score: str
+    def __init__(
+        self,
+        *,
+        steepness: float = 73.0,
+        beta: float = 1.0,
+        score: str = "fbeta",
+    ) -> None: ...
+    def forward(
+        self,
+        probability: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        probability: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class Dice(torch.nn.Module):
     smooth: float
     squared: bool
@@ -1703,6 +2067,32 @@ class TverskyElementwise(torch.nn.Module):
         target: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class FocalTversky(torch.nn.Module):
+    alpha: float
+    gamma: float
+    smooth: float
+    pooled: bool
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.7,
+        gamma: float = 0.75,
+        smooth: float = 1.0,
+        pooled: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class SoftCldice(torch.nn.Module):
     smooth: float
     skeleton_iterations: int
@@ -1725,6 +2115,28 @@ class SoftCldice(torch.nn.Module):
         self,
         probabilities: torch.Tensor,
         target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class SkeletonRecall(torch.nn.Module):
+    smooth: float
+    pooled: bool
+    reduction: str
+    def __init__(
+        self,
+        *,
+        smooth: float = 0.0,
+        pooled: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        probabilities: torch.Tensor,
+        skeleton: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        probabilities: torch.Tensor,
+        skeleton: torch.Tensor,
     ) -> torch.Tensor: ...
 
 def get(key: str) -> Loss: ...

@@ -2,10 +2,11 @@
 
 `transforms` has the theorem's curves, `exact` what is true beyond them, `regret` the conditional
 regret under both, `hypotheses` and `gaps` what a hypothesis set changes, `bound` both sides for a
-model at hand, `margin_losses` two classes in closed form, `growth` the square-root rate, and
-`symbolic` the curves as sympy expressions.
+model at hand, `margin_losses` two classes in closed form, `growth` the square-root rate,
+`aggregate` the risk of regression from bags, and `symbolic` the curves as sympy expressions.
 """
 
+from .aggregate import AggregateRisk, aggregate_asymptotic_risk
 from .bound import ConsistencyBound, consistency_bound
 from .exact import comp_sum_extremal_distribution, comp_sum_transform_exact_inf
 from .features import (
@@ -61,6 +62,7 @@ from .transforms import (
 __all__ = [
     "LAWS",
     "MARGIN_LOSSES",
+    "AggregateRisk",
     "Complete",
     "ConsistencyBound",
     "Constant",
@@ -73,6 +75,7 @@ __all__ = [
     "OneHiddenLayer",
     "SimplexOptimum",
     "SquaredErrorOptimum",
+    "aggregate_asymptotic_risk",
     "bounded_scores_counterexample",
     "bretagnolle_huber_error_bound",
     "brute_force_conditional_min",

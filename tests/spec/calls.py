@@ -34,6 +34,8 @@ PARTS = (
     "sequence",
     "comparisons",
     "overlap",
+    "tasks",
+    "pixels",
 )
 TABLES = [import_module(f"{PACKAGE.__name__}.{part}").CALLS for part in PARTS]
 CALLS = {key: call for table in TABLES for key, call in table.items()}

@@ -7,9 +7,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from lossviz import losses, theory
+from lossviz import analysis, losses, theory
 
-from .adapters import Call, Inputs, Params, given, literal
+from .adapters import Call, Inputs, Params, given, literal, reduced
 
 
 def elementwise(loss: str) -> Call:
@@ -84,6 +84,101 @@ def ordinal_softmax(i: Inputs, p: Params, r: str) -> torch.Tensor:
     return above[..., :-1] - above[..., 1:]
 
 
+def pairs_of_thresholds(target: torch.Tensor, thresholds: int) -> torch.Tensor:
+    """How many thresholds the examples have a word on, which the one package divides by."""
+    return (target + 1).clamp_max(thresholds).sum()
+
+
+def corn_in_torch(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    logits, target = i["logits"].double(), i["target"].long()
+    total = losses.corn(logits, target, reduction="sum")
+    return total / pairs_of_thresholds(target, logits.shape[-1])
+
+
+def corn_in_tensorflow(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    logits, target = i["logits"].double(), i["target"].long()
+    rows = losses.corn(logits, target, reduction="none") / (logits.shape[-1] + 1)
+    return reduced(rows, r)
+
+
+def numbers(i: Inputs, *names: str) -> list[torch.Tensor]:
+    """Predictions and values that come in columns, as rows of numbers."""
+    return [i[name].double().flatten() for name in names]
+
+
+def balanced_by_mixture(means: str, weights: str, variances: str | None = None) -> Call:
+    """Buckets are a mixture without variance."""
+
+    def call(i: Inputs, p: Params, r: str) -> torch.Tensor:
+        prediction, y, centres, shares = numbers(i, "pred", "target", means, weights)
+        spread = torch.zeros_like(centres) if variances is None else i[variances].double().flatten()
+        return losses.gai_loss(
+            prediction, y, centres, shares, spread, reduction=literal(r), **given(p)
+        )
+
+    return call
+
+
+def without_pairs(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    """As published by mistake: no pairs are made, and places serve as soft labels."""
+    prediction, y = numbers(i, "pred", "target")
+    double = 2 * p["noise_sigma"] ** 2
+    logits = -(prediction - y).square() / double
+    return -double * (torch.arange(len(y)) * logits.log_softmax(0)).sum()
+
+
+def focal_tversky(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    return losses.focal_tversky(i["pred"].double(), i["target"], pooled=True, **given(p))
+
+
+def foreground(logits: torch.Tensor) -> torch.Tensor:
+    return logits.double().softmax(1)[:, 1:]
+
+
+def skeleton_recall(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    """Minus the recall, over foreground classes."""
+    soft = foreground(i["logits"])
+    pooled = p.get("batch_dice", False)
+    skeletons = torch.stack([i["skeleton_labels"] == c + 1 for c in range(soft.shape[1])], 1)
+    missed = [
+        losses.skeleton_recall(
+            soft[:, c], skeletons[:, c], smooth=p.get("smooth", 1e-5), pooled=pooled
+        )
+        for c in range(soft.shape[1])
+    ]
+    return torch.stack(missed).mean() - 1
+
+
+def ce_dice(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
+    """Cross-entropy and minus Dice over all classes, each class with its weight."""
+    logits, target = i["logits"].double(), i["target"].long()
+    classes = logits.shape[1]
+    weights = torch.tensor(p.get("class_weights", 1.0), dtype=torch.float64).expand(classes)
+    floor = math.log(p.get("log_eps", 1e-15))
+    nll = losses.cross_entropy(logits.movedim(1, -1), target, reduction="none")
+    nll = -torch.logaddexp(-nll, nll.new_tensor(floor))
+    soft, truth = logits.softmax(1), F.one_hot(target, classes).movedim(-1, 1)
+    overlap = losses.dice(soft, truth, smooth=p.get("smooth", 1e-5), reduction="none") - 1
+    parts = {"ce": (weights[target] * nll).mean(), "dice": (weights * overlap.mean(0)).mean()}
+    loss = p.get("lambda_ce", 1.0) * parts["ce"] + p.get("lambda_dice", 1.0) * parts["dice"]
+    return {**parts, "loss": loss}
+
+
+def aoc(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    """The area over the curve, of all entries against those that are right."""
+    sim = i["sim"].double()
+    return 1 - analysis.auroc(sim, positives(i))
+
+
+def positives(i: Inputs) -> torch.Tensor:
+    """The diagonal of the first columns, unless there is a matrix of them."""
+    given = i.get("positives", i.get("targets"))
+    sim = i["sim"]
+    return (
+        given != 0 if isinstance(given, torch.Tensor) else torch.eye(*sim.shape, dtype=torch.bool)
+    )
+
+
 def ensemble_nll(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     means, variances, y = i["means"].double(), i["vars"].double(), i["y"].double()
     mean, spread = means.mean(0), means.var(0, correction=0)
@@ -136,6 +231,19 @@ CALLS: dict[str, Call] = {
     "soft_cldice": soft_cldice,
     "dice_cldice": dice_cldice,
     "topomortar_cldice": topomortar_cldice,
+    "corn_ordinal_softmax": lambda i, p, r: losses.corn_probabilities(i["logits"].double()),
+    "corn_loss_tf": corn_in_tensorflow,
+    "corn_loss_pytorch": corn_in_torch,
+    "bmc_loss": lambda i, p, r: losses.bmc_loss(
+        *numbers(i, "pred", "target"), reduction=literal(r), **given(p)
+    ),
+    "bmc_loss_circuitgcl_as_coded": without_pairs,
+    "gai_loss": balanced_by_mixture("gmm_means", "gmm_weights", "gmm_variances"),
+    "bni_loss": balanced_by_mixture("bucket_centers", "bucket_weights"),
+    "focal_tversky": focal_tversky,
+    "skeleton_recall": skeleton_recall,
+    "ce_dice": ce_dice,
+    "aoc": aoc,
     "pn_leading_term": lambda i, p, r: torch.stack(
         [
             theory.pn_leading_term(n, p=size)

@@ -224,3 +224,87 @@ def tversky_elementwise(
     exact = probability.to(row_dtype(probability))
     missing = torch.where(target, beta * (1 - exact), alpha * exact)
     return share(missing, torch.where(target, exact, 0.0) + missing + gamma)
+
+
+MISSED = number(
+    "alpha", r"\alpha", "[0, 1]", (0.0, 1.0, 0.1),
+    "weight of missed pixels; invented ones have 1 - alpha",
+    "missed pixels cost nothing", "invented pixels cost nothing",
+    label="weight of missed pixels", ends=("they cost nothing", "they alone cost"),
+)  # fmt: skip
+FOCUS = number(
+    "gamma", r"\gamma", "(0, inf)", (0.25, 2.0, 0.25),
+    "power of the shortfall", "every fault costs nearly the same",
+    "only bad masks count",
+    label="power of the shortfall", ends=("every fault alike", "bad masks count"),
+)  # fmt: skip
+
+
+def _roles_exchanged(p: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    hard = p > 0.5
+    return (
+        focal_tversky(hard.double(), t, alpha=0.3, reduction="none"),
+        focal_tversky(t.double(), hard, alpha=0.7, reduction="none"),
+    )
+
+
+@declare(
+    family="overlap",
+    inputs=MASKS,
+    latex=r"\ell(p, t) = \Big( 1 - \frac{\sum p\, t + s}"
+    r"{\sum p\, t + \alpha \sum (1 - p)\, t + (1 - \alpha) \sum p\, (1 - t) + s} \Big)^\gamma",
+    parameters=(MISSED, FOCUS, SMOOTH),
+    source=Source(
+        "abraham2019focal",
+        "eq. 2 to 4",
+        "the paper writes the power as 1 / gamma, with gamma = 4/3",
+    ),
+    facts=(
+        Fact(
+            "alpha = 1/2 and gamma = 1 is Dice with twice the smoothing",
+            lambda p, t: (
+                focal_tversky(p, t, alpha=0.5, gamma=1.0, reduction="none"),
+                dice(p, t, smooth=2.0, reduction="none"),
+            ),
+        ),
+        Fact("Hard masks that exchange their roles exchange alpha and 1 - alpha", _roles_exchanged),
+        Fact(
+            "A power of the loss with gamma = 1",
+            lambda p, t: (
+                focal_tversky(p, t, reduction="none"),
+                focal_tversky(p, t, gamma=1.0, reduction="none") ** 0.75,
+            ),
+        ),
+        monotone("gamma"),
+    ),
+    stability="The share of what is missing is computed, not one minus the rest. With a power "
+    "below 1 the gradient grows without bound towards the true mask; at that mask itself it is "
+    "set to 0.",
+    notes="A power below 1 raises the loss of images that are nearly right, and with it their "
+    "gradient: the opposite of what focal does to single pixels.",
+    related=("dice", "tversky_elementwise", "focal"),
+    also=("Tversky", "small lesions", "segmentation", "class imbalance"),
+    use="Small objects in which a missed pixel costs more than an invented one.",
+    avoid="Training ends near perfect masks: the gradient has no bound there; take gamma = 1.",
+)
+def focal_tversky(
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 0.7,
+    gamma: float = 0.75,
+    smooth: float = 1.0,
+    pooled: bool = False,
+) -> torch.Tensor:
+    """Focal Tversky loss: a power of the overlap's shortfall, with two kinds of error apart.
+
+    pooled : whether to sum over the whole batch before the ratio, default no. The loss is then one
+        number whatever the reduction.
+    """
+    p = probabilities.to(row_dtype(probabilities))
+    t = target.to(p.dtype)
+    over = tuple(range(t.ndim)) if pooled else (-2, -1)
+    missing = torch.where(target, alpha * (1 - p), (1 - alpha) * p).sum(over)
+    short = share(missing, (p * t).sum(over) + missing + smooth)
+    perfect = short == 0
+    return torch.where(perfect, 0.0, torch.where(perfect, 1.0, short) ** gamma)

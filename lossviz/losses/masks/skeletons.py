@@ -1,14 +1,20 @@
-"""Soft skeletons, and the centre-line Dice loss that asks for an unbroken one."""
+"""Skeletons, soft and given: centre-line Dice and the recall of a skeleton."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 
-from ...declaration import Fact, Source, declare
+from ...declaration import Argument, Fact, Gradient, Inputs, Source, declare
+from ...declaration.kinds import MASK
 from ...declaration.numbers import DTYPES
 from . import MASKS, SMOOTH
 from .overlap import share
+
+LINES = Inputs(
+    MASKS["probabilities"],
+    Argument("skeleton", MASK, "... H W", "Skeleton of the true mask, perhaps thickened"),
+)
 
 
 def soft_skeleton(image: torch.Tensor, *, iterations: int = 10) -> torch.Tensor:
@@ -94,7 +100,7 @@ def _of_skeletons(p: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch
     ),
     notes="Weigh it beside Dice or cross-entropy: alone it is least for an image that is all "
     "foreground. Gradients of minima and maxima reach one pixel of each neighbourhood.",
-    related=("dice",),
+    related=("dice", "skeleton_recall"),
     also=("clDice", "topology", "vessel segmentation", "connectivity", "skeleton"),
     use="Thin structures such as vessels or roads must stay connected; beside Dice or "
     "cross-entropy.",
@@ -129,3 +135,68 @@ def soft_cldice(
     none = inside == 0
     missing = a * (1 - b) + b * (1 - a)
     return torch.where(none, 1.0, missing / torch.where(none, 1.0, inside))
+
+
+def _missed(p: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    hard = p > 0.5
+    found, wanted = ((a & t).sum((-2, -1)).double() for a in (hard, t))
+    return skeleton_recall(hard.double(), t, reduction="none"), 1 - found / wanted
+
+
+@declare(
+    family="topology",
+    inputs=LINES,
+    latex=r"\ell(p, k) = 1 - \frac{\sum_i p_i k_i + s}{\sum_i k_i + s}",
+    gradient=Gradient(
+        r"\frac{\partial \ell}{\partial p_i} = -\frac{k_i}{\sum_j k_j + s}",
+        lambda p, k, *, smooth: -k.double() / (k.double().sum((-2, -1), keepdim=True) + smooth),
+    ),
+    parameters=(SMOOTH,),
+    source=Source(
+        "kirchhoff2024skeleton",
+        "section 3",
+        "the published code returns minus the recall, averages it over foreground classes and adds "
+        "1e-5 above and below",
+    ),
+    facts=(
+        Fact("One minus the recall of a hard mask", _missed),
+        Fact(
+            "Blind to false positives: a prediction that is all foreground costs nothing (both "
+            "sides plus 1)",
+            lambda p, k: (
+                1 + skeleton_recall(torch.ones_like(p), k, reduction="none"),
+                torch.ones(len(p)).double(),
+            ),
+        ),
+        Fact(
+            "What is predicted off the skeleton changes nothing",
+            lambda p, k: (
+                skeleton_recall(torch.where(k, p, 1 - p), k, reduction="none"),
+                skeleton_recall(p, k, reduction="none"),
+            ),
+        ),
+    ),
+    notes="The skeleton is that of the true mask, made once before training and thickened a little "
+    "(`tubed_skeleton`); nothing is differentiated through it. An image without one costs nothing.",
+    related=("soft_cldice", "dice"),
+    also=("SRec", "centre line", "topology", "vessel segmentation", "connectivity"),
+    use="Thin lines must stay connected, and soft skeletons are too slow or need too much memory: "
+    "a third term beside cross-entropy and Dice.",
+    avoid="It would stand alone: it does not see what is predicted off the skeleton.",
+)
+def skeleton_recall(
+    probabilities: torch.Tensor,
+    skeleton: torch.Tensor,
+    *,
+    smooth: float = 0.0,
+    pooled: bool = False,
+) -> torch.Tensor:
+    """Skeleton recall loss: the share of the true mask's skeleton that is missed.
+
+    pooled : whether to sum over the whole batch before the ratio, default no. The loss is then one
+        number whatever the reduction.
+    """
+    k = skeleton.to(probabilities.dtype)
+    over = tuple(range(k.ndim)) if pooled else (-2, -1)
+    found, missed = (x.sum(over) for x in (probabilities * k, (1 - probabilities) * k))
+    return share(missed, found + missed + smooth)

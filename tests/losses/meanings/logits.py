@@ -94,6 +94,10 @@ def ordinal_cross_entropy(logits, label):
     return sum(softplus(-z if label > k else z) for k, z in enumerate(logits))
 
 
+def corn(logits, label):
+    return sum(softplus(-z if label > k else z) for k, z in enumerate(logits) if label >= k)
+
+
 def pld(student, teacher, label, *, temperature):
     others = [k for k in range(len(teacher)) if k != label]
     ranking = [label, *sorted(others, key=lambda k: -teacher[k])]
@@ -155,6 +159,40 @@ def gaussian_nll(mean, y, variance, *, eps):
     return (log(variance) + (y - mean) ** 2 / variance) / 2
 
 
+def interpolating_bag_loss(members, response, *, rho):
+    mean = sum(members) / len(members)
+    spread = sum((f - mean) ** 2 for f in members) / len(members)
+    return (response - mean) ** 2 + rho * spread
+
+
+def bacs_weighted_ce(logits, label, seen, *, gamma, threshold):
+    weight = 1
+    if label == 0:
+        weight = (0 if seen > threshold else 1 - seen) ** gamma
+    ground = logits[:1] if label == 0 else logits[1:]
+    total = logsumexp(logits)
+    return weight * (total - logsumexp(ground)) + total - logits[label]
+
+
+def bmc_loss(predictions, values, *, noise_sigma):
+    double = 2 * noise_sigma**2
+    rows = []
+    for mu, value in zip(predictions, values, strict=True):
+        logits = [-((mu - other) ** 2) / double for other in values]
+        rows.append(double * (logsumexp(logits) + (mu - value) ** 2 / double))
+    return rows
+
+
+def gai_loss(mu, value, means, weights, variances, *, noise_sigma):
+    terms = []
+    for mean, weight, variance in zip(means, weights, variances, strict=True):
+        spread = variance + noise_sigma**2
+        log_density = -mpmath.log(spread) / 2 - (mu - mean) ** 2 / (2 * spread)
+        terms.append(mpmath.log(weight) + log_density)
+    whole = (mu - value) ** 2 / (2 * noise_sigma**2) + mpmath.log(noise_sigma) + logsumexp(terms)
+    return 2 * noise_sigma**2 * whole
+
+
 MEANINGS = {
     meaning.__name__: meaning
     for meaning in (
@@ -166,6 +204,7 @@ MEANINGS = {
         ensloss,
         balanced_softmax_ce,
         ordinal_cross_entropy,
+        corn,
         pld,
         tempered_kl,
         binary_kl,
@@ -174,5 +213,9 @@ MEANINGS = {
         z_loss,
         ca_loss,
         gaussian_nll,
+        bmc_loss,
+        gai_loss,
+        interpolating_bag_loss,
+        bacs_weighted_ce,
     )
 }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import mpmath
+
+from .dual import exp, log, softplus
+
 
 def _ratio(part, whole, otherwise):
     return part / whole if whole != 0 else otherwise
@@ -79,7 +83,57 @@ def soft_cldice(image, mask, *, smooth):
     return 1 - _ratio(2 * precision * sensitivity, precision + sensitivity, 0)
 
 
+def focal_tversky(image, mask, *, alpha, gamma, smooth):
+    found = _overlap(image, mask)
+    missed, invented = sum(_flat(mask)) - found, sum(_flat(image)) - found
+    weighed = alpha * missed + (1 - alpha) * invented
+    short = _ratio(weighed, found + weighed + smooth, 0 * found)
+    return short**gamma if short != 0 else 0 * short  # no slope at a perfect prediction
+
+
+def skeleton_recall(image, skeleton, *, smooth):
+    total = sum(_flat(skeleton)) + smooth
+    return 1 - _ratio(_overlap(image, skeleton) + smooth, total, 1)
+
+
+def anyloss(probabilities, truths, *, steepness, beta):
+    amplified = [1 / (1 + exp(-steepness * (p - 0.5))) for p in probabilities]
+    pairs = list(zip(amplified, truths, strict=True))
+    found = sum(a for a, truth in pairs if truth)
+    missed = sum(1 - a for a, truth in pairs if truth)
+    invented = sum(a for a, truth in pairs if not truth)
+    weighed = (1 + beta**2) * found
+    return 1 - weighed / (weighed + beta**2 * missed + invented)
+
+
+def ips_weighted_bce(p, truth, weight):
+    chance = p if truth else 1 - p
+    if chance < mpmath.exp(-100):
+        return weight * (100 + 0 * p)
+    return -weight * log(chance)
+
+
+def tri_bce(deep, shallow, truths):
+    def mean(logits):
+        terms = [softplus(-z if t else z) for z, t in zip(logits, truths, strict=True)]
+        return sum(terms) / len(terms)
+
+    both = mean([(d + s) / 2 for d, s in zip(deep, shallow, strict=True)])
+    parts = [mean(deep), mean(shallow)]
+    return both + sum(max(part - both, 0 * part) * part for part in parts)
+
+
 MEANINGS = {
     meaning.__name__: meaning
-    for meaning in (dice, dsc_elementwise, tversky_elementwise, soft_cldice)
+    for meaning in (
+        dice,
+        dsc_elementwise,
+        tversky_elementwise,
+        focal_tversky,
+        soft_cldice,
+        skeleton_recall,
+        anyloss,
+        ips_weighted_bce,
+        tri_bce,
+    )
 }

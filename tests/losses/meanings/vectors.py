@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mpmath
 
-from .dual import held, logsumexp, sqrt
+from .dual import held, logsumexp, softplus, sqrt
 
 
 def _dot(one, other):
@@ -43,6 +43,48 @@ def decoupled_softmax(scores, relevance):
     return sum(logsumexp([s, *rivals]) - s for s in positives) / max(len(positives), 1)
 
 
+def mw_loss(scores, labels, *, temperature):
+    wrong = [s for row, y in zip(scores, labels, strict=True) for k, s in enumerate(row) if k != y]
+    return [
+        sum(softplus((s - row[y]) / temperature) for s in wrong) / max(len(wrong), 1)
+        for row, y in zip(scores, labels, strict=True)
+    ]
+
+
+def pa_bce(scores, profits):
+    order = sorted(range(len(profits)), key=lambda k: -profits[k])[:6]
+    total = 0 * sum(scores)
+    for place, i in enumerate(order):
+        for j in order[place + 1 :]:
+            weight = mpmath.log(1 + profits[i] - profits[j], 10)
+            total += weight * softplus(scores[j] - scores[i])
+    return total / len(order)
+
+
+def soft_topk(scores, relevance, *, alpha):
+    """The threshold in logarithms: what others let through against what the k best are missing."""
+    k = sum(relevance)
+    if k == 0 or k == len(scores):
+        return 0 * sum(scores)
+    order = sorted(range(len(scores)), key=lambda j: -held(scores[j]))
+
+    def height(s, t):
+        through = logsumexp([-softplus(-alpha * (s[j] + t)) for j in order[k:]])
+        return through - logsumexp([-softplus(alpha * (s[j] + t)) for j in order[:k]])
+
+    fixed = [held(s) for s in scores]
+    low, high = -max(fixed) - 40 / alpha, -min(fixed) + 40 / alpha
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if height(fixed, middle) < 0 else (low, middle)
+    t, step = (low + high) / 2, mpmath.mpf(10) ** -40
+    for n in range(4):
+        slope = (height(fixed, held(t) + step) - height(fixed, held(t) - step)) / (2 * step)
+        t = t - height(scores if n == 3 else fixed, t) / slope
+    chosen = [s for s, relevant in zip(scores, relevance, strict=True) if relevant]
+    return sum(softplus(-alpha * (s + t)) for s in chosen) / k
+
+
 def normalized_softmax(embedding, class_weights, label, *, scale):
     logits = [scale * _dot(_unit(embedding), _unit(weight)) for weight in class_weights]
     return logsumexp(logits) - logits[label]
@@ -70,5 +112,15 @@ def opl(embeddings, target, *, gamma):
 
 MEANINGS = {
     meaning.__name__: meaning
-    for meaning in (nt_xent, arcface, normalized_softmax, proto_triplet, opl, decoupled_softmax)
+    for meaning in (
+        nt_xent,
+        arcface,
+        normalized_softmax,
+        proto_triplet,
+        opl,
+        decoupled_softmax,
+        mw_loss,
+        pa_bce,
+        soft_topk,
+    )
 }
