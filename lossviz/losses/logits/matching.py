@@ -169,8 +169,8 @@ def _tempered(student: torch.Tensor, teacher: torch.Tensor, *, temperature: floa
     related=("binary_kl_norm", "tempered_kl"),
     also=("BinaryKL", "DHKD", "logit distillation", "one-vs-all distillation"),
     use="The sizes of the teacher's logits are to be copied, not only their differences.",
-    avoid="It is added to cross-entropy on one linear head, where the two pull apart: give it a "
-    "head of its own.",
+    avoid="It is added to cross-entropy on one linear head, where the two may pull apart: compare "
+    "with a head of its own on held-out rows.",
 )
 def binary_kl(
     student: torch.Tensor, teacher: torch.Tensor, *, temperature: float = 2.0
@@ -259,7 +259,8 @@ def _log_cosh(x: torch.Tensor) -> torch.Tensor:
     related=("binary_kl", "tempered_kl", "pld"),
     also=("BinaryKL-Norm", "DHKD", "dual-head distillation", "log-cosh", "logit distillation"),
     use="The logits of a teacher are to be copied by an auxiliary head of the student.",
-    avoid="Its head also gets cross-entropy: the classifier then suffers.",
+    avoid="Its head also gets cross-entropy, and held-out accuracy falls: the two may oppose each "
+    "other there.",
 )
 def binary_kl_norm(
     student: torch.Tensor, teacher: torch.Tensor, *, temperature: float = 2.0

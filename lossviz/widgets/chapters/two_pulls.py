@@ -21,10 +21,10 @@ LONGEST = 2.2  # length in logits at which the longest arrow is drawn
 LEADS, GRID = (-4, 8), 240
 LEGEND = (
     ("'cross-entropy'", "subject"),
-    ("'copying the teacher (open dot); right: cosine with cross-entropy'", "path"),
+    ("'copying the teacher (open dot)'", "path"),
     ("'their sum'", "ink"),
     ("'after surgery'", "hues[2]"),
-    ("'right, dashed: at the features, behind a simplex head'", "muted"),
+    ("'dashed: at the features'", "muted"),
 )
 SPOT = {"size": 90, "fill": "ink", "stroke": "surface", "strokeWidth": 1.5}
 TOP = ROW * len(LEGEND) + 12
@@ -116,8 +116,8 @@ def shared_head(
         caption=(
             "One image under a head of two weights. Left: the steps that each loss asks for, drawn "
             "to one scale, the longest always at the same length. Right: their cosine as the lead "
-            "of the student's label grows, at its present mean logit; thin lines mark the student "
-            "and the teacher's lead."
+            "of the student's label grows, at its present mean logit, and dashed what a simplex "
+            "head passes on to the features; thin lines mark the student and the teacher's lead."
         ),
     )  # fmt: skip
 
