@@ -72,8 +72,8 @@ def _two_clouds(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @declare(
     family="few-shot",
     inputs=GROUPED,
-    latex=r"\ell = -\log \tfrac12 \Big( \tfrac12 (\lambda_= + \lambda_{\ne}) + \gamma \Big), \qquad "
-    r"\lambda_= = 1 - \operatorname{mean}_{y_j = y_i} \frac{d_{ij}}{r_i}, \quad "
+    latex=r"\ell = -\log \tfrac12 \Big( \tfrac12 (\lambda_= + \lambda_{\ne}) + \gamma \Big), "
+    r"\qquad \lambda_= = 1 - \operatorname{mean}_{y_j = y_i} \frac{d_{ij}}{r_i}, \quad "
     r"\lambda_{\ne} = \operatorname{mean}_{y_j \ne y_i} \frac{d_{ij}}{d_{\max}}",
     source=Source(
         "mendezruiz2023susana",
@@ -106,7 +106,8 @@ def _two_clouds(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     "`lossviz.analysis.icnn_score` gives the parts.",
     related=("proto_triplet", "opl"),
     also=("ICNN", "nearest neighbours", "SuSana Distancia", "metric learning", "few-shot learning"),
-    use="Embeddings are to be sorted by their nearest neighbours, in batches of several of a class.",
+    use="Embeddings are to be sorted by their nearest neighbours, and batches hold several of each "
+    "class.",
     avoid="Batches are small or hold one example of a class: hardly any neighbour has a slope.",
 )
 def icnn(
