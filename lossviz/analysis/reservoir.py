@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.numbers import check_count
-from .collapse_measures import LABELLED
+from .collapse import labelled_rows
 
 
 class Sample(NamedTuple):
@@ -93,9 +93,8 @@ class Reservoir:
 
     def add(self, features: torch.Tensor, target: torch.Tensor) -> Reservoir:
         """Look at a batch of features (N, D) with labels (N,)."""
-        checked = LABELLED.check({"features": features, "target": target})
-        rows = checked["features"].detach().cpu(), checked["target"].cpu()
-        self._join(sample_of(*rows, size=self.size, seed=self.seed))
+        x, y = labelled_rows(features, target)
+        self._join(sample_of(x.detach().cpu(), y.cpu(), size=self.size, seed=self.seed))
         return self
 
     def merge(self, other: Reservoir) -> Reservoir:

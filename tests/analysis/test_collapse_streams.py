@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -125,10 +126,11 @@ def test_massive_activations_show_in_one_rank_and_not_in_the_other():
 
 def test_rows_that_do_not_vary_have_no_centred_dimension():
     x = torch.full((7, 3), 0.1, dtype=torch.float64)
-    for measure in (centred_effective_rank, covariance_effective_rank, spectral_decay):
-        assert streamed(measure, x, batch=2).compute().isnan()
+    for measure in (centred_effective_rank, covariance_effective_rank):
+        assert streamed(measure, x, batch=2).compute() == 0
+    assert streamed(spectral_decay, x, batch=2).compute().isnan()
     assert effective_rank(x).item() == pytest.approx(1)
-    assert effective_rank(0 * x).isnan()
+    assert effective_rank(0 * x) == 0
 
 
 def test_an_absent_class_does_not_count_in_a_stream():
@@ -159,9 +161,16 @@ def test_labels_may_be_ignored_and_negative_ones_are_told():
         variability_collapse(x, y - 1)
     with pytest.raises(TypeError, match="integer class labels"):
         variability_collapse(x, y.double())
-    for names in (["cat"] * 30, None):
-        with pytest.raises(TypeError, match="target"):
+    for names in (["cat"] * 30, np.array(["cat"] * 30)):
+        with pytest.raises(TypeError, match=r"target .* of names; numpy\.unique"):
             variability_collapse(x, names)
+    with pytest.raises(TypeError, match="target"):
+        variability_collapse(x, None)
+    for function in (diffusion_information, Reservoir(4).add):
+        with pytest.raises(ValueError, match="target must be 0 or above, got -100"):
+            function(x, held)
+        with pytest.raises(ValueError, match="finite"):
+            function(x * math.nan, y)
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,10 @@ def alpha_req(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def rankme_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    x = i["features"].double()
+    x, centred = i["features"].double(), p.get("center", True)
     return {
-        "rankme": geometry.covariance_rank(x, eps=p["eps"]),
-        "eigen_ratio": geometry.spectrum(x),
+        "rankme": geometry.covariance_rank(x, centred=centred, eps=p["eps"]),
+        "eigen_ratio": geometry.spectrum(x, centred=centred),
     }
 
 
@@ -229,7 +229,9 @@ CALLS: dict[str, Call] = {
     "ufm_mse_bias_optimum": ufm_mse_bias_optimum,
     "ufm_ce_optimum": ufm_ce_optimum,
     "rankme_cov": rankme_cov,
-    "rankme_sv": lambda i, p, r: geometry.rankme(i["features"].double(), eps=p["eps"]),
+    "rankme_sv": lambda i, p, r: geometry.rankme(
+        i["features"].double(), centred=p.get("center", False), eps=p["eps"]
+    ),
     "alpha_req": alpha_req,
     "dse": dse,
     "dse_row_stochastic": dse_row_stochastic,
