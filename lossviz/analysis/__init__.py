@@ -139,6 +139,11 @@ from .rank_measures import (
 from .records import Journal, Record
 from .reservoir import Reservoir
 from .reward_law import RewardForecast, RewardLaw, reward_entropy_forecast, reward_entropy_law
+from .sampled_measures import (
+    diffusion_label_information,
+    diffusion_spectrum,
+    neighbour_agreement,
+)
 from .sampling import Mirostat, entropy_switch, mirostat_k, top_k_zipf_cross_entropy, zipf_exponent
 from .scaling import (
     DirichletScaling,
@@ -216,6 +221,9 @@ MEASURES = Registry(
     centred_effective_rank,
     covariance_effective_rank,
     spectral_decay,
+    diffusion_spectrum,
+    diffusion_label_information,
+    neighbour_agreement,
 )
 
 __all__ = [
@@ -232,21 +240,22 @@ __all__ = [
     "class_distance_variance", "class_geometry", "class_probabilities", "class_rows",
     "class_statistics", "class_variances", "classwise_ece", "clopper_pearson",
     "compare_calibrators", "conformal_threshold", "covariance_effective_rank", "covariance_rank",
-    "cross_fit", "dc_pdd", "diffusion_entropy", "diffusion_information", "divergences", "ece",
-    "ece_equal_mass", "ece_interval", "ece_left_closed", "effective_rank", "entropy_bounds",
-    "entropy_change", "entropy_switch", "equal_mass", "equal_width", "error_bound", "eta",
-    "every_class", "filter_normalised_directions", "fine_aurc", "fine_auroc", "fine_ece_equal_mass",
+    "cross_fit", "dc_pdd", "diffusion_entropy", "diffusion_information",
+    "diffusion_label_information", "diffusion_spectrum", "divergences", "ece", "ece_equal_mass",
+    "ece_interval", "ece_left_closed", "effective_rank", "entropy_bounds", "entropy_change",
+    "entropy_switch", "equal_mass", "equal_width", "error_bound", "eta", "every_class",
+    "filter_normalised_directions", "fine_aurc", "fine_auroc", "fine_ece_equal_mass",
     "fine_kde_ece", "fine_smooth_ece", "fused_token_entropy", "gradient_conflict", "greedy_nll",
     "icnn_score", "kde_ece", "kl_constrained_optimum", "likelihood_ratio", "log_score",
     "logit_update", "loss_on_plane", "mce", "mean_cdnv", "mean_entropy", "min_p", "mirostat_k",
     "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "nc4_of_logits", "nc5",
-    "nearest_mean", "nearest_mean_disagreement", "normalised_std", "of_class", "of_label",
-    "one_vs_rest_margins", "pass_at_k", "pass_at_n", "power_law", "prediction_sets", "rankme",
-    "rankme_of_moments", "refinement", "resampling_reward", "reward_entropy_forecast",
-    "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce", "sampled_divergences",
-    "sampled_nll", "self_duality", "sequence_confidence", "sequence_nll", "simplex_distance",
-    "simplex_frame", "smooth_ece", "softmax_code_margin", "spectral_decay", "spectrum",
-    "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
+    "nearest_mean", "nearest_mean_disagreement", "neighbour_agreement", "normalised_std",
+    "of_class", "of_label", "one_vs_rest_margins", "pass_at_k", "pass_at_n", "power_law",
+    "prediction_sets", "rankme", "rankme_of_moments", "refinement", "resampling_reward",
+    "reward_entropy_forecast", "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce",
+    "sampled_divergences", "sampled_nll", "self_duality", "sequence_confidence", "sequence_nll",
+    "simplex_distance", "simplex_frame", "smooth_ece", "softmax_code_margin", "spectral_decay",
+    "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
     "tilted_policy", "token_covariance", "token_entropy", "token_entropy_change", "top_h", "top_k",
     "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "top_n_sigma", "top_p",
     "trajectory_plane", "truncated_entropy", "typical", "uniformity", "variability_collapse",

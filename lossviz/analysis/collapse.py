@@ -109,9 +109,13 @@ def _check_finite(x: torch.Tensor) -> None:
 def labelled_rows(
     features: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Finite features (N, D) in float64 and labels (N,) in int64; raises for anything else."""
+    """Finite features (N, D) in float64, labels (N,) from 0 on in int64; raises for all else."""
     x, y = labelled_pair(features, target)
     _check_finite(x)
+    if (y < 0).any():
+        raise ValueError(
+            f"target must be 0 or above, got {y.min().item()}: leave out rows without a label"
+        )
     return x.double(), y
 
 

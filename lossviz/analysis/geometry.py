@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from ..declaration.numbers import check_count
-from .collapse import FEATURES, LABELLED
+from .collapse import FEATURES, labelled_rows
 
 Normalised = Literal["symmetric", "anisotropic"]
 
@@ -34,12 +34,13 @@ def _around_mean(x: torch.Tensor) -> torch.Tensor:
     return apart - apart.mean(0)
 
 
-def spectrum(features: torch.Tensor) -> torch.Tensor:
+def spectrum(features: torch.Tensor, *, centred: bool = True) -> torch.Tensor:
     """The shares of the variance along the principal axes (min(N, D),), falling, summing to 1.
 
-    NaN for features that do not vary.
+    NaN for features that do not vary. Not `centred`, those of the mean square, and NaN for zeros.
     """
-    values = torch.linalg.svdvals(_around_mean(_checked(features)))
+    x = _checked(features)
+    values = torch.linalg.svdvals(_around_mean(x) if centred else x)
     squares = (values / values.max()).square()
     return squares / squares.sum()
 
@@ -47,7 +48,7 @@ def spectrum(features: torch.Tensor) -> torch.Tensor:
 def rankme(features: torch.Tensor, *, centred: bool = False, eps: float = 0.0) -> torch.Tensor:
     """RankMe: exp of the entropy of the singular values of the features as they are, or centred.
 
-    Between 1 and min(N, D); features of zeros give NaN. The paper adds `eps` = 1e-7 to each share,
+    Between 1 and min(N, D); 0 for features of zeros. The paper adds `eps` = 1e-7 to each share,
     which counts empty dimensions as well: of 768 features of rank 4 it makes 3.9997, not 3.9948.
     Source: Garrido, Balestriero, Najman and LeCun (2023), eq. 1 and 2.
     """
@@ -56,14 +57,16 @@ def rankme(features: torch.Tensor, *, centred: bool = False, eps: float = 0.0) -
     return exp_entropy(values / values.sum(), eps)
 
 
-def covariance_rank(features: torch.Tensor, *, eps: float = 0.0) -> torch.Tensor:
+def covariance_rank(
+    features: torch.Tensor, *, centred: bool = True, eps: float = 0.0
+) -> torch.Tensor:
     """Exp of the entropy of the eigenvalues of the covariance (centred, squared): not RankMe.
 
     Published under the name of RankMe as well; squares weigh the large ones more, so the number is
-    smaller. One coordinate with a large offset changes RankMe and leaves this alone. NaN for
-    features that do not vary.
+    smaller. One coordinate with a large offset changes RankMe and leaves this alone. 0 for features
+    that do not vary. Not `centred`, the eigenvalues of the matrix of mean products.
     """
-    return exp_entropy(spectrum(features), eps)
+    return exp_entropy(spectrum(features, centred=centred), eps)
 
 
 def eigenvalues_above_rounding(matrix: torch.Tensor) -> torch.Tensor:
@@ -77,16 +80,20 @@ def rankme_of_moments(moments: torch.Tensor) -> torch.Tensor:
     """RankMe from the products X^T X (D, D) alone, which add up over batches.
 
     Singular values are roots of its eigenvalues: those of at most D eps times the largest are
-    rounding and count as 0. NaN for features of zeros.
+    rounding and count as 0. 0 for features of zeros.
     """
     roots = eigenvalues_above_rounding(moments).sqrt()
     return exp_entropy(roots / roots.sum())
 
 
 def exp_entropy(shares: torch.Tensor, eps: float = 0.0) -> torch.Tensor:
-    """Exp of the entropy of shares (R,), after `eps` is added to each: how many there are."""
+    """Exp of the entropy of shares (R,), after `eps` is added to each: how many there are.
+
+    0 for the shares of nothing, which are 0/0.
+    """
     padded = shares + eps
-    return (-torch.xlogy(padded, padded).sum()).exp()
+    number = (-torch.xlogy(padded, padded).sum()).exp()
+    return torch.where(shares.isnan().any(), 0.0, number)
 
 
 def normalised_std(features: torch.Tensor) -> torch.Tensor:
@@ -96,8 +103,8 @@ def normalised_std(features: torch.Tensor) -> torch.Tensor:
     stays one; NaN for a single row. float64, unbiased, as libraries of self-supervised learning
     log it.
     """
-    x = _checked(features)
-    return torch.nn.functional.normalize(x, dim=-1, eps=1e-300).std(0).mean()
+    unit = torch.nn.functional.normalize(_checked(features), dim=-1, eps=1e-300)
+    return unit.std(0).mean() if len(unit) > 1 else unit.new_tensor(torch.nan)
 
 
 def power_law(shares: torch.Tensor, *, ranks: tuple[int, int]) -> torch.Tensor:
@@ -193,10 +200,7 @@ def diffusion_information(
     takes the width of all rows; where it is 0 the information is 0. Raises as `diffusion_entropy`.
     Source: Liao et al. (2024), section 3.3.
     """
-    x = _checked(features)
-    y = LABELLED.check(target, "target")
-    if y.shape != x.shape[:1]:
-        raise ValueError(f"target must have shape ({len(x)},), got {tuple(y.shape)}")
+    x, y = labelled_rows(_checked(features), target)
     _check_diffusion(sigma, steps)
     check_count("repeats", repeats)
     width = _median_distance(x) if sigma == "median" else sigma

@@ -49,19 +49,22 @@ def _varies(sums: Moments) -> bool:
     return bool(sums.scatter.trace() > sums.rows.sum() * digits.square())
 
 
+def _known(rank: torch.Tensor, sums: Moments) -> torch.Tensor:
+    return torch.where(sums.rows[0] > 0, rank, torch.nan)
+
+
 def _raw_rank(sums: Moments) -> torch.Tensor:
-    return rankme_of_moments(sums.scatter + sums.rows * sums.mean.mT @ sums.mean)
+    moments = sums.scatter + sums.rows * sums.mean.mT @ sums.mean
+    return _known(rankme_of_moments(moments), sums)
 
 
 def _centred_rank(sums: Moments) -> torch.Tensor:
-    value = rankme_of_moments(sums.scatter)
-    return value if _varies(sums) else value * torch.nan
+    return _known(rankme_of_moments(sums.scatter) * _varies(sums), sums)
 
 
 def _covariance_rank(sums: Moments) -> torch.Tensor:
     values = eigenvalues_above_rounding(sums.scatter)
-    value = exp_entropy(values / values.sum())
-    return value if _varies(sums) else value * torch.nan
+    return _known(exp_entropy(values / values.sum()) * _varies(sums), sums)
 
 
 def _decay(sums: Moments, first: float = 1, last: float = 100) -> torch.Tensor:
@@ -105,7 +108,7 @@ def effective_rank(features: torch.Tensor) -> Moments:
     """Effective rank (RankMe): exp of the entropy of the singular values, features as they are.
 
     One large offset swallows it: centre, or say that you did not. Exact to 1e-6, to 1e-10 at full
-    rank, because products are added up instead of rows. NaN for zeros.
+    rank, because products are added up instead of rows. 0 for zeros, NaN without rows.
     """
     return _moments(features)
 
@@ -131,7 +134,7 @@ def effective_rank(features: torch.Tensor) -> Moments:
 def centred_effective_rank(features: torch.Tensor) -> Moments:
     """Effective rank (RankMe), centred: exp of the entropy of the centred singular values.
 
-    As `effective_rank` of the features minus their mean. NaN for features that do not vary.
+    As `effective_rank` of the features minus their mean. 0 for features that do not vary.
     """
     return _moments(features)
 
@@ -156,7 +159,7 @@ def centred_effective_rank(features: torch.Tensor) -> Moments:
 def covariance_effective_rank(features: torch.Tensor) -> Moments:
     """Effective rank of the covariance: exp of the entropy of its eigenvalues.
 
-    Published under the name of RankMe as well, and smaller: squares weigh the large ones more. NaN
+    Published under the name of RankMe as well, and smaller: squares weigh the large ones more. 0
     for features that do not vary.
     """
     return _moments(features)

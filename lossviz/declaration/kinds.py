@@ -68,6 +68,8 @@ class Kind:
                 if isinstance(tensor, (list, tuple)) or hasattr(tensor, "__array__")
                 else ""
             )
+            if cure and _are_names(tensor):
+                cure = f" of names; numpy.unique({name}, return_inverse=True)[1] numbers them"
             raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}{cure}")
         dtype = tensor.dtype
         if self.holds == "floating" and dtype not in DTYPES:
@@ -107,6 +109,11 @@ class Kind:
             known = torch.arange(self.classes(sizes), device=tensor.device)
             return known.gather(0, tensor.flatten()).reshape(tensor.shape)
         return tensor
+
+
+def _are_names(values: Any) -> bool:
+    """Whether a list or an array starts with a string."""
+    return isinstance(next(iter(getattr(values, "flat", values)), None), str)
 
 
 def _normal(generator: torch.Generator, shape: tuple[int, ...], _sizes: Sizes) -> torch.Tensor:

@@ -34,6 +34,7 @@ from ..declaration.registry import Registry
 from .attacked import adv_comp_sum_at, trades_at, train_adv_comp_sum, train_trades
 from .embeddings.angular import arcface, normalized_softmax
 from .embeddings.contrastive import nt_xent
+from .embeddings.neighbours import icnn
 from .embeddings.prototypes import opl, proto_triplet
 from .logits.adaptive import adapted_temperature, aldr_kl
 from .logits.adversarial import adv_comp_sum
@@ -46,7 +47,7 @@ from .logits.crossentropy import cross_entropy
 from .logits.distillation import pld
 from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
-from .logits.matching import binary_kl, binary_kl_norm, tempered_kl
+from .logits.matching import binary_kl, binary_kl_norm, dual_head, tempered_kl
 from .logits.noise import noise_scale, noisefit_hybrid, noisefit_hybrid_v2
 from .logits.ordinal import corn, corn_probabilities, ordinal_cross_entropy
 from .logits.relatives import focal, poly_1
@@ -124,12 +125,14 @@ LOSSES = Registry(
             tempered_kl,
             binary_kl,
             binary_kl_norm,
+            dual_head,
             noisefit_hybrid,
             nt_xent,
             arcface,
             normalized_softmax,
             proto_triplet,
             opl,
+            icnn,
             decoupled_softmax,
             soft_topk,
             mw_loss,
@@ -228,6 +231,7 @@ __all__ = [
     "dpo",
     "draw_lam",
     "dsc_elementwise",
+    "dual_head",
     "eisl",
     "energy_distance",
     "ensloss",
@@ -242,6 +246,7 @@ __all__ = [
     "get",
     "hl_gauss",
     "hl_gauss_target",
+    "icnn",
     "interpolating_bag_loss",
     "ips_weighted_bce",
     "jensen_shannon_term",

@@ -343,6 +343,18 @@ def binary_kl_norm(
     temperature: float = 2.0,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
+def dual_head(
+    logits: torch.Tensor,
+    copying: torch.Tensor,
+    teacher: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    alpha: float = 1.0,
+    gamma: float = 1.0,
+    temperature: float = 2.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
 def noisefit_hybrid(
     logits: torch.Tensor,
     noisy_1: torch.Tensor,
@@ -396,6 +408,13 @@ def opl(
     target: torch.Tensor,
     *,
     gamma: float = 0.5,
+) -> torch.Tensor: ...
+def icnn(
+    embeddings: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    k: int = 4,
+    rivals: int | None = None,
 ) -> torch.Tensor: ...
 def decoupled_softmax(
     scores: torch.Tensor,
@@ -1415,6 +1434,36 @@ class BinaryKlNorm(torch.nn.Module):
         teacher: torch.Tensor,
     ) -> torch.Tensor: ...
 
+class DualHead(torch.nn.Module):
+    alpha: float
+    gamma: float
+    temperature: float
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        gamma: float = 1.0,
+        temperature: float = 2.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        copying: torch.Tensor,
+        teacher: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        copying: torch.Tensor,
+        teacher: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
 class NoisefitHybrid(torch.nn.Module):
     alpha: float
     lambda_consistency: float
@@ -1547,6 +1596,26 @@ class Opl(torch.nn.Module):
         self,
         *,
         gamma: float = 0.5,
+    ) -> None: ...
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        embeddings: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Icnn(torch.nn.Module):
+    k: int
+    rivals: int | None
+    def __init__(
+        self,
+        *,
+        k: int = 4,
+        rivals: int | None = None,
     ) -> None: ...
     def forward(
         self,

@@ -19,6 +19,7 @@ from .chapters.steps import large_steps
 from .chapters.training_bound import training_bound
 from .chapters.transforms import transforms
 from .chapters.turning import Recording, neural_collapse
+from .chapters.two_pulls import shared_head
 from .explorer.explore import explore
 from .live import Choice, LiveFigure, Slider
 from .loss.curve import curve
@@ -57,6 +58,7 @@ __all__ = [
     "reliability",
     "resampling",
     "roofline",
+    "shared_head",
     "surface",
     "training_bound",
     "transforms",

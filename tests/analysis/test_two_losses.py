@@ -93,6 +93,7 @@ def test_bad_input_is_told():
         (x[:2], y[:2], {}, "at least 3 rows"),
         (x, y[:4], {}, "shape"),
         (x * math.nan, y, {}, "finite"),
+        (x, y - 100, {}, "0 or above, got -100"),
     ):
         with pytest.raises(ValueError, match=said):
             icnn_score(features, target, **options)

@@ -9,6 +9,7 @@ builds the book twice, after deleting `_build`.
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import json
 import os
@@ -28,9 +29,12 @@ from urllib.parse import unquote, urlsplit
 import numpy
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import lossviz
 from lossviz import analysis, losses
+from lossviz.experiments.networks import network
+from lossviz.experiments.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
@@ -207,8 +211,9 @@ def measure_collapse(
 ) -> dict[str, Any]:
     """NC1, NC2 and CDNV of float32 features in one streaming pass, beside the bare products.
 
-    The products alone are the class sums and X^T X of the same batches in float64. The features are
-    made batch by batch outside the clock, so that memory is what the pass itself takes.
+    The products alone are the class sums and X^T X of the same batches in float64. Seconds are of
+    the processor. The features are made batch by batch outside the clock, so that memory is what
+    the pass itself takes.
     """
     batch = 8192
     pass_s = products_s = 0.0
@@ -222,21 +227,21 @@ def measure_collapse(
         count = min(batch, rows - start)
         target = torch.randint(classes, (count,), generator=generator)
         features = torch.randn(count, width, generator=generator).add_(means[target])
-        before, clock = _resident_peak(), time.perf_counter()
+        before, clock = _resident_peak(), time.process_time()
         stream.update(features, target)
-        pass_s += time.perf_counter() - clock
+        pass_s += time.process_time() - clock
         peak = max(peak, _resident_peak() - before)
-        clock = time.perf_counter()
+        clock = time.process_time()
         wide = features.double()
         sums.index_add_(0, target, wide)
         moments.addmm_(wide.mT, wide)
-        products_s += time.perf_counter() - clock
+        products_s += time.process_time() - clock
         del wide
-    clock = time.perf_counter()
+    clock = time.process_time()
     stats = stream.sums.present()
     found = {"nc1": analysis.nc1, "nc2": analysis.nc2, "cdnv": analysis.mean_cdnv}
     values = {name: function(stats).item() for name, function in found.items()}
-    finish_s = time.perf_counter() - clock
+    finish_s = time.process_time() - clock
     return {
         "shape": [rows, width],
         "classes": classes,
@@ -247,6 +252,44 @@ def measure_collapse(
         "ratio": round((pass_s + finish_s) / products_s, 2),
         "extra_MB": round(peak / 1e6, 1),
     }
+
+
+def measure_watch(rounds: int = 7, sample: int = 500) -> dict[str, Any]:
+    """What a pass of `watch` costs, as a share of an epoch: all rows, and a sample in one batch.
+
+    Seconds of the processor on one thread, medians of `rounds`: multilayer perceptrons on rows of
+    the sizes of digits and of ten thousand MNIST images, plain gradient descent in batches of 100.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    table: dict[str, Any] = {}
+    for rows, sizes in ((1200, (64, 64, 64, 10)), (10_000, (784, 128, 128, 10))):
+        torch.manual_seed(0)
+        x, y = torch.randn(rows, sizes[0]), torch.randint(sizes[-1], (rows,))
+        loader = DataLoader(TensorDataset(x, y), batch_size=100, shuffle=True)
+        model = network(*sizes)
+        descent = torch.optim.SGD(model.parameters(), lr=0.01)
+        with analysis.watch(model) as seen:
+            calls: dict[str, Callable[[], Any]] = {
+                "epoch": functools.partial(train, model, F.cross_entropy, loader, descent),
+                "all": functools.partial(seen.collect, loader, step=0),
+                "sample": functools.partial(seen.collect, [(x[:sample], y[:sample])], step=0),
+            }
+            spent: dict[str, list[float]] = {name: [] for name in calls}
+            for _ in range(rounds):
+                for name, call in calls.items():
+                    start = time.process_time()
+                    call()
+                    spent[name].append(time.process_time() - start)
+        middle = {name: statistics.median(seconds) for name, seconds in spent.items()}
+        table[f"{rows} x {'-'.join(map(str, sizes))}"] = {
+            "epoch_ms": round(1e3 * middle["epoch"], 1),
+            "all rows, share": round(middle["all"] / middle["epoch"], 2),
+            f"{sample} rows, share": round(middle["sample"] / middle["epoch"], 3),
+            f"{sample} rows, ms": round(1e3 * middle["sample"], 1),
+        }
+    torch.set_num_threads(threads)
+    return table
 
 
 def _resident_peak() -> int:
@@ -342,6 +385,7 @@ def main() -> None:
         "calibration": measure_calibration(),
         "report": measure_report(),
         "collapse": measure_collapse(),
+        "watch": measure_watch(),
         "import": measure_import(),
     }
     if options.book:

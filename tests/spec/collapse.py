@@ -81,10 +81,10 @@ def alpha_req(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def rankme_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    x = i["features"].double()
+    x, centred = i["features"].double(), p.get("center", True)
     return {
-        "rankme": geometry.covariance_rank(x, eps=p["eps"]),
-        "eigen_ratio": geometry.spectrum(x),
+        "rankme": geometry.covariance_rank(x, centred=centred, eps=p["eps"]),
+        "eigen_ratio": geometry.spectrum(x, centred=centred),
     }
 
 
@@ -124,9 +124,10 @@ def binary_kl_norm(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def dhkd_total(i: Inputs, p: Params, r: str) -> torch.Tensor:
-    main, auxiliary = i["main_head_logits"].double(), i["aux_head_logits"].double()
-    copied = losses.binary_kl_norm(auxiliary, i["teacher"].double(), temperature=p["temperature"])
-    return p["gamma"] * losses.cross_entropy(main, i["labels"].long()) + p["alpha"] * copied
+    return losses.dual_head(
+        i["main_head_logits"].double(), i["aux_head_logits"].double(), i["teacher"].double(),
+        i["labels"].long(), alpha=p["alpha"], gamma=p["gamma"], temperature=p["temperature"],
+    )  # fmt: skip
 
 
 def tempered_kl(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
@@ -184,11 +185,11 @@ def proto_triplet(i: Inputs, p: Params, r: str) -> torch.Tensor:
 
 
 def icnn_score(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
-    found = neighbours.icnn_score(
-        i["features"].double(), i["y"].long(), k=p.get("k", 4), rivals=p.get("ipc")
-    )
+    x, y = i["features"].double(), i["y"].long()
+    options = {"k": p.get("k", 4), "rivals": p.get("ipc")}
     names = ("score", "lambda_same", "lambda_diff", "gamma")
-    return {**dict(zip(names, found, strict=True)), "loss": -found.score.log()}
+    found = dict(zip(names, neighbours.icnn_score(x, y, **options), strict=True))
+    return {**found, "loss": losses.icnn(x, y, **options)}
 
 
 CALLS: dict[str, Call] = {
@@ -228,7 +229,9 @@ CALLS: dict[str, Call] = {
     "ufm_mse_bias_optimum": ufm_mse_bias_optimum,
     "ufm_ce_optimum": ufm_ce_optimum,
     "rankme_cov": rankme_cov,
-    "rankme_sv": lambda i, p, r: geometry.rankme(i["features"].double(), eps=p["eps"]),
+    "rankme_sv": lambda i, p, r: geometry.rankme(
+        i["features"].double(), centred=p.get("center", False), eps=p["eps"]
+    ),
     "alpha_req": alpha_req,
     "dse": dse,
     "dse_row_stochastic": dse_row_stochastic,

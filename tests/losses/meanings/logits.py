@@ -131,6 +131,11 @@ def binary_kl_norm(student, teacher, *, temperature):
     return temperature**2 * sum((softplus(x) + softplus(-x)) / 2 - log(2) for x in gaps)
 
 
+def dual_head(logits, copying, teacher, label, *, alpha, gamma, temperature):
+    copied = binary_kl_norm(copying, teacher, temperature=temperature)
+    return gamma * (logsumexp(logits) - logits[label]) + alpha * copied
+
+
 def _divergence(weights, of):
     sums = logsumexp(of) - logsumexp(weights)
     terms = zip(softmax(weights), weights, of, strict=True)
@@ -209,6 +214,7 @@ MEANINGS = {
         tempered_kl,
         binary_kl,
         binary_kl_norm,
+        dual_head,
         noisefit_hybrid,
         z_loss,
         ca_loss,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mpmath
 
-from .dual import held, logsumexp, softplus, sqrt
+from .dual import held, log, logsumexp, softplus, sqrt
 
 
 def _dot(one, other):
@@ -110,6 +110,36 @@ def opl(embeddings, target, *, gamma):
     return 1 - pull + gamma * sum(abs(x) for x in across) / max(len(across), 1)
 
 
+def icnn(embeddings, target, *, k=4, rivals=None):
+    count, points = len(embeddings), range(len(embeddings))
+    few = k + 2 >= count
+    k = count - 2 if few else k
+    among = min(k + 1 if rivals is None else max(rivals, k), count - 1)
+    near, far, longest, own = [], [], 0, 0
+    for i in points:
+        others = []
+        for j in points:
+            apart = [a - b for a, b in zip(embeddings[i], embeddings[j], strict=True)]
+            if i != j:
+                distance = sqrt(_dot(apart, apart) + mpmath.mpf(10) ** -6)
+                others.append((distance, target[i] == target[j]))
+        others.sort(key=lambda pair: pair[0])
+        rival = next((d for d, same in others[:among] if not same), mpmath.inf)
+        ratios = [d / rival for d, _ in others[:k]]
+        pulled = [x for x, (_, same) in zip(ratios, others[:k], strict=True) if same]
+        pushed = [d for d, same in others[:k] if not same]
+        if pulled:
+            near.append(sum(pulled) / len(pulled) / max([1, *ratios]))
+        if pushed:
+            far.append(sum(pushed) / len(pushed))
+            longest = max([longest, *pushed])
+        own += len(pulled)
+    share = 1 if few else mpmath.mpf(own) / (k * count)
+    same = 1 - sum(near) / max(len(near), 1)
+    apart = sum(far) / len(far) / longest if far else 1
+    return -log(((same + apart) / 2 + share) / 2)
+
+
 MEANINGS = {
     meaning.__name__: meaning
     for meaning in (
@@ -118,6 +148,7 @@ MEANINGS = {
         normalized_softmax,
         proto_triplet,
         opl,
+        icnn,
         decoupled_softmax,
         mw_loss,
         pa_bce,
