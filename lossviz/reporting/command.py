@@ -61,7 +61,8 @@ def report(
         or 1 (N, L), or "token log-probabilities" of answers in a .jsonl file. It is never guessed.
     against : a second source with the same labels in the same order (`labels` serve for both);
         differences are its scores minus those of `source`.
-    groups : numbers or words, one per row: the page then compares the groups.
+    groups : numbers or words, one per row (or example, of "multilabel", where otherwise each label
+        is a group): the page then compares the groups.
     logits_key, labels_key, groups_key : keys or columns, where they have unusual names.
     logprobs, confidence : of tokens: "raw" or "processed" (by temperature or truncation), and
         whether an answer's confidence is exp of their "total" (default), "mean" or "least".
@@ -76,7 +77,8 @@ def report(
         "logprobs": logprobs, "confidence": confidence,
     }  # fmt: skip
     first = read(source, labels, groups=groups, **keys)
-    second = None if against is None else read(against, labels, **keys)
+    of_both = {**keys, "groups_key": None}  # groups are those of the first
+    second = None if against is None else read(against, labels, **of_both)
     rows = pass_over(first, seed, progress)
     other = {}
     if second is not None:
@@ -95,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         conditions = [_condition(text) for text in options.fail_if]
         if options.demo:
+            if options.file or options.labels_file:
+                raise InputError(f"--demo has a file of its own, got {options.file} as well")
             with as_file(files(__package__) / "demo.npz") as path:
                 options.file, options.kind = path, "logits"
                 return _run(options, conditions)

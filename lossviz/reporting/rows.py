@@ -84,8 +84,10 @@ def pass_over(
         torch.empty(count, dtype=dtype)
         for dtype in (torch.int64, torch.float64, torch.bool, torch.bool, *[torch.float64] * 2)
     ]
-    sample = torch.empty(0)
+    sample = torch.empty(0, predictions.classes)
     streams = classwise_ece.stream(bins=BINS), brier_score.stream(), log_score.stream()
+    none = sample.new_empty(0, predictions.classes), labels[:0]  # a shard may hold no row
+    streams[0].update(*none)
     done = sum_to_one = 0
     for block, target, places in predictions.blocks():
         if not len(block):
@@ -158,7 +160,8 @@ def merge(parts: Sequence[Rows], kind: Kind) -> Rows:
         return torch.cat([getattr(part, name) for part in parts])
 
     def mean(name: str) -> float:
-        return sum(n * getattr(p, name) for n, p in zip(count, parts, strict=True)) / sum(count)
+        held = [(n, getattr(one, name)) for n, one in zip(count, parts, strict=True) if n]
+        return sum(n * value for n, value in held) / sum(count)
 
     sums = zip(*(part.per_class for part in parts), strict=True)
     per_class = Bins(*(torch.stack(each).sum(0) for each in sums))

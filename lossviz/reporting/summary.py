@@ -117,8 +117,16 @@ class Summary:
 
 
 def summarise(predictions: Predictions, rows: Rows, seed: int = 0) -> Summary:
-    """All numbers of one set of predictions, of the rows that were passed over."""
+    """All numbers of one set of predictions, of the rows that were passed over.
+
+    Raises `InputError` where none of them counts.
+    """
     count = len(rows.label)
+    if not count:
+        raise InputError(
+            f"{predictions.name}: no row counts, expected at least one whose label is not "
+            f"{IGNORED}{' and whose tokens are all known' if predictions.event else ''}"
+        )
     y = rows.label[rows.drawn]
     comparison = compare(rows.sample, y, predictions.kind, seed, predictions.event)
     scores = {**_rates(rows, predictions.classes), **_calibration(predictions, rows, seed),
@@ -303,7 +311,7 @@ def _groups(predictions: Predictions, rows: Rows, seed: int) -> tuple[Group, ...
             Group(name, len(c), float(_mean(a)), low, high, float(c.mean()), float(null.value),
                   float(null.mean), float(null.p_value))
         )  # fmt: skip
-    return tuple(sorted(found, key=lambda one: one.accuracy))
+    return tuple(sorted(found, key=lambda one: (one.accuracy, one.name)))
 
 
 def _reliability(rows: Rows) -> dict[str, list[float]]:
