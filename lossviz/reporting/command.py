@@ -79,6 +79,7 @@ def report(
     first = read(source, labels, groups=groups, **keys)
     of_both = {**keys, "groups_key": None}  # groups are those of the first
     second = None if against is None else read(against, labels, **of_both)
+    first.need_rows()
     rows = pass_over(first, seed, progress)
     other = {}
     if second is not None:

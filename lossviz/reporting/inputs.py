@@ -68,6 +68,16 @@ class Predictions:
         """The labels of the rows that count (N,), int64."""
         return self.target[self.target != IGNORED]
 
+    def need_rows(self) -> None:
+        """Raise `InputError` where no row counts, which a shard is allowed but no report."""
+        if not (self.target != IGNORED).any():
+            cause = (
+                "every answer has a token without log-probability (null)"
+                if self.event
+                else f"no row has a label that counts, which {IGNORED} does not"
+            )
+            raise InputError(f"{self.name}: {cause}")
+
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Rows that count (n, K), their labels (n,) and where they are in the file (n,)."""
         binary = self.binary

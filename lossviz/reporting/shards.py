@@ -105,6 +105,7 @@ def join(parts: Sequence[Part], *, seed: int = 0, out: str | Path | None = None)
         words = [_words(one.predictions) for one in parts]
         names, index = np.unique(np.concatenate(words), return_inverse=True)
         whole = replace(whole, groups=tuple(map(str, names)), group=torch.from_numpy(index))
+    whole.need_rows()
     summary = summarise(whole, merge([one.rows for one in parts], head.kind), seed)
     if out is not None:
         write({Path(out): page(summary)})

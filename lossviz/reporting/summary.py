@@ -117,16 +117,8 @@ class Summary:
 
 
 def summarise(predictions: Predictions, rows: Rows, seed: int = 0) -> Summary:
-    """All numbers of one set of predictions, of the rows that were passed over.
-
-    Raises `InputError` where none of them counts.
-    """
+    """All numbers of one set of predictions, of the rows that were passed over."""
     count = len(rows.label)
-    if not count:
-        raise InputError(
-            f"{predictions.name}: no row counts, expected at least one whose label is not "
-            f"{IGNORED}{' and whose tokens are all known' if predictions.event else ''}"
-        )
     y = rows.label[rows.drawn]
     comparison = compare(rows.sample, y, predictions.kind, seed, predictions.event)
     scores = {**_rates(rows, predictions.classes), **_calibration(predictions, rows, seed),

@@ -92,7 +92,7 @@ def test_minus_9999_is_impossible_null_is_unknown_and_nan_is_an_error(tmp_path):
 )
 def test_what_is_no_answer_is_refused_by_its_line(tmp_path, line, why):
     with pytest.raises(InputError, match=why):
-        tokens(written(tmp_path / "x.jsonl", [line]))
+        tokens(written(tmp_path / "x.jsonl", [line])).need_rows()
 
 
 def test_raw_or_processed_is_asked_for(tmp_path):

@@ -242,7 +242,7 @@ def test_an_archive_that_would_unpack_to_far_more_is_refused(tmp_path):
 )
 def test_labels_and_predictions_that_do_not_fit(logits, labels, why):
     with pytest.raises(InputError, match=why):
-        read(logits, labels, kind="logits")
+        read(logits, labels, kind="logits").need_rows()
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_shard_without_a_row_that_counts_is_an_empty_part(kept):
     for parts in ([one, nothing, other], [nothing, one, other]):
         assert_same(without_origin(join(parts).as_json()), whole)
     alone = part(z[:kept], y[:kept] * 0 - 100, kind="logits", first=0, of=0)
-    with pytest.raises(InputError, match="no row counts"):
+    with pytest.raises(InputError, match="no row has a label that counts"):
         join([alone])
 
 
