@@ -161,7 +161,10 @@ def read(
     if labels is not None:
         truth = _labels(labels, labels_key)
     if truth is None:
-        raise InputError(f"{array.name} comes without labels: give them as a second file or array")
+        raise InputError(
+            f"{array.name} comes without labels: name their key or column (--labels), or "
+            "give them as a second file or array"
+        )
     digest = _digest(path) if path else ""
     name = path.name if path else "in memory"
     if kind == "multilabel":
@@ -350,12 +353,14 @@ def _choose(
     fitting = [name for name in found if name == key or (key is None and name in usual)]
     if len(fitting) != 1:
         there = ", ".join(
-            f"{name} {'(unreadable)' if isinstance(array, InputError) else array.shape}"
+            f"{name or 'one array'} "
+            f"{'(unreadable)' if isinstance(array, InputError) else array.shape}"
             for name, array in found.items()
-            if name
         )
+        if not found:
+            raise InputError(f"{path} holds no array")
         missing = f"has no key {key!r}" if key else f"has {fitting or 'none'} of the keys {usual}"
-        raise InputError(f"{path} {missing}; it holds {there or 'one array'}: say {option} KEY")
+        raise InputError(f"{path} {missing}; it holds {there}: say {option} KEY")
     return _sound(found[fitting[0]])
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from .. import losses
@@ -92,6 +93,8 @@ def pass_over(
     for block, target, places in predictions.blocks():
         if not len(block):
             continue
+        if predictions.binary:
+            _check_scores(predictions, block[:, 1], places)
         try:
             # within the tolerance of its dtype a probability may be above 1
             p = class_probabilities(block, kind=kind).clamp_max(1)
@@ -120,6 +123,17 @@ def pass_over(
         labels, predicted, confidence, correct, among_five, log_rows, brier_rows,
         sample, drawn, per_class, classwise, brier, log, sum_to_one,
     )  # fmt: skip
+
+
+def _check_scores(predictions: Predictions, score: torch.Tensor, places: torch.Tensor) -> None:
+    outside = ~((score >= 0) & (score <= 1))
+    if outside.any():
+        first = int(outside.nonzero()[0])
+        at = tuple(map(int, np.unravel_index(int(places[first]), predictions.array.shape)))
+        raise InputError(
+            f"{predictions.array.name} must hold probabilities in [0, 1], got "
+            f"{float(score[first]):g} at {at if len(at) > 1 else at[0]}"
+        )
 
 
 def _in_file(words: str, places: torch.Tensor) -> str:
