@@ -17,6 +17,9 @@ from ..declaration.kinds import DISTRIBUTIONS, PROBABILITIES, SCORES, TRUTH, WEI
 from ..declaration.numbers import check_count
 
 Closed = Literal["right", "left"]
+Place = Callable[[torch.Tensor], torch.Tensor]
+PIECE = 2**16
+"""Rows at a time: their places and wide copies stay in the cache."""
 GUO = Source("guo2017calibration", "section 2")
 CONFIDENCES = Inputs(
     Argument("confidence", PROBABILITIES, "...", "what the model said"),
@@ -85,18 +88,64 @@ def sums_in_bins(
     """
     if closed not in ("right", "left"):
         raise ValueError(f"closed must be 'right' or 'left', got {closed!r}")
-    flat = confidence.flatten().contiguous()
     # torch calls the side on which an equal value is put what the literature calls the other
-    place = torch.bucketize(flat, edges.to(flat), right=closed == "left")
-    hit, width = correct.flatten().double(), len(edges) + 1
-    if weight is None:
-        rows = torch.bincount(place, minlength=width)
-        held = flat.double()
-    else:
-        w = weight.flatten().double()
-        rows, held, hit = torch.bincount(place, w, width), flat.double() * w, hit * w
-    sums = (torch.bincount(place, each, width).double() for each in (held, hit))  # float32 if empty
-    return Bins(rows, *sums)
+    return _sums(
+        confidence, correct, weight, len(edges) + 1,
+        lambda said: torch.bucketize(said, edges.to(said), right=closed == "left"),
+    )  # fmt: skip
+
+
+def sums_in_even_bins(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    bins: float,
+    *,
+    weight: torch.Tensor | None = None,
+    closed: Closed = "right",
+) -> Bins:
+    """`sums_in_bins` between the edges of `equal_width`, for confidences that lie in [0, 1]."""
+    if confidence.dtype not in (torch.float32, torch.float64):  # edges are rounded too far there
+        edges = equal_width(bins, confidence)
+        return sums_in_bins(confidence, correct, edges, weight=weight, closed=closed)
+    place = even_places(int(bins), confidence, closed)
+    return _sums(confidence, correct, weight, int(bins), place)
+
+
+def even_places(bins: int, like: torch.Tensor, closed: Closed = "right") -> Place:
+    """A function to the bin of equal width of confidences in the dtype of `like`: no search."""
+    edges = equal_width(bins, like)
+    upper = torch.cat((edges, edges.new_tensor([torch.inf])))
+    below = bins * (1 - 4 * torch.finfo(like.dtype).eps)  # never beyond the right bin
+
+    def place(said: torch.Tensor) -> torch.Tensor:
+        found = (said * below).int().clamp_(0, bins - 1)  # of NaN any
+        above = upper[found]
+        return found.add_(said > above if closed == "right" else said >= above)
+
+    return place
+
+
+def _sums(
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    weight: torch.Tensor | None,
+    bins: int,
+    place: Place,
+) -> Bins:
+    """Sums in the bins that `place` finds, by pieces that stay in the cache."""
+    device = confidence.device
+    rows = torch.zeros(bins, dtype=torch.float64 if weight is not None else torch.int64).to(device)
+    held, right = torch.zeros(2, bins, dtype=torch.float64, device=device)
+    pieces = [t.flatten().split(PIECE) for t in (confidence, correct, weight) if t is not None]
+    for said, hit, *each in zip(*pieces, strict=True):
+        at, true, sure = place(said.contiguous()), hit.double(), said.double()
+        if each:
+            counts = each[0].double()
+            true, sure = true * counts, sure * counts
+        rows += torch.bincount(at, counts if each else None, bins)
+        held += torch.bincount(at, sure, bins)
+        right += torch.bincount(at, true, bins)
+    return Bins(rows, held, right)
 
 
 def equal_width(bins: float, like: torch.Tensor) -> torch.Tensor:
@@ -175,8 +224,7 @@ def ece(
     It depends on the bins, and is above 0 for a perfectly calibrated model with few rows: compare
     it with what `calibrated_null` gives. `top_label` makes confidences of logits.
     """
-    edges = equal_width(bins, confidence)
-    return sums_in_bins(confidence, correct, edges, weight=weight)
+    return sums_in_even_bins(confidence, correct, bins, weight=weight)
 
 
 def _no_edges(c: torch.Tensor, a: torch.Tensor) -> Pair:
@@ -200,8 +248,7 @@ def ece_left_closed(
 
     A confidence of 1 is in the last bin.
     """
-    edges = equal_width(bins, confidence)
-    return sums_in_bins(confidence, correct, edges, weight=weight, closed="left")
+    return sums_in_even_bins(confidence, correct, bins, weight=weight, closed="left")
 
 
 def _between(c: torch.Tensor, a: torch.Tensor) -> Pair:
@@ -223,7 +270,7 @@ def rmsce(
     bins: float = 15,
 ) -> Bins:
     """Root mean square calibration error: the gaps of bins of equal width in quadratic mean."""
-    return sums_in_bins(confidence, correct, equal_width(bins, confidence), weight=weight)
+    return sums_in_even_bins(confidence, correct, bins, weight=weight)
 
 
 @_binned(
@@ -243,7 +290,7 @@ def mce(
 
     One row in a bin of its own decides it.
     """
-    return sums_in_bins(confidence, correct, equal_width(bins, confidence), weight=weight)
+    return sums_in_even_bins(confidence, correct, bins, weight=weight)
 
 
 def _classes(sums: Bins) -> torch.Tensor:
@@ -285,6 +332,5 @@ def classwise_ece(
     hit = torch.nn.functional.one_hot(target.reshape(-1), classes)
     if kept is not None:
         flat, hit = flat[kept.reshape(-1)], hit[kept.reshape(-1)]
-    edges = equal_width(bins, flat)
-    each = [sums_in_bins(flat[:, k], hit[:, k], edges) for k in range(classes)]
+    each = [sums_in_even_bins(flat[:, k], hit[:, k], bins) for k in range(classes)]
     return Bins(*(torch.stack(parts) for parts in zip(*each, strict=True)))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration.numbers import check_count
-from .binned import BINS, CONFIDENCES, equal_width
+from .binned import BINS, CONFIDENCES, PIECE, even_places
 
 Statistic = Callable[..., torch.Tensor]
 
@@ -80,18 +80,14 @@ def ece_interval(
         checked = CONFIDENCES.check({"confidence": c, "correct": a})
         c, a = checked["confidence"], checked["correct"]
     c = c.detach()
-    edges = equal_width(bins, c)
-    upper = torch.cat((edges, edges.new_tensor([torch.inf])))
-    below = bins * (1 - 4 * torch.finfo(c.dtype).eps)  # never beyond the right bin, one before it
+    places = even_places(bins, c)
     rows, held = torch.zeros(2, 2 * bins, dtype=torch.float64)
-    for said, hit in zip(c.flatten().split(2**16), a.flatten().split(2**16), strict=True):
+    for said, hit in zip(c.flatten().split(PIECE), a.flatten().split(PIECE), strict=True):
         low, high = said.aminmax() if len(said) else (0, 0)
         if not 0 <= low <= high <= 1:
             CONFIDENCES.check({"confidence": confidence, "correct": correct})
             return Interval(*held.new_full((3,), torch.nan))
-        place = (said * below).int()
-        place += said > upper[place]
-        place = place.mul_(2).add_(hit)
+        place = places(said).mul_(2).add_(hit)
         rows += torch.bincount(place, minlength=2 * bins).cpu()
         held += torch.bincount(place, said.double(), 2 * bins).cpu()
     right, count = rows[1::2], rows.reshape(bins, 2).sum(-1)

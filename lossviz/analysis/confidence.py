@@ -70,10 +70,9 @@ def class_probabilities(predictions: torch.Tensor, *, kind: Kind) -> torch.Tenso
     off = ((total - 1).abs() > slack) | (wide < 0).any(-1)
     if off.any():
         row = int(off.flatten().nonzero()[0])
-        raise ValueError(
-            f"predictions must be {kind}: row {row} sums to {total.flatten()[row].item():.6g}; "
-            'logits are kind="logits"'
-        )
+        least = wide.reshape(-1, wide.shape[-1])[row].min().item()
+        said = f"sums to {total.flatten()[row].item():.6g}" if least >= 0 else f"holds {least:g}"
+        raise ValueError(f'predictions must be {kind}: row {row} {said}; logits are kind="logits"')
     return wide
 
 

@@ -80,8 +80,9 @@ class CorrectnessAware(Calibrator):
     ) -> Self:
         """Train on held-out logits (..., K), labels (...) and copies (V, ..., K); return self.
 
-        Raises as `Calibrator.fit` does, ValueError for copies of another shape, and for balanced
-        training on rows that are all right or all wrong.
+        Raises as `lossviz.losses.cross_entropy` does, and ValueError for NaN, infinite logits, no
+        rows, copies of another shape, and balanced training on rows that are all right or all
+        wrong.
         """
         with torch.inference_mode(False):
             z, y = checked(logits, target, ignore_index)
@@ -109,6 +110,7 @@ class CorrectnessAware(Calibrator):
                     loss.backward()
                     adam.step()
             self.parameters = {name: value.detach() for name, value in at.items()}
+            self.parameters["copies"] = torch.tensor(_count(copies))
         return self
 
     def transform(
@@ -116,8 +118,8 @@ class CorrectnessAware(Calibrator):
     ) -> torch.Tensor:
         """Calibrated logits of the shape and dtype of `logits`.
 
-        Raises as `Calibrator.transform` does, and ValueError for other copies than those of the
-        fit.
+        Raises TypeError for what is not a floating tensor, ValueError for another number of copies
+        or classes than in the fit.
         """
         temperature = self.temperatures(logits, copies=copies)
         return (logits.double() / temperature[..., None]).to(logits.dtype)
@@ -126,16 +128,19 @@ class CorrectnessAware(Calibrator):
         self, logits: torch.Tensor, *, copies: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The temperature of each row (...), float64; raises as `transform`."""
-        if not self.parameters:
-            raise RuntimeError(f"{type(self).__name__} must be fitted first: call fit")
         features = self._features(logits, copies)
-        wanted = self.parameters["weight_1"].shape[-1]
+        placed = self.fitted(features.device)
+        if _count(copies) != placed["copies"]:
+            raise ValueError(
+                f"copies must be as many as in the fit, {int(placed['copies'])}, got "
+                f"{_count(copies)}"
+            )
+        wanted = placed["weight_1"].shape[-1]
         if features.shape[-1] != wanted:
             raise ValueError(
                 f"logits and copies must give {wanted} features as in the fit, got "
-                f"{features.shape[-1]}: give as many copies and classes"
+                f"{features.shape[-1]}: give as many classes, and `top` as it was"
             )
-        placed = {name: value.to(features) for name, value in self.parameters.items()}
         return self._temperatures(features, placed)[..., 0]
 
     def _features(self, logits: torch.Tensor, copies: torch.Tensor | None) -> torch.Tensor:
@@ -155,8 +160,6 @@ class CorrectnessAware(Calibrator):
         output = hidden @ at["weight_2"].mT + at["bias_2"]
         return (self.reach * output.tanh()).exp()
 
-    def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor:
-        return logits / self._temperatures(self._features(logits, None), parameters)
 
-    def _start(self, classes: int) -> Parameters:
-        raise NotImplementedError
+def _count(copies: torch.Tensor | None) -> int:
+    return 0 if copies is None else len(copies)

@@ -20,7 +20,7 @@ from ..declaration.kinds import PROBABILITIES, TRUTH
 from ..declaration.measure import Stream
 from .binned import BINS, Bins, Pair, sums_in_bins
 from .selective import area_under_risk_coverage, auroc
-from .smooth import ece_equal_mass
+from .smooth import ece_equal_mass, own_width
 
 CELLS = 2**16
 TAIL = 64 * 36  # down to the last digit below 1
@@ -202,12 +202,7 @@ def _smooth(sums: Bins) -> torch.Tensor:
     if residual.isnan().any():
         return residual.sum()
     smeared = _smear(residual)
-    low, high = 0.0, 1.0
-    while high - low > 1e-9:
-        middle = (low + high) / 2
-        above = float(smeared(middle).abs().sum()) > middle
-        low, high = (middle, high) if above else (low, middle)
-    return smeared(high).abs().sum()
+    return smeared(own_width(lambda width: smeared(width).abs().sum())).abs().sum()
 
 
 @_fine(
@@ -257,10 +252,11 @@ def error_bound(stream: Stream[Bins]) -> torch.Tensor:
     AUROC, AURC and the equal-mass error: what other orders within the cells could make of it, from
     the counts that were seen. Smooth error s: 0.8 / (65536 s), at most 1. Kernel error:
     2 / (65536 h^2), far from sharp. NaN before the first batch. Raises TypeError for the stream of
-    another measure.
+    another measure, and for what is no stream.
     """
-    if stream.measure.key not in KIN:
-        raise TypeError(f"stream must be one of {KIN}, got that of {stream.measure.key}")
+    if not isinstance(stream, Stream) or stream.measure.key not in KIN:
+        got = stream.measure.key if isinstance(stream, Stream) else type(stream).__name__
+        raise TypeError(f"stream must be that of one of {KIN}, got {got}")
     sums = stream.sums
     if sums is None:
         return torch.tensor(torch.nan, dtype=torch.float64)

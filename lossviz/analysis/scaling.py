@@ -34,6 +34,24 @@ class Calibrator(ABC):
         self.parameters: Parameters = dict(parameters)
 
     @abstractmethod
+    def fit(self, logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int = -100) -> Self:
+        """Find the parameters from held-out rows; return self."""
+
+    @abstractmethod
+    def transform(self, logits: torch.Tensor) -> torch.Tensor:
+        """Calibrated logits of the shape and dtype of `logits`."""
+
+    def fitted(self, device: torch.device) -> Parameters:
+        """The parameters on this device; raises RuntimeError before `fit`."""
+        if not self.parameters:
+            raise RuntimeError(f"{type(self).__name__} must be fitted first: call fit")
+        return {name: value.to(device) for name, value in self.parameters.items()}
+
+
+class Scaling(Calibrator):
+    """A calibrator whose parameters have the least cross-entropy of the held-out rows."""
+
+    @abstractmethod
     def _apply(self, logits: torch.Tensor, parameters: Parameters) -> torch.Tensor: ...
 
     @abstractmethod
@@ -63,17 +81,15 @@ class Calibrator(ABC):
         Raises TypeError for what is not a floating tensor, ValueError for other classes than those
         of the fit.
         """
-        if not self.parameters:
-            raise RuntimeError(f"{type(self).__name__} must be fitted first: call fit")
         wide = PREDICTED.check({"logits": logits})["logits"].double()
+        placed = self.fitted(wide.device)
         wanted = self._start(wide.shape[-1])
-        placed = {name: value.to(wide.device) for name, value in self.parameters.items()}
         if any(value.shape != wanted[name].shape for name, value in placed.items()):
             raise ValueError(f"logits must have the classes of the fit, got {tuple(wide.shape)}")
         return self._apply(wide, placed).to(logits.dtype)
 
 
-class TemperatureScaling(Calibrator):
+class TemperatureScaling(Scaling):
     """Logits divided by one temperature T > 0: the order of classes stays.
 
     log T is searched for between -`reach` and `reach` (default log 1000). Where the best is at an
@@ -90,7 +106,7 @@ class TemperatureScaling(Calibrator):
         return {"temperature": torch.ones((), dtype=torch.float64)}
 
     def fit(self, logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int = -100) -> Self:
-        """As `Calibrator.fit`; the negative log-likelihood is convex in 1/T, so its slope decides.
+        """As `Scaling.fit`; the negative log-likelihood is convex in 1/T, so its slope decides.
 
         Also raises RuntimeError where T has no finite positive optimum.
         """
@@ -126,7 +142,7 @@ class TemperatureScaling(Calibrator):
         return self
 
 
-class VectorScaling(Calibrator):
+class VectorScaling(Scaling):
     """A scale and a bias for each class: weight * logits + bias.
 
     `bias_penalty` times the mean square of the bias is added to what is minimised, default 0.
@@ -188,7 +204,7 @@ class DirichletScaling(MatrixScaling):
         return super()._apply(logits.log_softmax(-1), parameters)
 
 
-class StructuredScaling(Calibrator):
+class StructuredScaling(Scaling):
     """Temperature scaling plus small departures from it: (scale I + weight) log p + bias.
 
     `ridge` times the sum of squares of weight and bias, over the number of rows, is added to what

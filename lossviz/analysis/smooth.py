@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,8 @@ from .binned import checked_rows, equal_mass, sums_in_bins
 
 CELLS = 4096
 """Above so many distinct confidences `smooth_ece` moves each to the mean of its cell of 1/4096."""
+REACH = 9
+"""A kernel is 0 so many widths from its middle, but for 1e-18."""
 
 
 def _check_bandwidth(bandwidth: float) -> None:
@@ -104,63 +107,80 @@ def smooth_ece(
     if bandwidth is not None:
         _check_bandwidth(bandwidth)
         return _smoothed(places, residual, float(bandwidth))
-    low, high = 0.0, 1.0  # the error does not grow with the bandwidth and is at most 1
-    for _ in range(40):
-        middle = (low + high) / 2
-        error = _smoothed(places, residual, middle) if middle else residual.abs().sum()
-        low, high = (middle, high) if error > middle else (low, middle)
-        if high - low < 1e-9:
-            break
-    return _smoothed(places, residual, high)
+    return _smoothed(places, residual, own_width(partial(_smoothed, places, residual)))
+
+
+def own_width(error: Callable[[float], torch.Tensor]) -> float:
+    """The width at which an error that falls with the width, from at most 1 on, equals it."""
+    from scipy.optimize import brentq  # a tenth of a second, which only this function needs
+
+    def excess(width: float) -> float:
+        return float(error(width)) - width
+
+    high = 0.125  # wide kernels reach all rows and take longer
+    while excess(high) > 0:
+        high *= 2
+    return float(brentq(excess, 0, high, xtol=1e-9, maxiter=60))
 
 
 def _smoothed(places: torch.Tensor, residual: torch.Tensor, width: float) -> torch.Tensor:
     """The integral of |sum of residuals times kernels|, exact between the zeros that are found."""
+    if not width:
+        return residual.abs().sum()
     width = min(width, 4.0)  # from here on what is reflected is even, but for 1e-34
+    images, weights = _images(places, residual, width)
     steps = min(8192, max(256, math.ceil(16 / width)))
-    grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64, device=places.device)
     if steps * width < 16:  # too coarse for kernels that stand apart
         grid = torch.cat([grid, places, (places[1:] + places[:-1]) / 2]).unique()
-    signs = _kernels(grid, places, residual, width).sign()  # a product of heights may underflow
+
+    def sign(at: torch.Tensor) -> torch.Tensor:
+        """Of the smoothed residual; a product of two such heights might underflow."""
+        return _near(at, images, weights, lambda x: torch.exp(-x.square() / 2), width).sign()
+
+    signs = sign(grid)
     inside = signs[:-1] * signs[1:] < 0
     low, high = grid[:-1][inside], grid[1:][inside]
-    sign = signs[:-1][inside]
-    for _ in range(50):
+    for _ in range(16):  # what is lost goes with the square of how far a zero is missed
         middle = (low + high) / 2
-        same = _kernels(middle, places, residual, width).sign() == sign
+        same = sign(middle) == signs[:-1][inside]
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
     ends = torch.cat([grid[:1], grid[signs == 0], (low + high) / 2, grid[-1:]]).sort().values
-    return _integrals(ends, places, residual, width).diff().abs().sum()
+    before = torch.cat([weights.new_zeros(1), weights.cumsum(0)])  # images that are far below
+    passed = before[torch.searchsorted(images, ends - REACH * width)]
+    return (passed + _near(ends, images, weights, torch.special.ndtr, width)).diff().abs().sum()
 
 
-def _kernels(
-    at: torch.Tensor, places: torch.Tensor, residual: torch.Tensor, width: float
-) -> torch.Tensor:
-    """The smoothed residual at points, up to a positive factor."""
-    return _over_images(
-        at, places, residual, lambda x: torch.exp(-(x / width).square() / 2), 9 * width
-    )
-
-
-def _integrals(
-    at: torch.Tensor, places: torch.Tensor, residual: torch.Tensor, width: float
-) -> torch.Tensor:
-    """The integral of the smoothed residual up to points."""
-    return _over_images(at, places, residual, lambda x: torch.special.ndtr(x / width), 9 * width)
-
-
-def _over_images(
-    at: torch.Tensor,
-    places: torch.Tensor,
-    residual: torch.Tensor,
-    function: Callable[[torch.Tensor], torch.Tensor],
-    reach: float,
-) -> torch.Tensor:
-    """The sum over all rows and their mirror images within `reach` of the unit interval."""
-    turns = 2 * torch.arange(-math.ceil(reach / 2), math.ceil(reach / 2) + 1, dtype=at.dtype)
+def _images(
+    places: torch.Tensor, residual: torch.Tensor, width: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and mirror images whose kernels reach the unit interval, sorted, and their weights."""
+    reach = REACH * width
+    most = math.ceil(reach / 2)
+    turns = 2 * torch.arange(-most, most + 1, dtype=places.dtype, device=places.device)
     images = torch.cat([turns[:, None] + places, turns[:, None] - places]).flatten()
-    weights = residual.repeat(2 * len(turns))
+    images, order = images.sort()
     near = (images >= -reach) & (images <= 1 + reach)
-    images, weights = images[near], weights[near]
-    parts = at.split(max(1, 2**22 // max(1, len(images))))
-    return torch.cat([function(part[:, None] - images) @ weights for part in parts])
+    return images[near], residual.repeat(2 * len(turns))[order][near]
+
+
+def _near(
+    at: torch.Tensor,
+    images: torch.Tensor,
+    weights: torch.Tensor,
+    function: Callable[[torch.Tensor], torch.Tensor],
+    width: float,
+) -> torch.Tensor:
+    """At each point the weighted sum of a function of the distances, in widths, to images near."""
+    first = torch.searchsorted(images, at - REACH * width)
+    count = torch.searchsorted(images, at + REACH * width) - first
+    size = max(1, len(at) * 2**20 // (1 + int(count.sum())))  # so many points at once
+    parts = []
+    for point, start, held in zip(
+        at.split(size), first.split(size), count.split(size), strict=True
+    ):
+        row = torch.arange(len(point), device=at.device).repeat_interleave(held)
+        image = torch.arange(len(row), device=at.device) + (start - held.cumsum(0) + held)[row]
+        heights = function((point[row] - images[image]) / width) * weights[image]
+        parts.append(torch.bincount(row, heights, len(point)).double())  # float32 if empty
+    return torch.cat(parts)

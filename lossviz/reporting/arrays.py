@@ -77,8 +77,8 @@ def of_npz(path: Path) -> dict[str, Array | InputError]:
     return found
 
 
-def of_safetensors(path: Path) -> dict[str, Array]:
-    """Arrays of a .safetensors file by key, bfloat16 among them."""
+def of_safetensors(path: Path) -> dict[str, Array | InputError]:
+    """Arrays of a .safetensors file by key, bfloat16 among them; or the error that says why not."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -88,16 +88,21 @@ def of_safetensors(path: Path) -> dict[str, Array]:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
             entries = [
-                (key, SAFETENSORS[entry["dtype"]], tuple(map(int, entry["shape"])),
+                (key, entry["dtype"], tuple(map(int, entry["shape"])),
                  *map(int, entry["data_offsets"]))
                 for key, entry in header.items()
             ]  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} has a broken safetensors header: {error!r}") from None
-    found = {}
+    found: dict[str, Array | InputError] = {}
     key: str
-    for key, code, shape, start, end in entries:
-        name, dtype = f"{path}, key {key!r}", np.dtype(code or "<u2")
+    for key, said, shape, start, end in entries:
+        name = f"{path}, key {key!r}"
+        if said not in SAFETENSORS:
+            found[key] = InputError(f"{name} has dtype {said}, expected one of {[*SAFETENSORS]}")
+            continue
+        code = SAFETENSORS[said]
+        dtype = np.dtype(code or "<u2")
         if min(shape, default=1) < 0 or end - start != math.prod(shape) * dtype.itemsize:
             raise InputError(f"{name}: {end - start} bytes do not hold {shape} of {dtype}")
         if 8 + length + end > size:

@@ -61,7 +61,8 @@ def report(
         or 1 (N, L), or "token log-probabilities" of answers in a .jsonl file. It is never guessed.
     against : a second source with the same labels in the same order (`labels` serve for both);
         differences are its scores minus those of `source`.
-    groups : numbers or words, one per row: the page then compares the groups.
+    groups : numbers or words, one per row (or example, of "multilabel", where otherwise each label
+        is a group): the page then compares the groups.
     logits_key, labels_key, groups_key : keys or columns, where they have unusual names.
     logprobs, confidence : of tokens: "raw" or "processed" (by temperature or truncation), and
         whether an answer's confidence is exp of their "total" (default), "mean" or "least".
@@ -71,12 +72,15 @@ def report(
     what cannot be reported on, and then writes nothing.
     """
 
+    _keep([out], [source, labels, against])
     keys: dict[str, Any] = {
         "kind": kind, "logits_key": logits_key, "labels_key": labels_key, "groups_key": groups_key,
         "logprobs": logprobs, "confidence": confidence,
     }  # fmt: skip
     first = read(source, labels, groups=groups, **keys)
-    second = None if against is None else read(against, labels, **keys)
+    of_both = {**keys, "groups_key": None}  # groups are those of the first
+    second = None if against is None else read(against, labels, **of_both)
+    first.need_rows()
     rows = pass_over(first, seed, progress)
     other = {}
     if second is not None:
@@ -94,7 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)  # what is fitted is small, and threads would wait for one another
     try:
         conditions = [_condition(text) for text in options.fail_if]
+        outputs = [options.out, None if options.json == "-" else options.json]
+        _keep(outputs, [options.file, options.labels_file, options.against])
         if options.demo:
+            if options.file or options.kind not in (None, "logits"):
+                raise InputError(
+                    "--demo has a file of its own, of kind 'logits': leave out "
+                    f"{options.file or '--kind'}"
+                )
             with as_file(files(__package__) / "demo.npz") as path:
                 options.file, options.kind = path, "logits"
                 return _run(options, conditions)
@@ -159,11 +170,28 @@ def _hand_out(
         print("\n".join([words, *summary.suspicions, f"{options.out} is written."]))
 
 
+def _keep(outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
+    """Raise where an output would take the place of an input, or of another output."""
+    taken = {Path(one).resolve() for one in inputs if isinstance(one, (str, Path))}
+    for one in outputs:
+        if one is not None:
+            if Path(one).resolve() in taken:
+                raise InputError(f"{one} is read or written already: name another file to write")
+            taken.add(Path(one).resolve())
+
+
 def _condition(text: str) -> tuple[str, str, float]:
     found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:e[-+]?\d+)?)\s*", text)
     if not found:
         raise InputError(f'--fail-if {text!r} is not like "ece>0.05"')
     return found[1], found[2], float(found[3])
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**63:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^63 - 1, got {text}")
+    return seed
 
 
 def _progress(done: int, of: int) -> None:
@@ -214,6 +242,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--against", metavar="FILE", help="a second model on the same rows")
     command.add_argument("--json", metavar="FILE", help="all numbers; - prints them")
     command.add_argument("--fail-if", action="append", default=[], metavar='"ece>0.05"')
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
     command.add_argument("--demo", action="store_true", help="report on a small model of ours")
     return parser

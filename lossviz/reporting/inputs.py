@@ -68,6 +68,16 @@ class Predictions:
         """The labels of the rows that count (N,), int64."""
         return self.target[self.target != IGNORED]
 
+    def need_rows(self) -> None:
+        """Raise `InputError` where no row counts, which a shard is allowed but no report."""
+        if not (self.target != IGNORED).any():
+            cause = (
+                "every answer has a token without log-probability (null)"
+                if self.event
+                else f"no row has a label that counts, which {IGNORED} does not"
+            )
+            raise InputError(f"{self.name}: {cause}")
+
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Rows that count (n, K), their labels (n,) and where they are in the file (n,)."""
         binary = self.binary
@@ -104,7 +114,8 @@ def read(
     "multilabel" for probabilities (N, L) with 0 and 1 (N, L) as labels, or "token
     log-probabilities" for .jsonl; then `logprobs` says whether they are "raw" or "processed" (by
     temperature and truncation), and `confidence` is exp of their "total", "mean" or "least".
-    `groups` (...) are numbers or words, one per row, or are found under `groups_key`.
+    `groups` (...) are numbers or words, one per row, or are found under `groups_key`; of kind
+    "multilabel" one per example (N,), and without them the labels are the groups.
 
     Raises `InputError`, a ValueError, that names the file and the key.
     """
@@ -115,13 +126,26 @@ def read(
     if hasattr(source, "label_ids") and labels is None:
         source, labels = source.predictions, source.label_ids
     path = Path(source) if isinstance(source, (str, Path)) else None
+    if groups is not None and groups_key is not None:
+        raise InputError(f"groups are given, and are named by a key, {groups_key!r}: expected one")
     if kind == REPORTED[-1]:
-        return _answers(path, logprobs, confidence, labels_key, groups_key)
+        _unused(f"kind {kind!r}", logits_key=logits_key)
+        if labels is not None:
+            raise InputError(f"labels of kind {kind!r} are in the same file: give no others")
+        found = _answers(path, logprobs, confidence, labels_key, groups_key)
+        return found if groups is None else _grouped(found, groups)
+    _unused(
+        f"kind {kind!r}",
+        logprobs=logprobs,
+        confidence=None if confidence == "total" else confidence,
+    )
     names: tuple[str, ...] = ()
     truth: torch.Tensor | Array | None = None
     if path is None:
+        _unused("an array in memory", logits_key=logits_key, groups_key=groups_key)
         array = of_tensor("predictions", _tensor(source, "predictions"))
     elif _format(path) in TABLES:
+        _unused("a table, whose classes are all other columns", logits_key=logits_key)
         table = (tables.of_parquet if path.suffix == ".parquet" else tables.of_text)(
             path, labels_key, groups_key
         )
@@ -137,13 +161,25 @@ def read(
     if labels is not None:
         truth = _labels(labels, labels_key)
     if truth is None:
-        raise InputError(f"{array.name} comes without labels: give them as a second file or array")
+        raise InputError(
+            f"{array.name} comes without labels: name their key or column (--labels), or "
+            "give them as a second file or array"
+        )
     digest = _digest(path) if path else ""
     name = path.name if path else "in memory"
     if kind == "multilabel":
-        return _multilabel(name, digest, array, truth)
+        return _multilabel(name, digest, array, truth, groups)
     found = _checked(name, digest, kind, array, truth, names)
     return found if groups is None else _grouped(found, groups)
+
+
+def _unused(what: str, **given: Any) -> None:
+    """Raise for what was given and would not be looked at."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"{name} (--{name.removesuffix('_key')}) does not go with {what}: leave it out"
+            )
 
 
 def _answers(
@@ -163,10 +199,7 @@ def _answers(
     if confidence not in ("total", "mean", "least"):
         raise InputError(f"confidence must be 'total', 'mean' or 'least', got {confidence!r}")
     found = of_lines(path, confidence, labels_key, groups_key)
-    unknown = found.confidence.isnan()
-    target = torch.where(unknown, IGNORED, found.correct)
-    if unknown.all():
-        raise InputError(f"{path}: every answer has a token without log-probability (null)")
+    target = torch.where(found.confidence.isnan(), IGNORED, found.correct)
     notes = {
         "log-probabilities": logprobs,
         "confidence in an answer": f"exp of the {confidence} of its tokens' log-probabilities",
@@ -179,8 +212,10 @@ def _answers(
     return made if found.groups is None else _grouped(made, found.groups)
 
 
-def _multilabel(name: str, digest: str, array: Array, truth: torch.Tensor | Array) -> Predictions:
-    """Each pair of a row and a label is a row of its own, and labels are groups."""
+def _multilabel(
+    name: str, digest: str, array: Array, truth: torch.Tensor | Array, groups: Any
+) -> Predictions:
+    """Each pair of an example and a label is a row; labels are groups, where none are given."""
     if not array.floating or len(array.shape) != 2:
         raise InputError(
             f"{array.name} must hold floating-point probabilities (N, L), got shape {array.shape}"
@@ -194,20 +229,21 @@ def _multilabel(name: str, digest: str, array: Array, truth: torch.Tensor | Arra
     if not ((given == 0) | (given == 1)).all():
         raise InputError("labels of kind 'multilabel' must be 0 and 1: one column per label")
     rows, labels = array.shape
-    return Predictions(
+    made = Predictions(
         name, digest, "multilabel", array, given.long().flatten(), ("0", "1"),
         tuple(f"label {number}" for number in range(labels)), torch.arange(labels).repeat(rows),
-        {"a row here": f"one of the {labels} labels of one example; groups are labels"},
+        {"a row here": f"one of the {labels} labels of one example"},
     )  # fmt: skip
+    return made if groups is None else _grouped(made, groups, labels)
 
 
-def _grouped(predictions: Predictions, groups: Any) -> Predictions:
+def _grouped(predictions: Predictions, groups: Any, each: int = 1) -> Predictions:
+    """The same rows in other groups, of which each names `each` rows that follow one another."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    if index.size != len(predictions.target):
-        raise InputError(
-            f"groups must name one group per row, {len(predictions.target)}, got {index.size}"
-        )
-    group = torch.from_numpy(index.ravel())
+    rows = len(predictions.target) // each
+    if index.size != rows:
+        raise InputError(f"groups must name one group per row, {rows}, got {index.size}")
+    group = torch.from_numpy(index.ravel()).repeat_interleave(each)
     return replace(predictions, groups=tuple(map(str, names.tolist())), group=group)
 
 
@@ -229,8 +265,6 @@ def _checked(
             f"{whose}: the label of row {row} is {int(target[row])}, expected a class in "
             f"[0, {classes}) or {IGNORED} for a row that does not count"
         )
-    if not (target != IGNORED).any():
-        raise InputError(f"{whose}: no row has a label that counts")
     names = names if len(names) == classes else tuple(map(str, range(classes)))
     return Predictions(name, digest, kind, array, target, names)
 
@@ -319,12 +353,14 @@ def _choose(
     fitting = [name for name in found if name == key or (key is None and name in usual)]
     if len(fitting) != 1:
         there = ", ".join(
-            f"{name} {'(unreadable)' if isinstance(array, InputError) else array.shape}"
+            f"{name or 'one array'} "
+            f"{'(unreadable)' if isinstance(array, InputError) else array.shape}"
             for name, array in found.items()
-            if name
         )
+        if not found:
+            raise InputError(f"{path} holds no array")
         missing = f"has no key {key!r}" if key else f"has {fitting or 'none'} of the keys {usual}"
-        raise InputError(f"{path} {missing}; it holds {there or 'one array'}: say {option} KEY")
+        raise InputError(f"{path} {missing}; it holds {there}: say {option} KEY")
     return _sound(found[fitting[0]])
 
 

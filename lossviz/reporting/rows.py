@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from .. import losses
@@ -84,12 +85,16 @@ def pass_over(
         torch.empty(count, dtype=dtype)
         for dtype in (torch.int64, torch.float64, torch.bool, torch.bool, *[torch.float64] * 2)
     ]
-    sample = torch.empty(0)
+    sample = torch.empty(0, predictions.classes)
     streams = classwise_ece.stream(bins=BINS), brier_score.stream(), log_score.stream()
+    none = sample.new_empty(0, predictions.classes), labels[:0]  # a shard may hold no row
+    streams[0].update(*none)
     done = sum_to_one = 0
     for block, target, places in predictions.blocks():
         if not len(block):
             continue
+        if predictions.binary:
+            _check_scores(predictions, block[:, 1], places)
         try:
             # within the tolerance of its dtype a probability may be above 1
             p = class_probabilities(block, kind=kind).clamp_max(1)
@@ -118,6 +123,17 @@ def pass_over(
         labels, predicted, confidence, correct, among_five, log_rows, brier_rows,
         sample, drawn, per_class, classwise, brier, log, sum_to_one,
     )  # fmt: skip
+
+
+def _check_scores(predictions: Predictions, score: torch.Tensor, places: torch.Tensor) -> None:
+    outside = ~((score >= 0) & (score <= 1))
+    if outside.any():
+        first = int(outside.nonzero()[0])
+        at = tuple(map(int, np.unravel_index(int(places[first]), predictions.array.shape)))
+        raise InputError(
+            f"{predictions.array.name} must hold probabilities in [0, 1], got "
+            f"{float(score[first]):g} at {at if len(at) > 1 else at[0]}"
+        )
 
 
 def _in_file(words: str, places: torch.Tensor) -> str:
@@ -158,7 +174,8 @@ def merge(parts: Sequence[Rows], kind: Kind) -> Rows:
         return torch.cat([getattr(part, name) for part in parts])
 
     def mean(name: str) -> float:
-        return sum(n * getattr(p, name) for n, p in zip(count, parts, strict=True)) / sum(count)
+        held = [(n, getattr(one, name)) for n, one in zip(count, parts, strict=True) if n]
+        return sum(n * value for n, value in held) / sum(count)
 
     sums = zip(*(part.per_class for part in parts), strict=True)
     per_class = Bins(*(torch.stack(each).sum(0) for each in sums))

@@ -18,6 +18,9 @@ from .page import page
 from .rows import Rows, merge, pass_over
 from .summary import Summary, summarise
 
+NO_GROUP = "no group"
+"""Where some shards have groups, those rows of others that have none are together."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -58,6 +61,13 @@ def part(
     return Part(replace(found, array=Array(found.name, (0,), True, _none)), rows, of)
 
 
+def _words(predictions: Predictions) -> np.ndarray:
+    """The name of the group of each row."""
+    if predictions.group is None:
+        return np.full(len(predictions.target), NO_GROUP)
+    return np.asarray(predictions.groups, dtype=str)[predictions.group]
+
+
 def _none(count: int) -> Iterator[torch.Tensor]:
     """No numbers: those of the shard stay where it is."""
     return iter(())
@@ -66,8 +76,9 @@ def _none(count: int) -> Iterator[torch.Tensor]:
 def join(parts: Sequence[Part], *, seed: int = 0, out: str | Path | None = None) -> Summary:
     """The report of all parts, in order of their shards: the one that a single file would give.
 
-    It is written to the HTML file `out` if given. Raises `InputError` where parts are missing or
-    are of other classes or kinds.
+    Groups are those of all parts; the rows of parts without any are the group "no group". It is
+    written to the HTML file `out` if given. Raises `InputError` where parts are missing or are of
+    other classes or kinds, and where no row counts.
     """
     if not parts:
         raise InputError("parts must hold at least one part, got none")
@@ -90,10 +101,11 @@ def join(parts: Sequence[Part], *, seed: int = 0, out: str | Path | None = None)
         digest=hashlib.sha256(digests.encode()).hexdigest() if digests else "",
         target=torch.cat([one.predictions.target for one in parts]),
     )
-    if head.group is not None:
-        words = [np.asarray(p.groups)[p.group] for p in (one.predictions for one in parts)]
+    if any(one.predictions.group is not None for one in parts):
+        words = [_words(one.predictions) for one in parts]
         names, index = np.unique(np.concatenate(words), return_inverse=True)
         whole = replace(whole, groups=tuple(map(str, names)), group=torch.from_numpy(index))
+    whole.need_rows()
     summary = summarise(whole, merge([one.rows for one in parts], head.kind), seed)
     if out is not None:
         write({Path(out): page(summary)})

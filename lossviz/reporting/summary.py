@@ -303,7 +303,7 @@ def _groups(predictions: Predictions, rows: Rows, seed: int) -> tuple[Group, ...
             Group(name, len(c), float(_mean(a)), low, high, float(c.mean()), float(null.value),
                   float(null.mean), float(null.p_value))
         )  # fmt: skip
-    return tuple(sorted(found, key=lambda one: one.accuracy))
+    return tuple(sorted(found, key=lambda one: (one.accuracy, one.name)))
 
 
 def _reliability(rows: Rows) -> dict[str, list[float]]:

@@ -31,6 +31,7 @@ from lossviz.analysis import (
     mce,
     of_class,
     rmsce,
+    smooth,
     smooth_ece,
     squared_calibration_error,
     sums_in_bins,
@@ -201,6 +202,21 @@ def test_the_smooth_error_without_a_width_is_its_own_width():
     c, a = drawn(300)
     error = smooth_ece(c, a)
     torch.testing.assert_close(smooth_ece(c, a, bandwidth=error.item()), error, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-4, 0.4])
+def test_the_own_width_of_any_error_takes_few_steps(gap, monkeypatch):
+    """Every row is off by as much, to one side: the error is the gap, whatever the width."""
+    c = torch.linspace(0.2, 0.5, 11, dtype=torch.float64).repeat_interleave(10_000)
+    right = ((c[::10_000] + gap) * 10_000).round()
+    a = torch.arange(10_000) < right[:, None]
+    widths = []
+    smoothed = smooth._smoothed
+    monkeypatch.setattr(smooth, "_smoothed", lambda *x: widths.append(x[2]) or smoothed(*x))
+    found = smooth_ece(c, a.flatten())
+    residual = (a.double().mean(1) - c[::10_000]).mean().abs()
+    assert abs(float(found) - float(residual)) < 1e-6
+    assert len(widths) < 40
 
 
 def test_many_rows_are_gathered_into_cells_with_a_small_error(monkeypatch):

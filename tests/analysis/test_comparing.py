@@ -95,10 +95,19 @@ def test_a_saved_correctness_aware_calibrator_gives_the_same_logits():
         assert torch.equal(other.transform(z, copies=copies), one.transform(z, copies=copies))
     alone = CorrectnessAware(steps=50).fit(z, y)
     assert alone.transform(z.float()).dtype == torch.float32
-    with pytest.raises(ValueError, match="as many copies"):
-        one.transform(z)
     with pytest.raises(ValueError, match="right and rows"):
         CorrectnessAware(balanced=True).fit(z, z.argmax(-1))
+
+
+@pytest.mark.parametrize(("fitted", "given"), [(0, 1), (2, 0), (2, 1)])
+def test_only_as_many_copies_as_were_fitted_are_taken(fitted, given):
+    z, y, copies = copied(60)
+    seen = [copies[:count] if count else None for count in (fitted, given)]
+    calibrator = CorrectnessAware(steps=1).fit(z, y, copies=seen[0])
+    saved = CorrectnessAware(**calibrator.parameters)
+    for one in (calibrator, saved):
+        with pytest.raises(ValueError, match=f"as many as in the fit, {fitted}, got {given}"):
+            one.transform(z, copies=seen[1])
 
 
 def test_ignored_rows_change_no_fit():

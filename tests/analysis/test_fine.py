@@ -98,6 +98,12 @@ def test_a_confidence_of_nan_stays_nan(name):
     assert TWINS[name][0](c.index_fill(0, torch.tensor([7]), torch.nan), a).isnan()
 
 
+@pytest.mark.parametrize("given", [None, 0.5, "fine_auroc"])
+def test_what_is_no_stream_has_no_bound(given):
+    with pytest.raises(TypeError, match="stream must be that of"):
+        error_bound(given)
+
+
 def test_a_bound_is_only_known_for_fine_cells():
     from lossviz.analysis import ece
 

@@ -92,7 +92,7 @@ def test_minus_9999_is_impossible_null_is_unknown_and_nan_is_an_error(tmp_path):
 )
 def test_what_is_no_answer_is_refused_by_its_line(tmp_path, line, why):
     with pytest.raises(InputError, match=why):
-        tokens(written(tmp_path / "x.jsonl", [line]))
+        tokens(written(tmp_path / "x.jsonl", [line])).need_rows()
 
 
 def test_raw_or_processed_is_asked_for(tmp_path):
@@ -140,6 +140,46 @@ def test_independent_labels_are_rows_and_each_label_is_a_group(tmp_path):
             lossviz.report(p, wrong, kind="multilabel")
     with pytest.raises(InputError, match=r"\(N, L\)"):
         lossviz.report(p[:, 0], truth[:, 0], kind="multilabel")
+
+
+def test_independent_labels_may_be_grouped_by_their_examples():
+    p = torch.rand(40, 3, generator=torch.Generator().manual_seed(0))
+    truth = (p > 0.4).long()
+    site = ["north", "south"] * 20
+    found = lossviz.report(p, truth, kind="multilabel", groups=site)
+    (north,) = (one for one in found.groups if one.name == "north")
+    alone = lossviz.report(p[::2], truth[::2], kind="multilabel")
+    assert (north.rows, north.accuracy) == (60, alone.scores["accuracy"].value)
+    with pytest.raises(InputError, match="one group per row, 40, got 39"):
+        lossviz.report(p, truth, kind="multilabel", groups=site[1:])
+
+
+def test_answers_are_grouped_by_what_is_given(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"token_logprobs": [-0.1], "correct": 1}\n' * 4)
+    options = {"kind": "token log-probabilities", "logprobs": "raw"}
+    found = lossviz.report(path, groups=["a", "b", "b", "b"], **options)
+    assert [(one.name, one.rows) for one in found.groups] == [("a", 1), ("b", 3)]
+    with pytest.raises(InputError, match="same file"):
+        lossviz.report(path, [1, 1, 1, 1], **options)
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("array", {"logits_key": "z"}),
+        ("array", {"groups_key": "g"}),
+        ("array", {"logprobs": "raw"}),
+        ("array", {"confidence": "mean"}),
+        ("array", {"groups_key": "g", "groups": [0, 0]}),
+        ("table", {"logits_key": "z"}),
+    ],
+)
+def test_what_would_not_be_looked_at_is_refused(tmp_path, source, options):
+    (tmp_path / "x.csv").write_text("cat,dog,label\n1,2,cat\n3,2,cat\n")
+    given = (tmp_path / "x.csv",) if source == "table" else (torch.eye(2), torch.arange(2))
+    with pytest.raises(InputError, match=r"does not go with|expected one"):
+        lossviz.report(*given, kind="logits", **options)
 
 
 def test_where_one_file_cannot_be_written_neither_is(tmp_path):

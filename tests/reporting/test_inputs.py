@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from types import SimpleNamespace
@@ -242,7 +243,7 @@ def test_an_archive_that_would_unpack_to_far_more_is_refused(tmp_path):
 )
 def test_labels_and_predictions_that_do_not_fit(logits, labels, why):
     with pytest.raises(InputError, match=why):
-        read(logits, labels, kind="logits")
+        read(logits, labels, kind="logits").need_rows()
 
 
 @pytest.mark.parametrize(
@@ -260,6 +261,18 @@ def test_a_table_that_does_not_fit(tmp_path, text, why):
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(InputError, match=why):
         read(tmp_path / "x.csv", kind="logits")
+
+
+def test_an_archive_of_nothing_and_a_dtype_that_torch_lacks_are_named(tmp_path):
+    zipfile.ZipFile(tmp_path / "x.npz", "w").close()
+    with pytest.raises(InputError, match="holds no array"):
+        read(tmp_path / "x.npz", kind="logits")
+    entry = {"logits": {"dtype": "F4_E2M1", "shape": [2, 2], "data_offsets": [0, 2]}}
+    header = json.dumps(entry).encode()
+    data = len(header).to_bytes(8, "little") + header + bytes(2)
+    (tmp_path / "x.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match=r"'logits' has dtype F4_E2M1, expected one of"):
+        read(tmp_path / "x.safetensors", [0, 1], kind="logits")
 
 
 def test_what_is_not_there_or_of_another_format(tmp_path):

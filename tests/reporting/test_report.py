@@ -292,16 +292,42 @@ def test_a_condition_that_holds_exits_with_1(tmp_path, condition, code):
         ["--demo", "--out", "no/such/folder.html"],
         ["broken.npz", "--kind", "logits"],
         ["nan.npz", "--kind", "logits"],
+        ["good.npz", "--kind", "logits", "--out", "good.npz"],
+        ["good.npz", "--kind", "logits", "--against", "nan.npz", "--json", "nan.npz"],
+        ["good.npz", "--kind", "logits", "--out", "same", "--json", "./same"],
+        ["good.npz", "--kind", "logits", "--labels", "nope"],
+        ["--demo", "--kind", "probabilities"],
+        ["--demo", "good.npz"],
     ],
 )
 def test_bad_input_exits_with_2_and_leaves_no_file(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04")
     np.savez(tmp_path / "nan.npz", logits=np.full((9, 2), np.nan), labels=np.zeros(9, int))
-    before = sorted(tmp_path.iterdir())
+    np.savez(tmp_path / "good.npz", logits=np.eye(3), labels=np.arange(3))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert main(["report", *arguments]) == 2
     assert capsys.readouterr().err.startswith("lossviz report: ")
-    assert sorted(tmp_path.iterdir()) == before
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("seed", ["x", "-1", "9" * 30])
+def test_a_seed_that_is_none_exits_with_2(seed):
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", "--demo", "--seed", seed])
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize("bad", [1.5, -0.25, np.nan])
+@pytest.mark.parametrize("kind", ["binary score", "multilabel"])
+def test_a_score_that_is_no_probability_is_named_with_its_place(kind, bad):
+    p = np.full((5, 2), 0.5)
+    p[3, 1] = bad
+    where = r"\(3, 1\)" if kind == "multilabel" else "3"
+    if kind == "binary score":
+        p = p[:, 1]
+    with pytest.raises(InputError, match=rf"in \[0, 1\], got {bad:g} at {where}"):
+        lossviz.report(p, np.zeros(p.shape, int), kind=kind)
 
 
 def test_a_condition_on_what_is_not_defined_is_bad_input(tmp_path, capsys):

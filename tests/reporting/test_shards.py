@@ -92,6 +92,37 @@ def test_parts_of_independent_labels_tell_of_them_as_one_array_does():
     assert_same(without_origin(join(parts).as_json()), without_origin(whole.as_json()))
 
 
+@pytest.mark.parametrize("kept", [0, 5], ids=["no rows", "ignored rows"])
+def test_a_shard_without_a_row_that_counts_is_an_empty_part(kept):
+    generator = torch.Generator().manual_seed(0)
+    z, y = torch.randn(60, 3, generator=generator), torch.arange(60) % 3
+    nothing = part(z[:kept], y[:kept] * 0 - 100, kind="logits", first=30, of=60)
+    one, other = (
+        part(z[at : at + 30], y[at : at + 30], kind="logits", first=at, of=60) for at in (0, 30)
+    )
+    whole = without_origin(lossviz.report(z, y, kind="logits").as_json())
+    whole["about"]["ignored rows"] = kept
+    for parts in ([one, nothing, other], [nothing, one, other]):
+        assert_same(without_origin(join(parts).as_json()), whole)
+    alone = part(z[:kept], y[:kept] * 0 - 100, kind="logits", first=0, of=0)
+    with pytest.raises(InputError, match="no row has a label that counts"):
+        join([alone])
+
+
+def test_groups_of_parts_are_united_also_where_some_parts_have_none():
+    generator = torch.Generator().manual_seed(0)
+    z, y = torch.randn(60, 3, generator=generator), torch.arange(60) % 3
+    named = [None, ["b", "a"] * 10, ["c", "b"] * 10]
+    for order in ([0, 1, 2], [1, 0, 2]):
+        parts = [
+            part(z[20 * at : 20 * at + 20], y[20 * at : 20 * at + 20], kind="logits",
+                 first=20 * place, of=60, groups=named[at])
+            for place, at in enumerate(order)
+        ]  # fmt: skip
+        found = {one.name: one.rows for one in join(parts).groups}
+        assert found == {"no group": 20, "a": 10, "b": 20, "c": 10}
+
+
 def test_missing_and_foreign_parts_are_refused(shards):
     (path, first, of), *_ = placed(shards)
     one = read(path, first, of)
