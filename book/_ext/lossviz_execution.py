@@ -42,6 +42,9 @@ PICTURES = [
     "--InlineBackend.print_figure_kwargs="
     "{'bbox_inches': 'tight', 'facecolor': 'none', 'metadata': {'Date': None}}",
 ]
+# `glue` imports a checker of notebooks, and that the grammars of international addresses: more than
+# a second on each page for what no page holds. Where they cannot be imported it does without.
+NO_GRAMMARS = """--IPKernelApp.exec_lines=import sys; sys.modules["rfc3987_syntax"] = None"""
 MATHS_FONT = "font-family: 'DejaVu Sans';"
 LONGEST_SOCKET = 103  # bytes of its path, on the system that takes fewest
 PATIENCE = 3600  # seconds that a kernel may take to start, or to speak, on a busy machine
@@ -96,7 +99,7 @@ run = partial(
     startup_timeout=PATIENCE,
     iopub_timeout=PATIENCE,
     kernel_manager_class=PrivateKernelManager,
-    extra_arguments=PICTURES,
+    extra_arguments=[*PICTURES, NO_GRAMMARS],
 )
 
 

@@ -7,6 +7,7 @@ neither, and each live figure would drag its whole runtime into the page.
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from importlib.metadata import files
@@ -16,7 +17,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from lossviz.widgets.runtime import page_scripts
+from lossviz.widgets.runtime import BUNDLE, VEGA, page_scripts
 
 MATHJAX = "sphinx-mathjax-offline"
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2/", "input/tex/extensions/")
@@ -33,6 +34,7 @@ def vendor_scripts(app: Sphinx) -> None:
     copy_mathjax(vendor / "mathjax")
     for name, text in page_scripts().items():
         (vendor / name).write_text(text, encoding="utf-8")
+    os.environ[BUNDLE] = str(vendor / VEGA)  # kernels inherit it
 
 
 def copy_mathjax(target: Path) -> None:

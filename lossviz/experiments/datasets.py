@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -25,13 +26,18 @@ def digits(test_size: int = 597, seed: int = 0) -> Split:
     """
     if not 0 < test_size < 1797:
         raise ValueError(f"test_size must lie in 1..1796, got {test_size!r}")
+    order = torch.randperm(1797, generator=torch.Generator().manual_seed(seed))
+    features, labels = (part[order] for part in _all_digits())
+    return Split(features[test_size:], labels[test_size:], features[:test_size], labels[:test_size])
+
+
+@cache
+def _all_digits() -> tuple[torch.Tensor, torch.Tensor]:
     from sklearn.datasets import load_digits
 
     raw = load_digits()
-    order = torch.randperm(1797, generator=torch.Generator().manual_seed(seed))
-    features = torch.tensor(raw.data / 16, dtype=torch.float32)[order]
-    labels = torch.tensor(raw.target, dtype=torch.int64)[order]
-    return Split(features[test_size:], labels[test_size:], features[:test_size], labels[:test_size])
+    features = torch.tensor(raw.data / 16, dtype=torch.float32)
+    return features, torch.tensor(raw.target, dtype=torch.int64)
 
 
 def two_digits(split: Split, one: int, other: int) -> Split:

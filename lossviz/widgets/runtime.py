@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from pathlib import Path
 
 import vl_convert
 
 _EXPORT = "export default { render };"
+VEGA = "lossviz-vega.js"
+BUNDLE = "LOSSVIZ_VEGA"
+"""The environment may name a file with what is bundled: making it takes longer than most figures.
+
+The build of the book makes it once for all its kernels.
+"""
 
 
 def page_scripts() -> dict[str, str]:
@@ -19,7 +26,7 @@ def page_scripts() -> dict[str, str]:
     """
     live = _live_module().replace(_EXPORT, "window.lossvizLive = { render };")
     return {
-        "lossviz-vega.js": _vega(),
+        VEGA: _vega(),
         "lossviz-live.js": f"(() => {{\n{live}}})();\n",
     }
 
@@ -32,6 +39,9 @@ def esm() -> str:
 
 @functools.cache
 def _vega() -> str:
+    made = Path(os.environ.get(BUNDLE, ""))
+    if made.is_file():
+        return made.read_text(encoding="utf-8")
     # The converter carries Vega's modules under the addresses that its pages name; imported by
     # address, the parser and the view come without Vega-Lite and Vega-Embed, a third of the size.
     match = re.search(r'src="(https://[^"]+/)vega@', vl_convert.vega_to_html({"marks": []}))

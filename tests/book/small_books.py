@@ -10,7 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from lossviz.widgets import runtime
+
 from .extensions import ROOT
+
+MADE = {runtime.BUNDLE: str(ROOT / "_build" / "html" / "_static" / "vendor" / runtime.VEGA)}
+"""Where the book itself has the bundle of scripts that each small book would make anew."""
 
 PACKAGE = {
     "constraints.txt": "",
@@ -68,7 +73,7 @@ def build(book: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=book,
-        env=os.environ | environment,
+        env=os.environ | MADE | environment,
         capture_output=True,
         text=True,
         check=False,

@@ -18,13 +18,13 @@ from lossviz.widgets.chapters.roofline import (
     DTYPES,
     FLOOR,
     MACHINES,
-    METHODS,
     PEAK,
     SHAPES,
     B,
     D,
     N,
     V,
+    methods,
 )
 
 from ..rest import rest
@@ -72,7 +72,7 @@ def figure(request):
 def test_memory_of_our_methods_is_what_plan_foresees(sizes, dtype):
     kind = getattr(torch, dtype)
     chunked = plan(*sizes, kind, "cuda").bytes
-    assert valued(METHODS["chunked"].memory, sizes, dtype) == pytest.approx(chunked, rel=0.02)
+    assert valued(methods()["chunked"].memory, sizes, dtype) == pytest.approx(chunked, rel=0.02)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -81,7 +81,7 @@ def test_memory_of_the_fused_method_is_what_plan_foresees(sizes, dtype):
     pytest.importorskip("triton")
     fused = plan(*sizes, getattr(torch, dtype), "cuda", impl="triton").bytes
     # plan rounds a chunk to whole tiles
-    assert valued(METHODS["fused"].memory, sizes, dtype) == pytest.approx(fused, rel=0.1)
+    assert valued(methods()["fused"].memory, sizes, dtype) == pytest.approx(fused, rel=0.1)
 
 
 def test_memory_of_the_eager_method_is_what_torch_allocates():
@@ -96,7 +96,7 @@ def test_memory_of_the_eager_method_is_what_torch_allocates():
     for event in sorted(events, key=lambda event: event.start_ns()):
         live += event.nbytes() if event.name() == "[memory]" else 0
         peak = max(peak, live)
-    assert valued(METHODS["eager"].memory, sizes, "float32") == pytest.approx(peak, rel=0.01)
+    assert valued(methods()["eager"].memory, sizes, "float32") == pytest.approx(peak, rel=0.01)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -123,7 +123,7 @@ def test_time_of_the_chunked_method_adds_up_over_its_chunks(sizes, dtype):
     made = [logits_made] * (told.products - 2)
     products = [max(work, b / bandwidth) for b in (*made, input_grown, weight_grown)]
     expected = sum(products) + between / bandwidth
-    found = valued(METHODS["chunked"].time, sizes, dtype, "A100 80 GB")
+    found = valued(methods()["chunked"].time, sizes, dtype, "A100 80 GB")
     assert found == pytest.approx(expected, rel=1e-9)
 
 
@@ -132,7 +132,7 @@ def test_time_of_the_chunked_method_adds_up_over_its_chunks(sizes, dtype):
 def test_no_method_is_faster_than_its_products_at_peak(sizes, machine):
     for dtype in DTYPES:
         floor = valued(FLOOR, sizes, dtype, machine)
-        for key, method in METHODS.items():
+        for key, method in methods().items():
             products = len(method.products)
             assert products == (4 if key == "fused" else 3)
             assert valued(method.time, sizes, dtype, machine) >= products / 3 * floor * (1 - 1e-12)
@@ -141,8 +141,8 @@ def test_no_method_is_faster_than_its_products_at_peak(sizes, machine):
 def test_gemma_head_in_bfloat16_has_the_floor_of_textbook_arithmetic():
     sizes = SHAPES["Gemma 2 (2B)"]
     assert 1e3 * valued(FLOOR, sizes) == pytest.approx(6 * 8192 * 256000 * 2304 / 989e9)
-    assert valued(METHODS["eager"].memory, sizes) == 3 * 8192 * 256000 * 2
-    assert valued(METHODS["fused"].time, sizes) == pytest.approx(4 / 3 * valued(FLOOR, sizes))
+    assert valued(methods()["eager"].memory, sizes) == 3 * 8192 * 256000 * 2
+    assert valued(methods()["fused"].time, sizes) == pytest.approx(4 / 3 * valued(FLOOR, sizes))
 
 
 def test_roofline_draws_the_table(show):
@@ -151,13 +151,13 @@ def test_roofline_draws_the_table(show):
         for machine in MACHINES:
             for v, d in ((8, 5), (17.25, 11), (20, 14)):
                 signals = {"dtype": dtype, "machine": machine, "v": v, "d": d}
-                names = [f"{key}_{kind}" for key in METHODS for kind in ("memory", "time")]
+                names = [f"{key}_{kind}" for key in methods() for kind in ("memory", "time")]
                 drawn = read(page, signals, batches=["tokens", "floor", *names])["batches"]
                 for index in (0, 17, 30, 56):
                     sizes = (int(drawn["tokens"][index]), round(2**v), round(2**d))
                     for name in names:
                         key, kind = name.split("_")
-                        want = valued(getattr(METHODS[key], kind), sizes, dtype, machine)
+                        want = valued(getattr(methods()[key], kind), sizes, dtype, machine)
                         assert drawn[name][index].item() == pytest.approx(want, rel=1e-9), name
                     want = valued(FLOOR, sizes, dtype, machine)
                     assert drawn["floor"][index].item() == pytest.approx(want, rel=1e-9)

@@ -280,6 +280,16 @@ def test_scripts_reach_for_no_address():
     assert addresses == {"http://www.w3.org"}  # names of XML vocabularies
 
 
+def test_a_bundle_that_the_environment_names_is_taken_and_one_that_is_gone_is_made(
+    monkeypatch, tmp_path
+):
+    made = tmp_path / runtime.VEGA
+    monkeypatch.setenv(runtime.BUNDLE, str(made))
+    assert runtime._vega.__wrapped__() == runtime._vega()
+    made.write_text("bundled before")
+    assert runtime._vega.__wrapped__() == "bundled before"
+
+
 def test_colours_reach_their_contrast_on_their_surface():
     def luminance(colour):
         channels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]

@@ -2,14 +2,14 @@
 
 Four methods, forward and backward. The least time is that of a roofline: every operation takes as
 long as its arithmetic at the machine's peak or as its traffic with memory, whichever is longer. All
-numbers come from the one table `METHODS`; nothing here is a measurement.
+numbers come from the one table `methods()`; nothing here is a measurement.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import sympy as sp
@@ -146,16 +146,19 @@ def _fused() -> Method:
     )
 
 
-_WHOLE = ((INPUTS + WEIGHTS + LOGITS) * B,) * 3
-METHODS = {
-    # log_softmax reads and writes, the gradient of the pick writes, that of log_softmax reads two
-    # tensors and writes a third; three of them are there at once
-    "eager": Method("eager", "ink", 3 * LOGITS * B, _WHOLE, 6 * LOGITS * B),
-    # logits stay, are read for the sums, and are replaced by their gradient
-    "compiled": Method("torch.compile", "reference", LOGITS * B, _WHOLE, 3 * LOGITS * B),
-    "chunked": _chunked(),
-    "fused": _fused(),
-}
+@cache  # its forms take a third of a second, which no other figure needs
+def methods() -> dict[str, Method]:
+    """What is compared, by key, in the order of the legend."""
+    whole = ((INPUTS + WEIGHTS + LOGITS) * B,) * 3
+    return {
+        # log_softmax reads and writes, the gradient of the pick writes, that of log_softmax reads
+        # two tensors and writes a third; three of them are there at once
+        "eager": Method("eager", "ink", 3 * LOGITS * B, whole, 6 * LOGITS * B),
+        # logits stay, are read for the sums, and are replaced by their gradient
+        "compiled": Method("torch.compile", "reference", LOGITS * B, whole, 3 * LOGITS * B),
+        "chunked": _chunked(),
+        "fused": _fused(),
+    }
 
 
 FLOOR = 6 * N * V * D / PEAK
@@ -213,7 +216,7 @@ def roofline(*, shape: str = "Gemma 2 (2B)", dtype: str = "bfloat16") -> LiveFig
             *_machine_signals(),
             *(
                 signal(f"{key}_{name}", _expression(getattr(method, name)))
-                for key, method in METHODS.items()
+                for key, method in methods().items()
                 for name in ("memory", "time")
             ),
             signal("floor", _expression(FLOOR)),
@@ -253,7 +256,7 @@ def _legend() -> list[tuple[str, str]]:
             f" + {_duration(f'{key}_time')}",
             method.colour,
         )
-        for key, method in METHODS.items()
+        for key, method in methods().items()
     ]
 
 
@@ -268,7 +271,7 @@ def _batches() -> dict[str, Any]:
             formula("floor", _expression(FLOOR, "datum.tokens")),
             *(
                 formula(f"{key}_{name}", _expression(getattr(method, name), "datum.tokens"))
-                for key, method in METHODS.items()
+                for key, method in methods().items()
                 for name in ("memory", "time")
             ),
         ],
@@ -299,12 +302,12 @@ def _plots() -> tuple[Plot, Plot]:
 def _lines(name: str, unit: str) -> list[dict[str, Any]]:
     return [
         line("batches", "datum.n", f"datum.{key}_{name} / {unit}", method.colour)
-        for key, method in METHODS.items()
+        for key, method in methods().items()
     ]
 
 
 def _dots(name: str, unit: str) -> list[dict[str, Any]]:
-    return [dot("n", f"{key}_{name} / {unit}", method.colour) for key, method in METHODS.items()]
+    return [dot("n", f"{key}_{name} / {unit}", method.colour) for key, method in methods().items()]
 
 
 def _moves() -> dict[str, dict[str, str]]:
