@@ -8,7 +8,12 @@ A chapter states a claim by decorating the check::
         return Evidence("largest distance from the truth", error, "<=", 1e-6)
 
 Executing the cell runs the check, shows the box, and raises `ClaimFailed` if the claim does not
-hold, which fails the build of the book. Beside the box the executed notebook keeps what was
+hold, which fails the build of the book. A measured claim also says what was varied and what came
+out then::
+
+    sensitivity={"twice the steps": "0.012 to 0.019", "width": "not varied"}
+
+Beside the box the executed notebook keeps what was
 measured, under the type `RECORD`; the test suite reads it there.
 """
 
@@ -17,8 +22,8 @@ from __future__ import annotations
 import html
 import math
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["proved", "measured", "recorded", "quoted"]
@@ -65,7 +70,7 @@ class Claim:
     """One claim of a chapter.
 
     `statement` is plain text with maths in ``\\(...\\)``; `source` names where a proof or a quoted
-    result is found, in words.
+    result is found, in words; `sensitivity` maps what was varied to what came out.
     """
 
     id: str
@@ -74,6 +79,7 @@ class Claim:
     check: Callable[[], Evidence]
     source: str
     evidence: Evidence
+    sensitivity: Mapping[str, str] = field(default_factory=dict)
 
     def verify(self) -> Evidence:
         """Run the check again; raise `ClaimFailed` if it does not hold."""
@@ -81,11 +87,12 @@ class Claim:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Id and status, and the evidence with its numbers in full."""
+        """Id, status and sensitivity, and the evidence with its numbers in full."""
         measured = self.evidence
         return {
             "id": self.id,
             "status": self.status,
+            "sensitivity": dict(self.sensitivity),
             "evidence": {
                 "quantity": measured.quantity,
                 "value": float(measured.value),
@@ -99,15 +106,26 @@ class Claim:
 
     def _repr_html_(self) -> str:
         source = f" Source: {html.escape(self.source)}." if self.source else ""
-        statement = html.escape(self.statement, quote=False).replace(" %", "&nbsp;%")
+        statement = _text(self.statement)
+        rows = "".join(
+            f"<li><b>{_text(varied)}</b>: {_text(outcome)}</li>"
+            for varied, outcome in self.sensitivity.items()
+        )
         return (
             f'<div class="lossviz-claim mathjax_process" id="claim-{self.id}" role="note">'
             f'<p class="lossviz-claim-title">Claim <span class="lossviz-claim-status" '
             f'title="{STATUS_MEANING[self.status]}">{self.status}</span></p>'
             f"<p>{statement}</p>"
             f'<p class="lossviz-claim-evidence">Checked above, '
-            f"{html.escape(str(self.evidence), quote=False)}.{source}</p></div>"
+            f"{html.escape(str(self.evidence), quote=False)}.{source}</p>"
+            + (f'<ul class="lossviz-claim-varied">{rows}</ul>' if rows else "")
+            + "</div>"
         )
+
+
+def _text(text: str) -> str:
+    """Text as HTML, with each per cent sign kept beside its number."""
+    return html.escape(text, quote=False).replace(" %", "&nbsp;%")
 
 
 def _written(value: float) -> str:
@@ -143,9 +161,17 @@ def _verify(identifier: str, check: Callable[[], Evidence]) -> Evidence:
 
 
 def claim(
-    identifier: str, statement: str, *, status: Status, source: str = ""
+    identifier: str,
+    statement: str,
+    *,
+    status: Status,
+    source: str = "",
+    sensitivity: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[[], Evidence]], Claim]:
     """Decorate a check into a `Claim`: run it, show its box, and return the record.
+
+    sensitivity : what was varied and what came out, as rows under the box; a measured claim needs
+    them. Numbers that nobody measured have no place there: the row then says "not varied".
 
     Raises ValueError for an unknown status and `ClaimFailed` when the check does not hold.
     """
@@ -153,7 +179,9 @@ def claim(
         raise ValueError(f"status must be one of {tuple(STATUS_MEANING)}, got {status!r}")
 
     def record(check: Callable[[], Evidence]) -> Claim:
-        made = Claim(identifier, statement, status, check, source, _verify(identifier, check))
+        evidence = _verify(identifier, check)
+        varied = dict(sensitivity or {})
+        made = Claim(identifier, statement, status, check, source, evidence, varied)
         _show(made)
         return made
 

@@ -69,6 +69,19 @@ def network(
     return torch.nn.Sequential(*layers[:-1])
 
 
+def alone(networks: torch.nn.Sequential, run: int) -> torch.nn.Sequential:
+    """A copy of one of the networks side by side, of `torch.nn.Linear` layers."""
+    layers: list[torch.nn.Module] = []
+    for part in networks:
+        if isinstance(part, ParallelLinear):
+            layer = torch.nn.utils.skip_init(torch.nn.Linear, *part.weight.shape[1:])
+            layer.load_state_dict({"weight": part.weight[run].T, "bias": part.bias[run, 0]})
+            layers.append(layer)
+        else:
+            layers.append(torch.nn.ReLU())
+    return torch.nn.Sequential(*layers)
+
+
 def as_generator(seed: int | torch.Generator) -> torch.Generator:
     """A generator that starts at the seed, or the one that was handed in, where it stands."""
     return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)

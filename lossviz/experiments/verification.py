@@ -91,6 +91,19 @@ class Cube:
         lowest = found.mip_dual_bound if whole.any() else found.fun
         return float(self._bias[other] - self._bias[label] - lowest)
 
+    def worst(self, label: int) -> tuple[float, float]:
+        """Largest lead of any class over the label: the exact one, and that of the relaxation.
+
+        Classes are asked in the order of their relaxations, and only while they can matter.
+        """
+        others = [k for k in range(len(self._bias)) if k != label]
+        relaxed = {k: self.lead(label, k, exact=False) for k in others}
+        exact = -math.inf
+        for other in sorted(relaxed, key=relaxed.__getitem__, reverse=True):
+            if relaxed[other] > exact:
+                exact = max(exact, self.lead(label, other))
+        return exact, max(relaxed.values())
+
     def holds(self, label: int, *, exact: bool = True) -> bool:
         """Whether the label leads all classes everywhere; False may be a doubt if not `exact`.
 

@@ -3,6 +3,7 @@
 from .chapters.aligned import aligned
 from .chapters.attending import attention_row
 from .chapters.ball import ball
+from .chapters.bracket import Attacked, bracket
 from .chapters.calibrators import calibrators
 from .chapters.conditional_risk import conditional_risk
 from .chapters.coupled import coupled
@@ -30,6 +31,7 @@ from .vega.palette import matplotlib_style
 from .vega.surface import surface
 
 __all__ = [
+    "Attacked",
     "Choice",
     "LiveFigure",
     "Recording",
@@ -38,6 +40,7 @@ __all__ = [
     "aligned",
     "attention_row",
     "ball",
+    "bracket",
     "calibrators",
     "conditional_risk",
     "coupled",

@@ -59,6 +59,7 @@ def test_every_claim_of_a_chapter_is_recorded_and_holds(executed: Any, chapter: 
     for record in records:
         assert Evidence(**record["evidence"]).holds, record
         assert not ASCII_MATHS.search(record["evidence"]["quantity"])
+        assert record["sensitivity"] or record["status"] != "measured", record["id"]
 
 
 def test_claim_ids_are_unique_over_the_book() -> None:

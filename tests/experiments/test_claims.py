@@ -87,6 +87,14 @@ def test_box_shows_statement_status_evidence_and_source_with_markup_escaped():
     assert "Source: Gibbs." in box
 
 
+def test_what_was_varied_stands_under_the_box_and_in_the_record():
+    varied = {"twice the steps": "60 % < 70 %", "width": "not varied"}
+    made = record(Evidence("error", 0.25, "<=", 1.0), sensitivity=varied)
+    assert "<li><b>twice the steps</b>: 60&nbsp;% &lt; 70&nbsp;%</li>" in made._repr_html_()
+    assert made.record["sensitivity"] == varied
+    assert "<li>" not in record(Evidence("error", 0.25, "<=", 1.0))._repr_html_()
+
+
 def test_no_line_breaks_between_a_number_and_its_percent_sign():
     made = claim("id", "at least 60 % of them", status="measured")(
         lambda: Evidence("error", 0.0, "<=", 1.0)

@@ -55,6 +55,16 @@ def test_at_radius_zero_the_lead_is_that_of_the_logits_and_the_prediction_holds(
         assert not cube.holds((label + 1) % 3)
 
 
+def test_the_worst_lead_is_the_largest_of_all_classes():
+    model = network(4, 8, 5, deviation=0.8, seed=3)
+    for x in inputs(3):
+        cube = Cube(model, x, radius=0.2)
+        exact, relaxed = (
+            max(cube.lead(0, k, exact=exact) for k in range(1, 5)) for exact in (True, False)
+        )
+        assert cube.worst(0) == pytest.approx((exact, relaxed), abs=1e-4)
+
+
 def test_what_the_relaxation_certifies_holds_and_some_hold_without_it():
     model, radius = network(4, 12, 12, 3, deviation=0.5, seed=2), 0.12
     found = []

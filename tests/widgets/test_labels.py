@@ -9,6 +9,7 @@ from lossviz.theory import LAWS
 from lossviz.widgets import (
     aligned,
     attention_row,
+    bracket,
     conditional_risk,
     coupled,
     decoding,
@@ -35,6 +36,7 @@ from lossviz.widgets.loss.picture import drawing
 from ..labels import faults
 from . import (
     test_ball,
+    test_bracket,
     test_calibrators,
     test_decoding,
     test_lengths,
@@ -65,6 +67,7 @@ GROUPS = {
         "aligned": aligned(),
         "attention row": attention_row(),
         "ball": test_ball.figure(),
+        "bracket": bracket(test_bracket.NETWORKS, test_bracket.LABELS, test_bracket.RADII),
         "conditional risk": conditional_risk(),
         "calibrators": test_calibrators.figure(),
         "coupled": coupled(),
