@@ -4,8 +4,8 @@
 (`lossviz.losses.comp_sum`), the module (`lossviz.losses.CompSum`), the pages of the atlas, the
 sliders of the figures and the tests. Targets of regression as classification are not losses but
 functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normalise_scores` and
-`adapted_temperature` of the robust losses, and `noise_scale` and `noisefit_hybrid_v2` of
-fine-tuning with noise.
+`adapted_temperature` of the robust losses, `noise_scale` and `noisefit_hybrid_v2` of fine-tuning
+with noise, and `clamped_entropy` and `adapted_coefficient` of entropy bonuses.
 """
 
 from __future__ import annotations
@@ -53,17 +53,14 @@ from .logits.symmetric import symmetric_ce, symmetric_cross_entropy
 from .masks.overlap import dice, dsc_elementwise, tversky_elementwise
 from .masks.skeletons import soft_cldice, soft_skeleton
 from .scores.multilabel import decoupled_softmax
+from .tokens.costly import clip_cov, kl_cov
 from .tokens.coverage import dco
 from .tokens.edits import eisl
-from .tokens.policy import (
-    alpha_divergence,
-    clip_cov,
-    clipped_surrogate,
-    jensen_shannon_term,
-    kl_cov,
-    signed_reinforcement,
-)
+from .tokens.entropies import adapted_coefficient, clamped_entropy
 from .tokens.preference import dpo
+from .tokens.reference import alpha_divergence, jensen_shannon_term
+from .tokens.surrogates import clipped_surrogate, signed_reinforcement
+from .values.attention import attention_entropy
 from .values.gaussian import gaussian_nll
 
 LOSSES = Registry(
@@ -88,6 +85,7 @@ LOSSES = Registry(
             spherical_score,
             ca_loss,
             z_loss,
+            attention_entropy,
             adv_comp_sum,
             ldr_kl,
             aldr_kl,
@@ -164,12 +162,14 @@ __all__ = [
     "Parameter",
     "Source",
     "SymbolicForm",
+    "adapted_coefficient",
     "adapted_temperature",
     "adv_comp_sum",
     "adv_comp_sum_at",
     "aldr_kl",
     "alpha_divergence",
     "arcface",
+    "attention_entropy",
     "balanced_softmax_ce",
     "binary_kl",
     "binary_kl_norm",
@@ -177,6 +177,7 @@ __all__ = [
     "c51_projection",
     "c51_target",
     "ca_loss",
+    "clamped_entropy",
     "clip_cov",
     "clipped_surrogate",
     "comp_sum",

@@ -32,6 +32,8 @@ from .logits.noise import noise_scale as noise_scale
 from .logits.noise import noisefit_hybrid_v2 as noisefit_hybrid_v2
 from .logits.robust import normalise_scores as normalise_scores
 from .masks.skeletons import soft_skeleton as soft_skeleton
+from .tokens.entropies import adapted_coefficient as adapted_coefficient
+from .tokens.entropies import clamped_entropy as clamped_entropy
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
@@ -165,6 +167,14 @@ def z_loss(
     logits: torch.Tensor,
     *,
     coefficient: float = 0.0001,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def attention_entropy(
+    weights: torch.Tensor,
+    thresholds: torch.Tensor,
+    *,
+    margin: float = 0.2,
+    coefficient: float = 1e-05,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def adv_comp_sum(
@@ -853,6 +863,28 @@ class ZLoss(torch.nn.Module):
     def __call__(
         self,
         logits: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class AttentionEntropy(torch.nn.Module):
+    margin: float
+    coefficient: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        margin: float = 0.2,
+        coefficient: float = 1e-05,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        weights: torch.Tensor,
+        thresholds: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        weights: torch.Tensor,
+        thresholds: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class AdvCompSum(torch.nn.Module):
