@@ -89,12 +89,14 @@ from .entropies import (
     EntropyBounds,
     NegativeLogLikelihood,
     TokenEntropy,
+    Undecided,
     entropy_bounds,
     fused_token_entropy,
     sampled_nll,
     sequence_nll,
     token_entropy,
     truncated_entropy,
+    undecided_tokens,
 )
 from .fine import (
     error_bound,
@@ -233,10 +235,10 @@ __all__ = [
     "MeasureMetric", "Mirostat", "NegativeLogLikelihood", "NeighbourScore", "Null", "OneVersusRest",
     "PlattScaling", "Record", "Resampling", "Reservoir", "RewardForecast", "RewardLaw",
     "RiskCoverage", "ScoreParts", "SequenceConfidence", "SquaredError", "StructuredScaling",
-    "TemperatureScaling", "TokenEntropy", "TrajectoryPlane", "Trial", "Truncated", "VectorScaling",
-    "Watch", "adaptive_scores", "area_under_risk_coverage", "at_temperature", "auroc", "best_of_n",
-    "best_of_n_estimate", "bootstrap", "brier_decomposition", "brier_score", "by_group",
-    "ca_features", "calibrated_null", "cdnv", "cell_entropy", "centred_effective_rank",
+    "TemperatureScaling", "TokenEntropy", "TrajectoryPlane", "Trial", "Truncated", "Undecided",
+    "VectorScaling", "Watch", "adaptive_scores", "area_under_risk_coverage", "at_temperature",
+    "auroc", "best_of_n", "best_of_n_estimate", "bootstrap", "brier_decomposition", "brier_score",
+    "by_group", "ca_features", "calibrated_null", "cdnv", "cell_entropy", "centred_effective_rank",
     "class_distance_variance", "class_geometry", "class_probabilities", "class_rows",
     "class_statistics", "class_variances", "classwise_ece", "clopper_pearson",
     "compare_calibrators", "conformal_threshold", "covariance_effective_rank", "covariance_rank",
@@ -258,8 +260,9 @@ __all__ = [
     "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
     "tilted_policy", "token_covariance", "token_entropy", "token_entropy_change", "top_h", "top_k",
     "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "top_n_sigma", "top_p",
-    "trajectory_plane", "truncated_entropy", "typical", "uniformity", "variability_collapse",
-    "variability_index", "vci", "watch", "win_rate", "without_conflict", "zipf_exponent",
+    "trajectory_plane", "truncated_entropy", "typical", "undecided_tokens", "uniformity",
+    "variability_collapse", "variability_index", "vci", "watch", "win_rate", "without_conflict",
+    "zipf_exponent",
 ]  # fmt: skip
 
 

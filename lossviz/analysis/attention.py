@@ -37,30 +37,6 @@ class Attended(NamedTuple):
     output: torch.Tensor
 
 
-def attention_entropy_penalty(
-    layers: Array, thresholds: Array, *, margin: float = 0.2, weight: float = 1e-5
-) -> torch.Tensor:
-    """A penalty on attention rows whose entropy is far from a target of their head.
-
-    `layers` (L, B, H, T, T) attention weights, `thresholds` (H,): head h aims at thresholds[h] log
-    T. Rows within `margin` log T of it cost nothing, others the squared distance, so that the
-    penalty jumps at the edge. Summed over batch and rows, averaged over heads and layers, times
-    `weight`. In causal attention row i cannot exceed log i: early rows are always penalised where
-    the target is high. 1e-9 is added inside the logarithm. Source: Jha and Reagen (2024).
-    """
-    a, aims = as_tensor("layers", layers), as_tensor("thresholds", thresholds)
-    if a.ndim != 5 or aims.shape != (a.shape[2],) or a.shape[-1] < 2:
-        raise ValueError(
-            f"layers must be (L, B, H, T, T) and thresholds (H,), got {tuple(a.shape)} and "
-            f"{tuple(aims.shape)}"
-        )
-    full = math.log(a.shape[-1])
-    entropy = -(a * (a + 1e-9).log()).sum(-1)
-    off = entropy - aims[:, None] * full
-    squares = torch.where(off.abs() > margin * full, off.square(), 0.0)
-    return weight * squares.sum((1, 3)).mean()
-
-
 def crrelu(x: torch.Tensor, *, epsilon: float | torch.Tensor = 0.01) -> torch.Tensor:
     """Correction-regularised ReLU: max(0, x) + epsilon x exp(-x^2 / 2), elementwise.
 

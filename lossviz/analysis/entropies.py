@@ -14,7 +14,7 @@ import torch
 from ..declaration.arrays import Array, as_tensor
 from ..declaration.numbers import check_count, row_dtype, slack_of_a_sum
 from ..kernels import row_statistics
-from .sequences import TOKENS
+from .sequences import kept_tokens
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
@@ -114,6 +114,36 @@ def fused_token_entropy(
     return _averaged(tokens.masked_scatter(kept, found), kept, t)
 
 
+class Undecided(NamedTuple):
+    """The tokens (..., T) of highest entropy, bool, and the least entropy among them in nats."""
+
+    tokens: torch.Tensor
+    threshold: torch.Tensor
+
+
+def undecided_tokens(
+    entropies: torch.Tensor, *, share: float = 0.2, mask: torch.Tensor | None = None
+) -> Undecided:
+    """The `share` of the tokens (..., T) that carry loss with the highest entropy.
+
+    The threshold is the (1 - share)-quantile, interpolated, over the tokens for which `mask` is
+    true (default all); what is left out may hold anything. share in (0, 1], default 0.2: the 80/20
+    rule. Raises ValueError for a share outside, a mask of another shape or without tokens, and NaN.
+    Source: Wang et al. (2025).
+    """
+    _check_floating("entropies", entropies)
+    if not 0 < share <= 1:
+        raise ValueError(f"share must lie in (0, 1], got {share!r}")
+    kept = _mask(mask, entropies.shape, entropies.device)
+    counted = entropies[kept].double().sort().values
+    if not len(counted) or counted.isnan().any():
+        raise ValueError(f"entropies must be of a token at least and not NaN, got {counted!r}")
+    place = (1 - share) * (len(counted) - 1)
+    below = int(place)
+    threshold = counted[below].lerp(counted[min(below + 1, len(counted) - 1)], place - below)
+    return Undecided(kept & (entropies.double() >= threshold), threshold)
+
+
 class NegativeLogLikelihood(NamedTuple):
     """Over the tokens that count: sums over sequences (...), their lengths, the mean per token."""
 
@@ -128,14 +158,11 @@ def sequence_nll(
     """Minus the log-probability of each sequence of tokens (..., T): no entropy of a token.
 
     Drawn from the model itself its mean is the entropy over whole answers, which grows with their
-    length. Raises as `lossviz.analysis.sequence_confidence`: pads are said by `mask`, never by a
-    value above 0.
+    length. What `mask` leaves out may hold anything. Raises as
+    `lossviz.analysis.sequence_confidence`: pads are said by the mask, never by a value above 0.
     """
-    checked = TOKENS.check({"log_probability": log_probability, "kept": mask})
-    logp = checked["log_probability"].double()
-    given = checked.tensors["kept"]
-    kept = torch.ones_like(logp, dtype=torch.bool) if given is None else given
-    total = -torch.where(kept, logp, 0.0).sum(-1)
+    logp, kept = kept_tokens(log_probability, mask)
+    total = -logp.sum(-1)
     length = kept.sum(-1)
     return NegativeLogLikelihood(total, length, total.sum() / length.sum())
 

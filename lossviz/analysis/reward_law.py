@@ -11,6 +11,8 @@ from ..declaration.arrays import Array, as_tensor
 from ..declaration.numbers import check_count
 from .chance import Interval
 
+AT_ONCE = 2**20
+"""Numbers of resampled rewards that are held at a time."""
 PARTS = 6
 """Into so many parts of equal size a run is cut, by its entropy, to see whether reward falls."""
 
@@ -112,12 +114,17 @@ def reward_entropy_forecast(
     starts = torch.randint(
         size - length + 1, (check_count("draws", draws, 1), pieces), generator=generator
     )
-    places = (starts.unsqueeze(-1) + torch.arange(length)).flatten(1)[:, :size]
-    centred = residual - residual.mean()
-    drawn = fitted[:size] + centred[places]
-    apart = x[:size] - x[:size].mean()
-    a = -(drawn * apart).sum(-1) / apart.square().sum()
-    b = drawn.mean(-1) + a * x[:size].mean()
+    centred, apart = residual - residual.mean(), x[:size] - x[:size].mean()
+
+    def refitted(starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        places = (starts.unsqueeze(-1) + torch.arange(length)).flatten(1)[:, :size]
+        drawn = fitted[:size] + centred[places]
+        a = -(drawn * apart).sum(-1) / apart.square().sum()
+        return a, drawn.mean(-1) + a * x[:size].mean()
+
+    # a few resamples at a time, so that memory does not grow with their number
+    parts = starts.split(max(1, AT_ONCE // size))
+    a, b = map(torch.cat, zip(*map(refitted, parts), strict=True))
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
 
     def interval(value: torch.Tensor, draws: torch.Tensor) -> Interval:

@@ -44,9 +44,10 @@ def _exponent(logp: torch.Tensor, most: int) -> torch.Tensor:
 def mirostat_k(exponent: float, surprise: float, *, vocabulary: int) -> float:
     """How many tokens of a Zipf law to keep, so that the worst one kept has `surprise` bits.
 
-    Between 1 and the vocabulary, not rounded; at an exponent of 1 it is 2^surprise / ln V. Raises
-    ValueError for an exponent that is not positive and finite or a vocabulary below 2. Source: Basu
-    et al. (2021), eq. 1.
+    As the equation has it, not rounded: it may lie below 1 or above the vocabulary, between which
+    `Mirostat` keeps it. At an exponent of 1 it is 2^surprise / ln V. Raises ValueError for an
+    exponent that is not positive and finite or a vocabulary below 2. Source: Basu et al. (2021),
+    eq. 1.
     """
     vocabulary = check_count("vocabulary", vocabulary, 2)
     if not 0 < exponent < math.inf:
@@ -56,11 +57,11 @@ def mirostat_k(exponent: float, surprise: float, *, vocabulary: int) -> float:
 
 
 def _log_k(exponent: torch.Tensor, nats: torch.Tensor, vocabulary: int) -> torch.Tensor:
-    """log k (...) of a Zipf law of positive `exponent` (...), between 0 and log V."""
+    """log k (...) of a Zipf law of positive `exponent` (...)."""
     excess, size = exponent - 1, math.log(vocabulary)
     # epsilon / (1 - N^-epsilon), which is 1 / log N where the exponent is 1
     scale = torch.where(excess == 0, 1 / size, excess / -torch.expm1(-excess * size)).log()
-    return ((scale + nats) / exponent).clamp(0.0, size)
+    return (scale + nats) / exponent
 
 
 class Step(NamedTuple):
@@ -153,8 +154,9 @@ class Mirostat:
         size = logp.shape[-1]
         # where a single token is left nothing can be fitted, and it is kept
         exponent = _exponent(logp, self.most).nan_to_num(math.inf).clamp_min(FLATTEST)
-        k = _log_k(exponent, mu, self.vocabulary or size).exp().round().long() + self.one_more
-        return k.clamp(1, size)
+        # in logarithms, since a large mu would overflow
+        log_k = _log_k(exponent, mu, self.vocabulary or size).clamp_max(math.log(size))
+        return (log_k.exp().round().long() + self.one_more).clamp(1, size)
 
 
 def top_k_zipf_cross_entropy(k: int, *, vocabulary: int, exponent: float) -> float:

@@ -20,6 +20,22 @@ TOKENS = Inputs(
 STEPS = Inputs(Argument("log_probabilities", LOG_PROBABILITIES, "... T V"))
 
 
+def kept_tokens(
+    log_probability: torch.Tensor, kept: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities (..., T) in float64, 0 where left out, and which are kept, bool.
+
+    What is left out may hold anything, such as the sentinel of a pad.
+    """
+    alike = isinstance(kept, torch.Tensor) and isinstance(log_probability, torch.Tensor)
+    if alike and kept.shape == log_probability.shape:
+        log_probability = torch.where(kept == 0, 0.0, log_probability)
+    checked = TOKENS.check({"log_probability": log_probability, "kept": kept})
+    token, mask = checked["log_probability"].double(), checked.tensors["kept"]
+    _no_nan(token)
+    return token, torch.ones_like(token, dtype=torch.bool) if mask is None else mask
+
+
 class SequenceConfidence(NamedTuple):
     """The log-probability of each sequence (...): summed, per token, and of its least likely."""
 
@@ -33,18 +49,15 @@ def sequence_confidence(
 ) -> SequenceConfidence:
     """Three confidences of sequences (..., T), float64, nats: of the whole, per token, the worst.
 
-    `kept` (..., T), bool or 0/1, says which tokens are part of a sequence. The sum is the
-    log-probability of the answer and falls with its length; the mean does not. A sequence without
-    tokens has sum 0, mean NaN and a least of inf. Raises TypeError and ValueError for wrong dtypes,
-    shapes, NaN, and values above 0.
+    `kept` (..., T), bool or 0/1, says which tokens are part of a sequence; the others may hold
+    anything. The sum is the log-probability of the answer and falls with its length; the mean does
+    not. A sequence without tokens has sum 0, mean NaN and a least of inf. Raises TypeError and
+    ValueError for wrong dtypes, shapes, NaN, and values above 0.
     """
-    checked = TOKENS.check({"log_probability": log_probability, "kept": kept})
-    token, mask = checked["log_probability"].double(), checked.tensors["kept"]
-    _no_nan(token)
-    kept = torch.ones_like(token, dtype=torch.bool) if mask is None else mask
-    total = torch.where(kept, token, 0.0).sum(-1)
-    least = torch.where(kept, token, torch.inf).amin(-1)
-    return SequenceConfidence(total, total / kept.sum(-1), least)
+    token, mask = kept_tokens(log_probability, kept)
+    total = token.sum(-1)
+    least = torch.where(mask, token, torch.inf).amin(-1)
+    return SequenceConfidence(total, total / mask.sum(-1), least)
 
 
 def greedy_nll(log_probabilities: torch.Tensor) -> torch.Tensor:

@@ -28,11 +28,11 @@ NAMES = {
     "K": "classes", "C": "classes", "V": "tokens of the vocabulary", "J": "thresholds",
     "N": "examples", "B": "examples", "M": "candidates", "D": "features", "T": "places",
     "S": "tokens of the target", "H": "rows of pixels", "W": "columns of pixels",
-    "G": "components of the mixture", "P": "members of the bag",
+    "G": "components of the mixture", "P": "members of the bag", "A": "heads", "Q": "queries",
 }  # fmt: skip
 EXAMPLE_SIZES: Mapping[str, int] = {
     "K": 5, "C": 4, "V": 5, "J": 4, "N": 6, "B": 4, "M": 6, "D": 4, "T": 5, "S": 4, "H": 7, "W": 6,
-    "G": 3, "P": 4, ANY: 3,
+    "G": 3, "P": 4, "A": 2, "Q": 3, ANY: 3,
 }  # fmt: skip
 
 

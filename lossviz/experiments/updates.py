@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import torch
 
+from ..losses import adapted_coefficient
+from ..losses.tokens.entropies import likely
 from .bandits import Method, Tokens, Weigh, centred, group_relative
 
 Slope = Callable[[torch.Tensor], torch.Tensor]
@@ -227,9 +229,7 @@ def clamped_bonus(
     """
 
     def pull(logp: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        ordered, places = logp.exp().sort(-1)
-        kept = torch.zeros_like(logp, dtype=torch.bool)
-        kept.scatter_(-1, places, ordered.cumsum(-1) > left_out)
+        kept = likely(logp, left_out)
         among = logp.masked_fill(~kept, -torch.inf).log_softmax(-1)
         slope = _slope_of_entropy(among.masked_fill(~kept, -1e30))
         return coefficient * slope / logp.shape[1], memory
@@ -248,7 +248,7 @@ def adaptive_bonus(
     def pull(logp: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         entropy = -(logp.exp() * logp).sum(-1).mean(-1).reshape(-1, 1, 1)
         below = entropy <= target
-        memory = (memory + torch.where(below, change, -change)).clamp(0.0, most)
+        memory = adapted_coefficient(memory, entropy, target=target, change=change, most=most)
         return memory * below * _slope_of_entropy(logp) / logp.shape[1], memory
 
     return (method or reinforce())._replace(pull=pull)

@@ -5,11 +5,11 @@
 sliders of the figures and the tests. Targets of regression as classification are not losses but
 functions: `two_hot_target`, `hl_gauss_target` and `c51_target`; so are `normalise_scores` and
 `adapted_temperature` of the robust losses, and `noise_scale` and `noisefit_hybrid_v2` of
-fine-tuning with noise, `corn_probabilities` of conditional thresholds, and
-`naive_bayes_propensities` and `gaussian_kernel` of labels that are missing. Of masks there are
-`skeletonise` and `tubed_skeleton`, the score `cldice_score`, distances of sets of masks
-(`energy_distance`, `sinkhorn_divergence`, `frechet_distance`), `betti_matching` of two images and
-the terms of `repri`.
+fine-tuning with noise, `corn_probabilities` of conditional thresholds, `clamped_entropy` and
+`adapted_coefficient` of entropy bonuses, and `naive_bayes_propensities` and `gaussian_kernel` of
+labels that are missing. Of masks there are `skeletonise` and `tubed_skeleton`, the score
+`cldice_score`, distances of sets of masks (`energy_distance`, `sinkhorn_divergence`,
+`frechet_distance`), `betti_matching` of two images and the terms of `repri`.
 """
 
 from __future__ import annotations
@@ -69,17 +69,14 @@ from .masks.transduction import TransductiveTerms, repri
 from .scores.multilabel import decoupled_softmax
 from .scores.pairs import mw_loss, pa_bce
 from .scores.top import soft_topk
+from .tokens.costly import clip_cov, kl_cov
 from .tokens.coverage import dco
 from .tokens.edits import eisl
-from .tokens.policy import (
-    alpha_divergence,
-    clip_cov,
-    clipped_surrogate,
-    jensen_shannon_term,
-    kl_cov,
-    signed_reinforcement,
-)
+from .tokens.entropies import adapted_coefficient, clamped_entropy
 from .tokens.preference import dpo
+from .tokens.reference import alpha_divergence, jensen_shannon_term
+from .tokens.surrogates import clipped_surrogate, signed_reinforcement
+from .values.attention import attention_entropy
 from .values.bags import interpolating_bag_loss
 from .values.balanced import bmc_loss, gai_loss
 from .values.gaussian import gaussian_nll
@@ -106,6 +103,7 @@ LOSSES = Registry(
             spherical_score,
             ca_loss,
             z_loss,
+            attention_entropy,
             adv_comp_sum,
             ldr_kl,
             aldr_kl,
@@ -199,6 +197,7 @@ __all__ = [
     "Source",
     "SymbolicForm",
     "TransductiveTerms",
+    "adapted_coefficient",
     "adapted_temperature",
     "adv_comp_sum",
     "adv_comp_sum_at",
@@ -206,6 +205,7 @@ __all__ = [
     "alpha_divergence",
     "anyloss",
     "arcface",
+    "attention_entropy",
     "bacs_weighted_ce",
     "balanced_softmax_ce",
     "betti_matching",
@@ -216,6 +216,7 @@ __all__ = [
     "c51_projection",
     "c51_target",
     "ca_loss",
+    "clamped_entropy",
     "cldice_score",
     "clip_cov",
     "clipped_surrogate",

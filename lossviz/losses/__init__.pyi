@@ -45,6 +45,8 @@ from .masks.thinning import skeletonise as skeletonise
 from .masks.thinning import tubed_skeleton as tubed_skeleton
 from .masks.transduction import TransductiveTerms as TransductiveTerms
 from .masks.transduction import repri as repri
+from .tokens.entropies import adapted_coefficient as adapted_coefficient
+from .tokens.entropies import clamped_entropy as clamped_entropy
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
@@ -178,6 +180,14 @@ def z_loss(
     logits: torch.Tensor,
     *,
     coefficient: float = 0.0001,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def attention_entropy(
+    weights: torch.Tensor,
+    thresholds: torch.Tensor,
+    *,
+    margin: float = 0.2,
+    coefficient: float = 1e-05,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def adv_comp_sum(
@@ -992,6 +1002,28 @@ class ZLoss(torch.nn.Module):
     def __call__(
         self,
         logits: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class AttentionEntropy(torch.nn.Module):
+    margin: float
+    coefficient: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        margin: float = 0.2,
+        coefficient: float = 1e-05,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        weights: torch.Tensor,
+        thresholds: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        weights: torch.Tensor,
+        thresholds: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class AdvCompSum(torch.nn.Module):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 
@@ -24,14 +24,19 @@ from .page import in_words, page
 from .rows import Progress, pass_over
 from .run_page import run_in_words, run_page
 from .run_summary import RunSummary, summarise_run
-from .runs import SUFFIXES, read_run
+from .runs import is_log, read_run
 from .summary import Summary, difference, summarise
 
+UNSAID = (
+    f"What the predictions are must be said by kind, one of {', '.join(REPORTED)}: numbers between "
+    "0 and 1 may be logits as well as probabilities"
+)
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt
 }  # fmt: skip
 
 
+@overload
 def report(
     source: Any,
     labels: Any = None,
@@ -46,16 +51,42 @@ def report(
     logprobs: Logprobs | None = None,
     confidence: Reading = "total",
     seed: int = 0,
+    progress: Progress = ...,
+) -> Summary: ...
+
+
+@overload
+def report(
+    source: Any, labels: Any = None, *, out: str | Path | None = None, seed: int = 0
+) -> RunSummary: ...
+
+
+def report(
+    source: Any,
+    labels: Any = None,
+    *,
+    kind: Reported | None = None,
+    out: str | Path | None = None,
+    against: Any = None,
+    groups: Any = None,
+    logits_key: str | None = None,
+    labels_key: str | None = None,
+    groups_key: str | None = None,
+    logprobs: Logprobs | None = None,
+    confidence: Reading = "total",
+    seed: int = 0,
     progress: Progress = lambda done, of: None,
-) -> Summary:
-    """A calibration report of predictions and labels, written to the HTML file `out` if given.
+) -> Summary | RunSummary:
+    """A report of predictions and labels, or of a training run, written to `out` if given (HTML).
 
     Parameters
     ----------
     source : path of a .npz, .npy, .safetensors, .csv, .tsv, .parquet or .jsonl file, an array or
         tensor (..., K), or an object with `predictions` and `label_ids`. Files are read by blocks
-        of rows.
-    labels : path or integers (...), where the source does not hold them; -100 does not count.
+        of rows. Without `kind` it is the log of a run of reinforcement learning: a .json, .jsonl or
+        .csv file, a list of rows, columns by name or a table, as `reporting.runs.read_run` has it.
+    labels : path or integers (...), where the source does not hold them; -100 does not count. Of a
+        run a second log, joined by its steps.
     kind : what the predictions are: "logits", "probabilities", "log-probabilities", "binary score"
         for P(label = 1) of shape (...), "multilabel" for probabilities (N, L) of labels that are 0
         or 1 (N, L), or "token log-probabilities" of answers in a .jsonl file. It is never guessed.
@@ -68,11 +99,20 @@ def report(
         whether an answer's confidence is exp of their "total" (default), "mean" or "least".
     seed : of every draw, default 0: the same input gives the same page.
 
-    Returns a `Summary`, whose `as_json()` is plain values. Raises `InputError`, a ValueError, for
-    what cannot be reported on, and then writes nothing.
+    Returns a `Summary`, or a `RunSummary` of a run, whose `as_json()` is plain values. Raises
+    `InputError`, a ValueError, for what cannot be reported on, and then writes nothing.
     """
-
     _keep([out], [source, labels, against])
+    if kind is None:
+        if not is_log(source):
+            raise InputError(UNSAID)
+        if against is not None or groups is not None:
+            raise InputError("against and groups are for predictions, not for the log of a run")
+        more = [] if labels is None else [labels]
+        run = summarise_run(read_run(source, *more), seed)
+        if out is not None:
+            write({Path(out): run_page(run)})
+        return run
     keys: dict[str, Any] = {
         "kind": kind, "logits_key": logits_key, "labels_key": labels_key, "groups_key": groups_key,
         "logprobs": logprobs, "confidence": confidence,
@@ -109,13 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with as_file(files(__package__) / "demo.npz") as path:
                 options.file, options.kind = path, "logits"
                 return _run(options, conditions)
-        if options.kind is None and options.file and Path(options.file).suffix in SUFFIXES:
+        if options.file is None:
+            raise InputError(f"a file is needed; --demo shows a report. {UNSAID}")
+        if options.kind is None:
             return _of_run(options)
-        if options.file is None or options.kind is None:
-            raise InputError(
-                f"a file and its --kind are needed, one of {', '.join(REPORTED)}: numbers between "
-                "0 and 1 may be logits as well as probabilities; --demo shows a report"
-            )
         return _run(options, conditions)
     except (InputError, OSError) as error:
         print(f"lossviz report: {error}", file=sys.stderr)
@@ -146,8 +183,7 @@ def _run(options: argparse.Namespace, conditions: list[tuple[str, str, float]]) 
 
 def _of_run(options: argparse.Namespace) -> int:
     """The report on the log of a run; files of one metric each are joined."""
-    more = [options.labels_file] if options.labels_file else []
-    summary = summarise_run(read_run(options.file, *more), options.seed)
+    summary = report(options.file, options.labels_file, seed=options.seed)
     if options.fail_if or options.against:
         raise InputError("--fail-if and --against are for predictions, not for the log of a run")
     _hand_out(options, summary, run_page(summary), run_in_words(summary))

@@ -63,21 +63,42 @@ class Run:
     unused: tuple[str, ...]
 
 
-def read_run(path: str | Path, *more: str | Path) -> Run:
-    """The run in a log; further files are joined to it by their steps.
+class _Log(NamedTuple):
+    """One source of rows: where it is, what it is known by, and the rows."""
 
-    A .json file holds a list of rows, a trainer's state with its `log_history`, or lists by column;
-    .jsonl a row per line, its numbers perhaps under "data"; .csv a header with a column for each
-    metric (of one run), or "Wall time,Step,Value" with the metric in the file's name. Rows and
-    columns of evaluation are set aside. Raises `InputError` that names file and key.
+    where: Path | str
+    content: bytes
+    rows: list[dict[str, float]]
+
+
+def is_log(source: Any) -> bool:
+    """Whether a source can be the log of a run: a path by its ending, or rows in memory."""
+    if isinstance(source, (str, Path)):
+        return Path(source).suffix in SUFFIXES
+    rows = isinstance(source, Sequence) and all(isinstance(row, Mapping) for row in source)
+    return rows or isinstance(source, Mapping) or hasattr(source, "to_dict")
+
+
+def read_run(source: Any, *more: Any) -> Run:
+    """The run in a log; further logs are joined to it by their steps.
+
+    Parameters
+    ----------
+    source, more : paths, or what such files hold. A .json file holds a list of rows, a trainer's
+        state with its `log_history`, or lists by column; .jsonl a row per line, its numbers perhaps
+        under "data"; .csv a header with a column for each metric (of one run), or "Wall
+        time,Step,Value" with the metric in the file's name. In memory rows are mappings, columns
+        may be arrays, and a table with a method `to_dict("list")` will do.
+
+    Rows and columns of evaluation are set aside. Raises `InputError` that names file and key.
     """
-    paths = [Path(path), *map(Path, more)]
+    logs = [_log(one) for one in (source, *more)]
     rows: dict[float, dict[str, float]] = {}
     held_out = repeated = 0
-    for one in paths:
+    for log in logs:
         seen: set[float] = set()
         last: float | None = None
-        for row in _rows(one):
+        for row in log.rows:
             step = _step(row)
             values = {name: value for name, value in row.items() if not HELD_OUT.match(name)}
             numbers = {_bare(name): v for name, v in values.items() if _bare(name) not in STEP}
@@ -85,7 +106,7 @@ def read_run(path: str | Path, *more: str | Path) -> Run:
                 held_out += 1
                 continue
             if step != step:
-                raise InputError(f"{one}: a step is {step}, expected a number")
+                raise InputError(f"{log.where}: a step is {step}, expected a number")
             if step is None:
                 step = (last if last is not None else -1.0) + 1
             repeated += step in seen
@@ -93,20 +114,20 @@ def read_run(path: str | Path, *more: str | Path) -> Run:
             last = step
             rows.setdefault(step, {}).update(numbers)
     if not rows:
-        raise InputError(f"{paths[0]} holds no rows of training")
+        raise InputError(f"{logs[0].where} holds no rows of training")
     steps = sorted(rows)
     known = (name for step in steps for name, value in rows[step].items() if value == value)
     names = list(dict.fromkeys(known))
     columns = _columns(names, [rows[step] for step in steps])
     if "entropy" not in columns and "reward" not in columns:
         raise InputError(
-            f"{paths[0]} has neither an entropy {NAMES['entropy']} nor a reward "
+            f"{logs[0].where} has neither an entropy {NAMES['entropy']} nor a reward "
             f"{NAMES['reward']}; it holds {names[:20]}. If it holds predictions, say their --kind"
         )
     used = {column.source for column in columns.values()}
     return Run(
-        " and ".join(one.name for one in paths),
-        hashlib.sha256(b"".join(one.read_bytes() for one in paths)).hexdigest(),
+        " and ".join(Path(log.where).name for log in logs),
+        hashlib.sha256(b"".join(log.content for log in logs)).hexdigest(),
         torch.tensor(steps, dtype=torch.float64),
         columns,
         _by_position([rows[step] for step in steps]),
@@ -148,18 +169,23 @@ def _by_position(rows: Sequence[Mapping[str, float]]) -> tuple[torch.Tensor, ...
     return (found[0], found[-1]) if found else ()
 
 
-def _rows(path: Path) -> list[dict[str, float]]:
+def _log(source: Any) -> _Log:
+    if not isinstance(source, (str, Path)):
+        rows = _of_records("the log", source)
+        return _Log("the log", json.dumps(rows).encode(), rows)
+    path = Path(source)
     if not path.is_file():
         raise InputError(f"{path} is not a file")
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path}: the log of a run ends in one of {SUFFIXES}")
+    content = path.read_bytes()
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8: {error}") from None
     if not text.strip():
         raise InputError(f"{path} is empty")
-    return _of_csv(path, text) if path.suffix == ".csv" else _of_json(path, text)
+    return _Log(path, content, (_of_csv if path.suffix == ".csv" else _of_json)(path, text))
 
 
 def _of_json(path: Path, text: str) -> list[dict[str, float]]:
@@ -170,26 +196,44 @@ def _of_json(path: Path, text: str) -> list[dict[str, float]]:
             held = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from None
-    if isinstance(held, dict) and "log_history" in held:
+    return _of_records(path, held)
+
+
+def _of_records(where: Path | str, held: Any) -> list[dict[str, float]]:
+    """The numbers of rows, of a trainer's state, or of columns."""
+    if hasattr(held, "to_dict"):
+        held = held.to_dict("list")
+    if isinstance(held, Mapping) and "log_history" in held:
         held = held["log_history"]
-    elif isinstance(held, dict) and held and all(isinstance(v, list) for v in held.values()):
-        lengths = {name: len(values) for name, values in held.items()}
-        if len({*lengths.values()}) > 1:
-            raise InputError(f"{path}: its columns have unequal lengths, {lengths}")
-        held = [dict(zip(held, row, strict=True)) for row in zip(*held.values(), strict=True)]
-    if not isinstance(held, list) or not all(isinstance(row, dict) for row in held):
+    elif isinstance(held, Mapping) and held:
+        columns = {name: _listed(column) for name, column in held.items()}
+        if all(isinstance(column, list) for column in columns.values()):
+            lengths = {name: len(column) for name, column in columns.items()}
+            if len({*lengths.values()}) > 1:
+                raise InputError(f"{where}: its columns have unequal lengths, {lengths}")
+            rows = zip(*columns.values(), strict=True)
+            held = [dict(zip(columns, row, strict=True)) for row in rows]
+    if not isinstance(held, Sequence) or not all(isinstance(row, Mapping) for row in held):
         raise InputError(
-            f'{path} must hold a list of rows, or "log_history", or a list for each column'
+            f'{where} must hold a list of rows, or "log_history", or a list for each column'
         )
-    return [_numbers(path, k, row) for k, row in enumerate(held)]
+    return [_numbers(where, k, row) for k, row in enumerate(held)]
 
 
-def _numbers(path: Path, row: int, held: Mapping[str, Any]) -> dict[str, float]:
+def _listed(value: Any) -> Any:
+    """Arrays and tensors as lists, their numbers and those of tuples as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [*map(_listed, value)] if isinstance(value, (list, tuple)) else value
+
+
+def _numbers(path: Path | str, row: int, held: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row; what is nested lies under a path, and a list under positions."""
     inner = held.get("data")
     flat = {**held, **inner} if isinstance(inner, dict) else dict(held)
     found: dict[str, float] = {}
-    for name, value in flat.items():
+    for name, given in flat.items():
+        value = _listed(given)
         if isinstance(value, bool) or value is None or isinstance(value, (str, dict)):
             continue  # a flag, a gap, or a word such as the run's name
         if isinstance(value, list):

@@ -14,6 +14,7 @@ from lossviz.analysis import (
     sequence_nll,
     token_entropy,
     truncated_entropy,
+    undecided_tokens,
 )
 
 MASK = torch.tensor([[1, 1, 0, 0, 1], [1, 1, 1, 1, 0]])
@@ -99,8 +100,22 @@ def test_pads_are_no_part_of_a_likelihood():
     found = sequence_nll(logp, torch.tensor([[1, 1, 0, 0]]))
     assert found.total.item() == pytest.approx(0.7)
     assert found.mean.item() == pytest.approx(0.35)
+    sentinels = torch.tensor([[-0.5, -0.2, 1.0, math.nan]])
+    assert sequence_nll(sentinels, torch.tensor([[1, 1, 0, 0]])).mean.item() == pytest.approx(0.35)
     with pytest.raises(ValueError, match="at most 0"):
-        sequence_nll(torch.tensor([[-0.5, -0.2, 1.0, 1.0]]))  # the sentinel of a pad
+        sequence_nll(torch.tensor([[-0.5, -0.2, 1.0, 1.0]]))
+
+
+def test_pads_do_not_move_the_threshold_of_the_undecided_tokens():
+    entropies = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0], [4.9226] * 4 + [math.nan]])
+    mask = torch.tensor([[1] * 5, [0] * 5])
+    found = undecided_tokens(entropies, share=0.4, mask=mask)
+    assert found.threshold.item() == pytest.approx(3.4)
+    assert found.tokens.tolist() == [[False, False, False, True, True], [False] * 5]
+    assert undecided_tokens(entropies[:1], share=1.0).tokens.all()
+    for wrong in ({"share": 0.0}, {"mask": mask * 0}, {"mask": mask[0]}, {}):
+        with pytest.raises(ValueError, match=r"share|entropies|mask"):
+            undecided_tokens(entropies, **wrong)
 
 
 def test_a_truncated_sampler_has_the_entropy_of_what_is_left():

@@ -279,9 +279,10 @@ def test_the_exponent_of_a_zipf_law_is_found(exponent):
     assert zipf_exponent(law / law.sum()) == pytest.approx(exponent, abs=1e-9)
 
 
-def test_the_number_kept_stays_within_the_vocabulary_whatever_mu():
-    assert mirostat_k(1.2, 1e4, vocabulary=50_000) == pytest.approx(50_000)
-    assert mirostat_k(1.2, -1e4, vocabulary=50_000) == 1
+def test_the_equation_for_k_is_continuous_in_the_exponent_and_may_leave_the_vocabulary():
+    assert mirostat_k(1.0, 2.0, vocabulary=50_000) == pytest.approx(4 / math.log(50_000))
+    assert mirostat_k(1.2, 1e4, vocabulary=50_000) == math.inf
+    assert mirostat_k(1.2, -1e4, vocabulary=50_000) == 0
     near = [mirostat_k(1 + d, 6.0, vocabulary=50_000) for d in (-1e-9, 0.0, 1e-9)]
     assert near[0] == pytest.approx(near[1], rel=1e-6) == pytest.approx(near[2], rel=1e-6)
 

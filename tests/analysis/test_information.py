@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.analysis.attention import (
-    attention_entropy_penalty,
     crrelu,
     learning_rate_sensitivity,
     qk_layernorm_logits,
@@ -178,15 +177,6 @@ def test_normalised_queries_and_keys_bound_the_logits_however_long_they_are():
     assert logits.abs().max() <= 3 + 1e-9
 
 
-def test_rows_within_the_margin_cost_nothing_and_the_penalty_jumps_at_its_edge():
-    even = torch.full((1, 1, 2, 4, 4), 0.25, dtype=torch.float64)
-    assert attention_entropy_penalty(even, [1.0, 1.0]) == 0
-    inside = attention_entropy_penalty(even, [0.81, 0.81], weight=1.0)
-    outside = attention_entropy_penalty(even, [0.79, 0.79], weight=1.0)
-    assert inside == 0
-    assert outside.item() == pytest.approx(4 * (0.21 * math.log(4)) ** 2, rel=1e-6)
-
-
 def test_the_corrected_unit_keeps_a_gradient_where_relu_is_shut_and_is_relu_at_zero_epsilon():
     x = torch.tensor([-0.5, -0.1], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(crrelu(x).sum(), x)
@@ -224,7 +214,6 @@ def test_runs_that_diverge_count_as_no_training():
         (lambda: pinball([1.0], [1.0], [1.5]), "quantile"),
         (lambda: recurrent_attention(normal(3, 2), normal(3, 2), normal(3, 1), order=-1), "order"),
         (lambda: softplus_attention(normal(3, 2), normal(4, 2), normal(4, 1)), "one shape"),
-        (lambda: attention_entropy_penalty(normal(2, 2), [1.0]), "layers"),
         (lambda: softmax_regression(normal(3, 2), normal(3), normal(3)), "a, x and b"),
     ],
 )

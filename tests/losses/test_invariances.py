@@ -391,7 +391,7 @@ def test_nan_gives_nan_in_the_rows_that_see_it_and_nowhere_else(loss, parameters
         rows = row_losses(loss, broken, parameters)
         assert rows[sees].isnan().all()
         assert ((rows == before) | (rows.isnan() & (loss.inputs.coupled or shared)))[~sees].all()
-        assert sees.any()
+        assert sees.any() or not before.any()  # at a weight of 0 nothing is seen
         assert loss(*broken, **parameters, **reduced(loss, "mean")).isnan()
         found = gradients(loss, broken, **parameters)
         assert found[nth].isnan().any()

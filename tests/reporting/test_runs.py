@@ -6,10 +6,12 @@ import csv
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import lossviz
 from lossviz.analysis import reward_entropy_forecast
 from lossviz.reporting import InputError, main
 from lossviz.reporting.run_page import run_page
@@ -256,6 +258,32 @@ def test_what_is_no_log_exits_with_2_and_leaves_no_page(tmp_path, capsys, name):
     assert not out.exists()
     with pytest.raises(InputError, match=re.escape(str(path))):
         read_run(path)
+
+
+def test_python_says_the_same_of_a_log_in_memory_as_the_command_of_the_file(tmp_path):
+    held = rows()
+    columns = {name: [row[name] for row in held] for name in held[0]}
+    tensors = {name: torch.tensor(column, dtype=torch.float64) for name, column in columns.items()}
+    out = tmp_path / "page.html"
+    wanted = lossviz.report(log(tmp_path), out=out).as_json()
+    assert "How run.json trades entropy for reward" in out.read_text()
+    table = SimpleNamespace(to_dict=lambda how: {"list": columns}[how])
+    for source in (held, {"log_history": held}, columns, tensors, table):
+        found = lossviz.report(source).as_json()
+        assert {**found, "file": "run.json", "sha256": wanted["sha256"]} == wanted
+    joined = lossviz.report({"step": columns["step"], "entropy": columns["entropy"]},
+                            {"step": columns["step"], "reward": columns["reward"]})  # fmt: skip
+    assert joined.as_json()["law"] == wanted["law"]
+
+
+def test_without_a_kind_what_is_no_log_is_refused(tmp_path):
+    for source in (torch.zeros(4, 2), str(tmp_path / "logits.npz")):
+        with pytest.raises(InputError, match="must be said by kind"):
+            lossviz.report(source)
+    with pytest.raises(InputError, match="not for the log of a run"):
+        lossviz.report(rows(), against=rows())
+    with pytest.raises(InputError, match="the log must hold a list of rows"):
+        lossviz.report({"entropy": 1.0})
 
 
 def test_options_that_are_for_predictions_are_refused(tmp_path, capsys):

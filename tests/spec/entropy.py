@@ -33,6 +33,14 @@ def masked_mean(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (x * mask).sum() / (mask.sum() + 1e-8)
 
 
+def aggregated(x: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
+    """One number of the losses of tokens (B, T), as the trainers name it."""
+    if how == "token-mean":
+        return masked_mean(x, mask)
+    sums = (x * mask).sum(-1)
+    return (sums / mask.sum(-1) if how == "seq-mean-token-mean" else sums).mean()
+
+
 def kl_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     """The number of tokens mixes percent and count, as published."""
     mask, logp, old = i["mask"].double(), i["logp"].double(), i["old_logp"].double()
@@ -47,7 +55,7 @@ def kl_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     ratio = logp - old
     losses = -i["advantages"].double() * ratio.exp()
     losses = losses + p["ppo_kl_coef"] * ratio.abs() * selected
-    return {"loss": masked_mean(losses, mask), "selected": selected}
+    return {"loss": aggregated(losses, mask, p["agg"]), "selected": selected}
 
 
 def clip_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
@@ -60,7 +68,8 @@ def clip_cov(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     eligible &= ~(clipped > plain)
     losses = torch.maximum(plain, clipped) * (1 - i["selected"].double())
     return {
-        "loss": masked_mean(losses, mask), "covariance": covariance, "eligible": eligible.long()
+        "loss": aggregated(losses, mask, p["agg"]), "covariance": covariance,
+        "eligible": eligible.long(),
     }  # fmt: skip
 
 

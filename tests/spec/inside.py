@@ -7,6 +7,7 @@ import math
 import torch
 
 from lossviz.analysis import attention, information
+from lossviz.losses import attention_entropy
 
 from .adapters import Call, Inputs, Params, leaf
 
@@ -26,6 +27,15 @@ def conditional_cs(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     official = term(y, y) + term(guess, guess) - 2 * term(guess, y)
     ours = information.conditional_cauchy_schwarz(x, y, guess, sigma=p["sigma"])
     return {"official_code_bits": official, "density_ratio_form_nats": ours}
+
+
+def attention_entropy_reg(i: Inputs, p: Params, r: str) -> torch.Tensor:
+    """The published code sums over the sequences of the batch and averages over layers."""
+    rows = attention_entropy(
+        i["attention_layers"].double(), i["thresholds"].double(),
+        margin=p["margin"], coefficient=p["loss_coeff"], reduction="none",
+    )  # fmt: skip
+    return rows.sum(1).mean()
 
 
 def crrelu(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
@@ -81,9 +91,7 @@ def softmax_regression(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
 
 
 CALLS: dict[str, Call] = {
-    "attention_entropy_reg": lambda i, p, r: attention.attention_entropy_penalty(
-        i["attention_layers"], i["thresholds"], margin=p["margin"], weight=p["loss_coeff"]
-    ),
+    "attention_entropy_reg": attention_entropy_reg,
     "crrelu": crrelu,
     "greedy_mec": greedy_mec,
     "ebim_greedy": ebim_greedy,

@@ -12,7 +12,7 @@ from ...losses import Loss
 ROWS = (BATCH, "N", "B")
 THRESHOLDS = "J"
 ONE_OF = {
-    "V": "token", THRESHOLDS: "threshold", "M": "candidate", "T": "place",
+    "V": "token", THRESHOLDS: "threshold", "M": "candidate", "T": "place", "A": "head",
     **dict.fromkeys(ROWS, "example"),
 }  # fmt: skip
 

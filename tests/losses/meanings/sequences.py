@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mpmath
+
 from .dual import exp, expm1, held, log, log1p, logsumexp, softmax, softplus
 
 
@@ -86,6 +88,18 @@ def alpha_divergence(logp, ref_logp, *, alpha):
     return (u ** (1 - alpha) - (1 - alpha) * u - alpha) / (alpha * (alpha - 1))
 
 
+def attention_entropy(weights, thresholds, *, margin, coefficient):
+    full = log(len(weights[0][0]))
+    total = 0 * thresholds[0]
+    for rows, threshold in zip(weights, thresholds, strict=True):
+        for row in rows:
+            entropy = -sum(a * log(a + mpmath.mpf("1e-9")) for a in row)
+            off = entropy - threshold * full
+            if abs(held(off)) > margin * full:
+                total += off * off
+    return coefficient * total / len(thresholds)
+
+
 def jensen_shannon_term(logp, ref_logp):
     u = exp(logp - ref_logp)
     return u * (logp - ref_logp) - (u + 1) * log((u + 1) / 2)
@@ -103,5 +117,6 @@ MEANINGS = {
         kl_cov,
         alpha_divergence,
         jensen_shannon_term,
+        attention_entropy,
     )
 }
