@@ -104,16 +104,15 @@ def sums_in_even_bins(
     closed: Closed = "right",
 ) -> Bins:
     """`sums_in_bins` between the edges of `equal_width`, for confidences that lie in [0, 1]."""
-    if confidence.dtype not in (torch.float32, torch.float64):  # edges are rounded too far there
-        edges = equal_width(bins, confidence)
-        return sums_in_bins(confidence, correct, edges, weight=weight, closed=closed)
     place = even_places(int(bins), confidence, closed)
     return _sums(confidence, correct, weight, int(bins), place)
 
 
 def even_places(bins: int, like: torch.Tensor, closed: Closed = "right") -> Place:
-    """A function to the bin of equal width of confidences in the dtype of `like`: no search."""
+    """A function to the bin of equal width of confidences in the dtype of `like`."""
     edges = equal_width(bins, like)
+    if like.dtype not in (torch.float32, torch.float64):  # edges are rounded too far to reckon
+        return lambda said: torch.bucketize(said, edges, out_int32=True, right=closed == "left")
     upper = torch.cat((edges, edges.new_tensor([torch.inf])))
     below = bins * (1 - 4 * torch.finfo(like.dtype).eps)  # never beyond the right bin
 
@@ -327,10 +326,19 @@ def classwise_ece(
     Many classes make it small, because most probabilities of a class are near 0. Bins are closed on
     the right; `class_probabilities` makes probabilities of logits.
     """
-    classes = probabilities.shape[-1]
-    flat = probabilities.reshape(-1, classes)
-    hit = torch.nn.functional.one_hot(target.reshape(-1), classes)
+    classes, count = probabilities.shape[-1], int(bins)
+    flat, label = probabilities.reshape(-1, classes), target.reshape(-1)
     if kept is not None:
-        flat, hit = flat[kept.reshape(-1)], hit[kept.reshape(-1)]
-    each = [sums_in_even_bins(flat[:, k], hit[:, k], bins) for k in range(classes)]
-    return Bins(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+        flat, label = flat[kept.reshape(-1)], label[kept.reshape(-1)]
+    place = even_places(count, flat)
+    first = count * torch.arange(classes, device=flat.device)
+    size = max(1, 2**20 // max(1, classes))
+    each = []
+    for p, y in zip(flat.split(size), label.split(size), strict=True):
+        at = place(p) + first
+        hit = at.gather(-1, y[:, None])
+        rows = torch.bincount(at.flatten(), minlength=classes * count)
+        held = torch.bincount(at.flatten(), p.double().flatten(), classes * count).double()
+        right = torch.bincount(hit.flatten(), minlength=classes * count).double()
+        each.append([one.reshape(classes, count) for one in (rows, held, right)])
+    return Bins(*(torch.stack(parts).sum(0) for parts in zip(*each, strict=True)))

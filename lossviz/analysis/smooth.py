@@ -15,6 +15,9 @@ CELLS = 4096
 """Above so many distinct confidences `smooth_ece` moves each to the mean of its cell of 1/4096."""
 REACH = 9
 """A kernel is 0 so many widths from its middle, but for 1e-18."""
+WIDE = 1 / 256
+"""Above this width a sum of cosines has fewer terms than there are rows near a point."""
+Curve = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _check_bandwidth(bandwidth: float) -> None:
@@ -127,60 +130,55 @@ def _smoothed(places: torch.Tensor, residual: torch.Tensor, width: float) -> tor
     """The integral of |sum of residuals times kernels|, exact between the zeros that are found."""
     if not width:
         return residual.abs().sum()
-    width = min(width, 4.0)  # from here on what is reflected is even, but for 1e-34
-    images, weights = _images(places, residual, width)
     steps = min(8192, max(256, math.ceil(16 / width)))
     grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64, device=places.device)
     if steps * width < 16:  # too coarse for kernels that stand apart
         grid = torch.cat([grid, places, (places[1:] + places[:-1]) / 2]).unique()
-
-    def sign(at: torch.Tensor) -> torch.Tensor:
-        """Of the smoothed residual; a product of two such heights might underflow."""
-        return _near(at, images, weights, lambda x: torch.exp(-x.square() / 2), width).sign()
-
-    signs = sign(grid)
+    height, integral = (_waves if width > WIDE else _kernels)(places, residual, width)
+    signs = height(grid).sign()  # a product of two heights might underflow
     inside = signs[:-1] * signs[1:] < 0
     low, high = grid[:-1][inside], grid[1:][inside]
     for _ in range(16):  # what is lost goes with the square of how far a zero is missed
         middle = (low + high) / 2
-        same = sign(middle) == signs[:-1][inside]
+        same = height(middle).sign() == signs[:-1][inside]
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
     ends = torch.cat([grid[:1], grid[signs == 0], (low + high) / 2, grid[-1:]]).sort().values
-    before = torch.cat([weights.new_zeros(1), weights.cumsum(0)])  # images that are far below
-    passed = before[torch.searchsorted(images, ends - REACH * width)]
-    return (passed + _near(ends, images, weights, torch.special.ndtr, width)).diff().abs().sum()
+    return integral(ends).diff().abs().sum()
 
 
-def _images(
-    places: torch.Tensor, residual: torch.Tensor, width: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and mirror images whose kernels reach the unit interval, sorted, and their weights."""
+def _waves(places: torch.Tensor, residual: torch.Tensor, width: float) -> tuple[Curve, Curve]:
+    """The smoothed residual and its integral from 0 on, as sums of cosines that die out."""
+    most = math.ceil(REACH / math.pi / width)
+    turns = math.pi * torch.arange(1, most + 1, dtype=places.dtype, device=places.device)
+    size = 2 * (torch.cos(turns[:, None] * places) @ residual)
+    size *= torch.exp(-(turns * width).square() / 2)
+    mean = residual.sum()
+    return (
+        lambda at: mean + torch.cos(at[:, None] * turns) @ size,
+        lambda at: mean * at + torch.sin(at[:, None] * turns) @ (size / turns),
+    )
+
+
+def _kernels(places: torch.Tensor, residual: torch.Tensor, width: float) -> tuple[Curve, Curve]:
+    """The same up to a factor and a constant, as sums over the rows and mirror images nearby."""
     reach = REACH * width
-    most = math.ceil(reach / 2)
-    turns = 2 * torch.arange(-most, most + 1, dtype=places.dtype, device=places.device)
-    images = torch.cat([turns[:, None] + places, turns[:, None] - places]).flatten()
-    images, order = images.sort()
-    near = (images >= -reach) & (images <= 1 + reach)
-    return images[near], residual.repeat(2 * len(turns))[order][near]
+    images, order = torch.cat([places, -places, 2 - places]).sort()
+    weights = residual.repeat(3)[order]
+    before = torch.cat([weights.new_zeros(1), weights.cumsum(0)])
 
+    def near(at: torch.Tensor, function: Curve) -> torch.Tensor:
+        first = torch.searchsorted(images, at - reach)
+        count = torch.searchsorted(images, at + reach) - first
+        size = max(1, len(at) * 2**20 // (1 + int(count.sum())))  # so many points at once
+        parts = []
+        for point, start, held in zip(*(t.split(size) for t in (at, first, count)), strict=True):
+            row = torch.arange(len(point), device=at.device).repeat_interleave(held)
+            image = torch.arange(len(row), device=at.device) + (start - held.cumsum(0) + held)[row]
+            heights = function((point[row] - images[image]) / width) * weights[image]
+            parts.append(torch.bincount(row, heights, len(point)).double())  # float32 if empty
+        return torch.cat(parts)
 
-def _near(
-    at: torch.Tensor,
-    images: torch.Tensor,
-    weights: torch.Tensor,
-    function: Callable[[torch.Tensor], torch.Tensor],
-    width: float,
-) -> torch.Tensor:
-    """At each point the weighted sum of a function of the distances, in widths, to images near."""
-    first = torch.searchsorted(images, at - REACH * width)
-    count = torch.searchsorted(images, at + REACH * width) - first
-    size = max(1, len(at) * 2**20 // (1 + int(count.sum())))  # so many points at once
-    parts = []
-    for point, start, held in zip(
-        at.split(size), first.split(size), count.split(size), strict=True
-    ):
-        row = torch.arange(len(point), device=at.device).repeat_interleave(held)
-        image = torch.arange(len(row), device=at.device) + (start - held.cumsum(0) + held)[row]
-        heights = function((point[row] - images[image]) / width) * weights[image]
-        parts.append(torch.bincount(row, heights, len(point)).double())  # float32 if empty
-    return torch.cat(parts)
+    return (
+        lambda at: near(at, lambda x: torch.exp(-x.square() / 2)),
+        lambda at: before[torch.searchsorted(images, at - reach)] + near(at, torch.special.ndtr),
+    )
