@@ -5,8 +5,6 @@ Sums are the rows that are kept, memory `size` times D; up to `size` rows the nu
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 
 from ..declaration import Fact, Inputs, Source, measure, number
@@ -27,7 +25,7 @@ STEPS = number(
     "all eigenvalues count alike", "the largest alone counts",
 )  # fmt: skip
 LIAO = "liao2024assessing"
-_sampled = partial(measure, merge=Sample.merge, better="neither")
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 def _unknown() -> torch.Tensor:
@@ -67,30 +65,52 @@ def _labelled(
     return sample_of(_finite(features), target, size=int(size), seed=int(seed))
 
 
-def _zero() -> torch.Tensor:
-    return torch.zeros((), dtype=torch.float64)
+def _one() -> torch.Tensor:
+    return torch.ones((), dtype=torch.float64)
 
 
-@_sampled(
+def _turned(x: torch.Tensor) -> torch.Tensor:
+    return x @ torch.linalg.qr(x[:4]).Q + x[0]
+
+
+def _point(x: torch.Tensor) -> Pair:
+    return 1 + diffusion_spectrum(0 * x), _one()
+
+
+def _without_scale(x: torch.Tensor) -> Pair:
+    return diffusion_spectrum(x), diffusion_spectrum(3 * _turned(x))
+
+
+def _one_class(x: torch.Tensor, y: torch.Tensor) -> Pair:
+    return 1 + diffusion_label_information(x, 0 * y), _one()
+
+
+def _of_all_rows(x: torch.Tensor, y: torch.Tensor) -> Pair:
+    rows = sample_of(x, y, size=len(x), seed=0)
+    return diffusion_label_information(x, y), diffusion_information(rows.features, rows.target)
+
+
+def _only_friends(x: torch.Tensor, y: torch.Tensor) -> Pair:
+    return neighbour_agreement(x, 0 * y), _one()
+
+
+def _without_direction(x: torch.Tensor, y: torch.Tensor) -> Pair:
+    return neighbour_agreement(x, y), neighbour_agreement(_turned(x), y)
+
+
+@measure(
     family="dimension",
     inputs=Inputs(FEATURES),
     latex=r"-\sum_i p_i \log_2 p_i, \quad p_i = \frac{|\lambda_i|^t}{\sum_j |\lambda_j|^t}",
+    merge=Sample.merge,
+    better="neither",
     finish=_entropy,
     parameters=(STEPS, SIZE, SEED),
     units="bits",
     source=Source(LIAO, "section 3", "the kernel's width is the median distance of two rows"),
     facts=(
-        Fact(
-            "Equal rows: 0 (both sides plus 1)",
-            lambda x: (1 + diffusion_spectrum(0 * x), 1 + _zero()),
-        ),
-        Fact(
-            "Turning, stretching and moving the features changes nothing",
-            lambda x: (
-                diffusion_spectrum(x),
-                diffusion_spectrum(3 * x @ torch.linalg.qr(x[:4]).Q + x[0]),
-            ),
-        ),
+        Fact("Equal rows: 0 (both sides plus 1)", _point),
+        Fact("Turning, stretching and moving the features changes nothing", _without_scale),
     ),
     related=("diffusion_label_information", "covariance_effective_rank"),
 )
@@ -104,27 +124,22 @@ def diffusion_spectrum(features: torch.Tensor, *, size: int = 2000, seed: int = 
     return sample_of(_finite(features), none, size=int(size), seed=int(seed))
 
 
-@_sampled(
+@measure(
     family="dimension",
     inputs=LABELLED,
     latex=r"\sum_k \frac{n_k}{N} \big( \overline{\mathrm{DSE}}(n_k \text{ rows}) - "
     r"\mathrm{DSE}(X_k) \big)",
+    merge=Sample.merge,
+    better="neither",
     finish=_information,
     parameters=(STEPS, SIZE, SEED),
     units="bits",
-    source=Source(LIAO, "section 4", "the kernel's width is the median distance of two rows"),
+    source=Source(
+        LIAO, "the mutual information", "the kernel's width is the median distance of two rows"
+    ),
     facts=(
-        Fact(
-            "One class: 0 (both sides plus 1)",
-            lambda x, y: (1 + diffusion_label_information(x, 0 * y), 1 + _zero()),
-        ),
-        Fact(
-            "That of all rows, which the sample puts into an order of its own",
-            lambda x, y: (
-                diffusion_label_information(x, y, size=len(x)),
-                diffusion_information(*_in_order(x, y)),
-            ),
-        ),
+        Fact("One class: 0 (both sides plus 1)", _one_class),
+        Fact("That of all rows, in the order of the sample, while there is room", _of_all_rows),
     ),
     related=("diffusion_spectrum",),
 )
@@ -144,16 +159,12 @@ def diffusion_label_information(
     return _labelled(features, target, size, seed, kept)
 
 
-def _in_order(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rows as a sample orders them, on which the random subsets of a class depend."""
-    rows = sample_of(x, y, size=len(x), seed=0)
-    return rows.features, rows.target
-
-
-@_sampled(
+@measure(
     family="collapse",
     inputs=LABELLED,
     latex=r"\tfrac12 \Big( \tfrac12 (\lambda_= + \lambda_{\ne}) + \gamma \Big)",
+    merge=Sample.merge,
+    better="neither",
     finish=_neighbours,
     parameters=(
         number(
@@ -166,14 +177,8 @@ def _in_order(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     units="ratio",
     source=Source("mendezruiz2023susana", "the ICNN score"),
     facts=(
-        Fact("One class: 1", lambda x, y: (neighbour_agreement(x, 0 * y), 1 + _zero())),
-        Fact(
-            "Turning and moving the features changes nothing",
-            lambda x, y: (
-                neighbour_agreement(x, y),
-                neighbour_agreement(x @ torch.linalg.qr(x[:4]).Q + x[0], y),
-            ),
-        ),
+        Fact("One class: 1", _only_friends),
+        Fact("Turning and moving the features changes nothing", _without_direction),
     ),
     related=("class_distance_variance",),
 )  # fmt: skip

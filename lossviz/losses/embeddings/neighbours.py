@@ -48,12 +48,13 @@ def neighbour_score(
     few = k + 2 >= count
     k = count - 2 if few else k
     rivals = min(k + 1 if rivals is None else max(rivals, k), count - 1)
-    distance = ((x.unsqueeze(1) - x).square().sum(-1) + 1e-6).sqrt()
-    itself = torch.eye(count, dtype=torch.bool, device=x.device)
-    nearest = distance.masked_fill(itself, torch.inf).topk(rivals, largest=False)
-    same = y[nearest.indices] == y[:, None]
-    rival = nearest.values.masked_fill(same, torch.inf).amin(-1, keepdim=True)
-    distance, same = nearest.values[:, :k], same[:, :k]
+    fixed, itself = x.detach(), torch.eye(count, dtype=torch.bool, device=x.device)
+    between = torch.cdist(fixed, fixed, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = between.masked_fill(itself, torch.inf).topk(rivals, largest=False).indices
+    distance = ((x.unsqueeze(1) - x[nearest]).square().sum(-1) + 1e-6).sqrt()
+    same = y[nearest] == y[:, None]
+    rival = distance.masked_fill(same, torch.inf).amin(-1, keepdim=True)
+    distance, same = distance[:, :k], same[:, :k]
     ratio = distance / rival
     near = 1 - _mean_of_means(ratio / ratio.amax(-1, keepdim=True).clamp_min(1.0), same)
     largest = torch.where(same, 0.0, distance).max()

@@ -77,7 +77,7 @@ def shared_head(
         Slider("own", "student's logit of the label", *ends[0], 0.1, student[0], "low", "high"),
         Slider("rest", "student's other logit", *ends[1], 0.1, student[1], "low", "high"),
     )  # fmt: skip
-    middle = f"{LEFT} + panel / 2", f"{TOP + HEIGHT / 2}"
+    middle = f"({LEFT} + panel / 2)", f"{TOP + HEIGHT / 2}"
     return two_plots(
         controls,
         LEGEND,
