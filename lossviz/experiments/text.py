@@ -76,8 +76,8 @@ def written(
 ) -> torch.Tensor:
     """Texts written side by side, word after word (length, texts), each from the word `first` on.
 
-    `logits` (V, V) are of the next word after each; `draw` takes those of the present words (texts,
-    V) with numbers in [0, 1), and returns the next words.
+    `logits` (V, V), or another row for each word, say what comes after it; `draw` takes those of
+    the present words (texts, V) with numbers in [0, 1), and returns the next words.
     """
     generator = as_generator(seed)
     word = torch.full((texts,), first)
@@ -89,11 +89,10 @@ def written(
     return torch.stack(found)
 
 
-def by_inversion(logp: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Draw from log-probabilities (..., V) with numbers in [0, 1) (...)."""
-    mass = logp.exp().cumsum(-1)
-    level = uniform * mass[..., -1]
-    return (mass <= level[..., None]).sum(-1).clamp_max(logp.shape[-1] - 1)
+def by_inversion(sums: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Draw by running sums (..., V) of probabilities with numbers in [0, 1) (...)."""
+    level = uniform * sums[..., -1]
+    return (sums <= level[..., None]).sum(-1).clamp_max(sums.shape[-1] - 1)
 
 
 def surprises(logits: torch.Tensor, text: torch.Tensor, first: int) -> torch.Tensor:

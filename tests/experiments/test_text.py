@@ -46,7 +46,8 @@ def test_smoothing_moves_from_the_counts_to_the_frequencies_of_words():
 
 def test_texts_follow_the_probabilities_that_they_are_drawn_from():
     logits = smoothed(word_pairs(TOKENS, ("a", "b", ".")).counts, 1.0)
-    text = written(logits, by_inversion, texts=20_000, length=2, first=2, seed=0)
+    sums = logits.exp().cumsum(-1)
+    text = written(sums, by_inversion, texts=20_000, length=2, first=2, seed=0)
     one = logits[2].exp()
     share = torch.bincount(text[0], minlength=3) / 20_000
     torch.testing.assert_close(share, one.float(), atol=0.015, rtol=0)
@@ -58,7 +59,7 @@ def test_what_is_ruled_out_is_never_drawn():
     cut = top_k(torch.randn(5, 5, generator=torch.Generator().manual_seed(0)), 2)
     uniform = torch.tensor([0.0, 0.25, 0.5, 0.75, 1 - 1e-16], dtype=torch.float64)
     for u in uniform:
-        words = by_inversion(cut.log_probabilities, u.expand(5))
+        words = by_inversion(cut.probabilities.cumsum(-1), u.expand(5))
         assert cut.kept[torch.arange(5), words].all()
 
 

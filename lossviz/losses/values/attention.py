@@ -14,7 +14,7 @@ ATTENTION = replace(
     PROBABILITIES,
     noun="attention weights",
     draw=DISTRIBUTIONS.draw,
-    rest=DISTRIBUTIONS.rest,
+    rest=(0.6, 0.2, 0.15, 0.05),
     code=DISTRIBUTIONS.code,
 )
 SHARES = replace(
@@ -121,7 +121,12 @@ def _jump(weights: torch.Tensor, thresholds: torch.Tensor) -> tuple[torch.Tensor
     "high threshold the early rows always pay. Within the margin there is no gradient, and at its "
     "edge a finite cost at once.",
     related=("entropy_bonus", "z_loss"),
-    view={"axes": {"thresholds": (0.0, 1.0)}, "starts": {"coefficient": 1e-3}},
+    view={
+        "axes": {"thresholds": (0.0, 1.0)},
+        "labels": ("threshold of head 1", "threshold of head 2"),
+        "starts": {"coefficient": 1e-3},
+        "says": "Their entropy is 0.77 log M.",
+    },
     also=("attention entropy regularisation", "entropic overload", "entropy collapse of attention"),
     use="Heads of a transformer become too sharp or too even, and each is to find a level of its "
     "own.",

@@ -42,6 +42,9 @@ def written(loss: Loss, argument: Argument, tensor: torch.Tensor) -> str:
     if argument.kind.shifts and over_classes(argument):
         shares = tensor.reshape(-1, tensor.shape[-1])[0].softmax(-1)
         return f"at probabilities {', '.join(f'{share:.0%}' for share in shares.tolist())}"
+    alike = tensor.ndim > 2 and bool((tensor == tensor.flatten(0, -2)[0]).all())
+    if alike and len(tensor.flatten(0, -2)) > 1:
+        return f"{written(loss, argument, tensor.flatten(0, -2)[0])} in each row"
     numbers = tensor.flatten().tolist()
     if argument.kind.counts:
         names = class_names(loss, argument.kind.counts)
