@@ -58,6 +58,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """At the end what extension modules count is to be freed as ever."""
+    gc.unfreeze()
+
+
 # A module's own: two of Playwright's event loops cannot run in one process at a time.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
