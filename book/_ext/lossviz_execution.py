@@ -42,9 +42,13 @@ PICTURES = [
     "--InlineBackend.print_figure_kwargs="
     "{'bbox_inches': 'tight', 'facecolor': 'none', 'metadata': {'Date': None}}",
 ]
-# `glue` imports a checker of notebooks, and that the grammars of international addresses: more than
-# a second on each page for what no page holds. Where they cannot be imported it does without.
-NO_GRAMMARS = """--IPKernelApp.exec_lines=import sys; sys.modules["rfc3987_syntax"] = None"""
+# What a page needs longest is its imports. They make many objects and no garbage, for which Python
+# looks again and again. And `glue` imports a checker of notebooks, and that the grammars of
+# international addresses, which no page holds: where these cannot be imported it does without.
+LIGHT_START = (
+    "--IPKernelApp.exec_lines=import gc, sys; gc.set_threshold(10_000); "
+    "sys.modules['rfc3987_syntax'] = None"
+)
 MATHS_FONT = "font-family: 'DejaVu Sans';"
 LONGEST_SOCKET = 103  # bytes of its path, on the system that takes fewest
 PATIENCE = 3600  # seconds that a kernel may take to start, or to speak, on a busy machine
@@ -99,7 +103,7 @@ run = partial(
     startup_timeout=PATIENCE,
     iopub_timeout=PATIENCE,
     kernel_manager_class=PrivateKernelManager,
-    extra_arguments=[*PICTURES, NO_GRAMMARS],
+    extra_arguments=[*PICTURES, LIGHT_START],
 )
 
 

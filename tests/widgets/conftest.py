@@ -43,7 +43,7 @@ def window(browser):
 
 
 @pytest.fixture
-def show(window, folder):
+def show_with_stills(window, folder):
     """A function that opens a page with the given HTML blocks and waits until all are drawn."""
 
     def open_page(*blocks):
@@ -61,3 +61,9 @@ def show(window, folder):
         return window
 
     return open_page
+
+
+@pytest.fixture
+def show(show_with_stills, without_stills):
+    """The same for figures alone: their still pictures are not drawn."""
+    return show_with_stills

@@ -221,14 +221,14 @@ def test_a_click_puts_the_start_there(show):
     assert handle["y"] + handle["height"] / 2 == pytest.approx(y, abs=1.5)
 
 
-def test_a_broken_figure_says_so_and_leaves_its_neighbours_and_its_still_picture(show):
+def test_a_broken_figure_says_so_and_leaves_its_neighbours_and_its_still_picture(show_with_stills):
     whole = written(FIGURES["curve"])
     broken = [
         whole.replace('{"spec":', "{"),
         whole.replace('"type":"sequence"', '"type":"nonsense"'),
         whole.replace("exp(-datum.margin)", "datum.margin.none.none"),
     ]
-    page = show(*broken, written(FIGURES["landscape"]))
+    page = show_with_stills(*broken, written(FIGURES["landscape"]))
     states = [node.get_attribute("data-lossviz") for node in page.locator(".lossviz-stage").all()]
     assert states == ["failed"] * 3 + ["ready"]
     assert page.get_by_role("alert").count() == 3
@@ -236,8 +236,8 @@ def test_a_broken_figure_says_so_and_leaves_its_neighbours_and_its_still_picture
     assert [stills.nth(k).is_visible() for k in range(4)] == [True] * 3 + [False]
 
 
-def test_print_shows_the_still_picture(figure, show):
-    page = show(written(figure))
+def test_print_shows_the_still_picture(figure, show_with_stills):
+    page = show_with_stills(written(figure))
     assert not page.locator(".lossviz-still").is_visible()
     page.emulate_media(media="print")
     assert page.locator(".lossviz-still").is_visible()
