@@ -9,7 +9,7 @@ fine-tuning with noise, `corn_probabilities` of conditional thresholds, and
 `naive_bayes_propensities` and `gaussian_kernel` of labels that are missing. Of masks there are
 `skeletonise` and `tubed_skeleton`, the score `cldice_score`, distances of sets of masks
 (`energy_distance`, `sinkhorn_divergence`, `frechet_distance`), `betti_matching` of two images and
-the terms of `repri`.
+the terms of `repri`; of two language models `logit_difference`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, 
 from .logits.confidence import ca_loss, z_loss
 from .logits.crossentropy import cross_entropy
 from .logits.distillation import pld
+from .logits.earthmover import emo
 from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.matching import binary_kl, binary_kl_norm, tempered_kl
@@ -70,6 +71,7 @@ from .scores.pairs import mw_loss, pa_bce
 from .scores.top import soft_topk
 from .tokens.coverage import dco
 from .tokens.edits import eisl
+from .tokens.forgetting import Subtracted, ihl, logit_difference, npo
 from .tokens.policy import (
     alpha_divergence,
     clip_cov,
@@ -103,6 +105,7 @@ LOSSES = Registry(
             renyi_2_bonus,
             brier,
             spherical_score,
+            emo,
             ca_loss,
             z_loss,
             adv_comp_sum,
@@ -136,6 +139,8 @@ LOSSES = Registry(
             pa_bce,
             eisl,
             dpo,
+            npo,
+            ihl,
             dco,
             clipped_surrogate,
             signed_reinforcement,
@@ -194,6 +199,7 @@ __all__ = [
     "Loss",
     "Parameter",
     "Source",
+    "Subtracted",
     "SymbolicForm",
     "TransductiveTerms",
     "adapted_temperature",
@@ -229,6 +235,7 @@ __all__ = [
     "draw_lam",
     "dsc_elementwise",
     "eisl",
+    "emo",
     "energy_distance",
     "ensloss",
     "entropy_bonus",
@@ -242,6 +249,7 @@ __all__ = [
     "get",
     "hl_gauss",
     "hl_gauss_target",
+    "ihl",
     "interpolating_bag_loss",
     "ips_weighted_bce",
     "jensen_shannon_term",
@@ -249,6 +257,7 @@ __all__ = [
     "l2_svm",
     "ldr_kl",
     "logistic",
+    "logit_difference",
     "loss_derivatives",
     "mae",
     "mw_loss",
@@ -259,6 +268,7 @@ __all__ = [
     "noisefit_hybrid_v2",
     "normalise_scores",
     "normalized_softmax",
+    "npo",
     "nt_xent",
     "number",
     "opl",
