@@ -10,8 +10,8 @@ and `attempts`, what a new model forgot in `flips`. Where features go is in `col
 `class_by_class`, `crowded`, `geometry` and `neighbours`, followed while a model trains by
 `watching`, whether two losses agree in `conflict`. What is called entropy is in `entropies`, what
 moves that of a policy in `policy`, `reward_law`, `alignment` and `divergence`, how the next token
-is drawn in `truncation` and `sampling`, what variables say about one another in `information`, the inside of networks in `attention`, the loss
-around the weights in `surface`.
+is drawn in `truncation` and `sampling`, what variables say about one another in `information`, the
+inside of networks in `attention`, the loss around the weights in `surface`.
 """
 
 from __future__ import annotations
