@@ -32,17 +32,15 @@ WITH_EMBEDDINGS = Inputs(
 )
 
 
-def _costs(target: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-    """One minus the cosine (..., K) of the label's embedding and each other."""
-    exact = embeddings.detach().to(row_dtype(embeddings))
-    unit = F.normalize(exact, dim=-1)
-    costs = 1 - unit[target] @ unit.mT
+def _costs(target: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+    """One minus the cosine (..., K) of the label's unit vector and each other."""
+    costs = 1 - F.embedding(target, unit) @ unit.mT
     itself = target.unsqueeze(-1) == torch.arange(len(unit), device=target.device)
     return costs.masked_fill(itself, 0.0).clamp_min(0.0)
 
 
 def _gradient(z: torch.Tensor, y: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-    q, costs = z.softmax(-1), _costs(y, embeddings)
+    q, costs = z.softmax(-1), _costs(y, F.normalize(embeddings, dim=-1))
     return q * (costs - (q * costs).sum(-1, keepdim=True))
 
 
@@ -101,9 +99,25 @@ def _of_the_mean(
 )
 def emo(logits: torch.Tensor, target: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
     """Earth mover's distance to the label: mass on a class costs how far it is from the label."""
-    return _expected(logits, _costs(target, embeddings))
+    dtype = row_dtype(embeddings)
+    unit = F.normalize(embeddings.detach().to(dtype), dim=-1)
+    if torch._C._are_functorch_transforms_active():  # a batch of them reaches no keyword
+        return _expected(logits.to(dtype), target, unit=unit)
+    return _by_rows(logits, target, unit=unit)
 
 
-@exact_by_rows
-def _expected(logits: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
-    return (logits.softmax(-1) * costs).sum(-1)
+def _expected(logits: torch.Tensor, target: torch.Tensor, *, unit: torch.Tensor) -> torch.Tensor:
+    return relative_mean(logits, _costs(target, unit))
+
+
+_by_rows = exact_by_rows(_expected)
+
+
+def relative_mean(logits: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
+    """The mean (...) of costs (..., K) under a softmax, in which sure probabilities lose no digit.
+
+    It is counted from the cost of the likeliest class, whose own part is then exactly 0: so the
+    gradient is a sum of small terms where the softmax is nearly one class.
+    """
+    top = costs.gather(-1, logits.argmax(-1, keepdim=True))
+    return top.squeeze(-1) + (logits.softmax(-1) * (costs - top)).sum(-1)

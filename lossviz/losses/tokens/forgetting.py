@@ -24,6 +24,7 @@ from ...declaration import (
     softplus,
 )
 from ...declaration.kinds import LOG_PROBABILITIES, LOGITS
+from ..logits.earthmover import relative_mean
 from .preference import OF_THE_REFERENCE, dpo
 
 TEXTS = Inputs(
@@ -160,10 +161,11 @@ def ihl(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 @exact_by_rows
 def _inverted(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    p = logits.softmax(-1)
-    itself = target.unsqueeze(-1) == torch.arange(p.shape[-1], device=p.device)
-    best = p.masked_fill(itself, -1.0).amax(-1)
-    return 1 + p.gather(-1, target.unsqueeze(-1)).squeeze(-1) - best
+    classes = torch.arange(logits.shape[-1], device=logits.device)
+    itself = target.unsqueeze(-1) == classes
+    rival = logits.masked_fill(itself, -torch.inf).argmax(-1, keepdim=True) == classes
+    signs = itself.to(logits.dtype) - rival.to(logits.dtype)
+    return 1 + relative_mean(logits, signs)
 
 
 class Subtracted(NamedTuple):
