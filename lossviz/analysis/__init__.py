@@ -6,12 +6,12 @@ errors are in `binned` and `smooth`, what sorts is streamed in `fine`, proper sc
 how far a number can be trusted in `chance`, calibrators in `scaling` (of logits), `correctness`
 (with transformed copies) and `probability` (of one probability), compared in `comparing`,
 abstaining in `selective`, sets of labels in `conformal`, answers of language models in `sequences`
-and `attempts`. Where features go is in `collapse`, `class_by_class`, `crowded`, `geometry` and
-`neighbours`, followed while a model trains by `watching`, whether two losses agree in `conflict`.
-What is called entropy is in `entropies`, what moves that of a policy in `policy`, `reward_law`,
-`alignment` and `divergence`, how the next token is drawn in `truncation` and `sampling`, what
-variables say about one another in `information`, the inside of networks in `attention`, the loss
-around the weights in `surface`.
+and `attempts`, what a new model forgot in `flips`. Where features go is in `collapse`,
+`class_by_class`, `crowded`, `geometry` and `neighbours`, followed while a model trains by
+`watching`, whether two losses agree in `conflict`. What is called entropy is in `entropies`, what
+moves that of a policy in `policy`, `reward_law`, `alignment` and `divergence`, how the next token
+is drawn in `truncation` and `sampling`, what variables say about one another in `information`, the
+inside of networks in `attention`, the loss around the weights in `surface`.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ from .fine import (
     fine_kde_ece,
     fine_smooth_ece,
 )
+from .flips import FlipRates, SmoothFlips, flip_rates, smooth_flips
 from .geometry import (
     cell_entropy,
     covariance_rank,
@@ -118,6 +119,7 @@ from .geometry import (
     spectrum,
 )
 from .measures import mean_entropy, top_label_accuracy
+from .moments import kurtosis, skewness
 from .neighbours import NeighbourScore, icnn_score
 from .policy import (
     entropy_change,
@@ -231,38 +233,38 @@ MEASURES = Registry(
 __all__ = [
     "MEASURES", "BetaCalibration", "Bins", "BrierParts", "ClassRows", "ClassStatistics",
     "Confidence", "Conflict", "CorrectnessAware", "Direction", "DirichletScaling", "EntropyBounds",
-    "HistogramBinning", "Interval", "IsotonicCalibration", "Journal", "MatrixScaling",
+    "FlipRates", "HistogramBinning", "Interval", "IsotonicCalibration", "Journal", "MatrixScaling",
     "MeasureMetric", "Mirostat", "NegativeLogLikelihood", "NeighbourScore", "Null", "OneVersusRest",
     "PlattScaling", "Record", "Resampling", "Reservoir", "RewardForecast", "RewardLaw",
-    "RiskCoverage", "ScoreParts", "SequenceConfidence", "SquaredError", "StructuredScaling",
-    "TemperatureScaling", "TokenEntropy", "TrajectoryPlane", "Trial", "Truncated", "Undecided",
-    "VectorScaling", "Watch", "adaptive_scores", "area_under_risk_coverage", "at_temperature",
-    "auroc", "best_of_n", "best_of_n_estimate", "bootstrap", "brier_decomposition", "brier_score",
-    "by_group", "ca_features", "calibrated_null", "cdnv", "cell_entropy", "centred_effective_rank",
-    "class_distance_variance", "class_geometry", "class_probabilities", "class_rows",
-    "class_statistics", "class_variances", "classwise_ece", "clopper_pearson",
-    "compare_calibrators", "conformal_threshold", "covariance_effective_rank", "covariance_rank",
-    "cross_fit", "dc_pdd", "diffusion_entropy", "diffusion_information",
+    "RiskCoverage", "ScoreParts", "SequenceConfidence", "SmoothFlips", "SquaredError",
+    "StructuredScaling", "TemperatureScaling", "TokenEntropy", "TrajectoryPlane", "Trial",
+    "Truncated", "Undecided", "VectorScaling", "Watch", "adaptive_scores",
+    "area_under_risk_coverage", "at_temperature", "auroc", "best_of_n", "best_of_n_estimate",
+    "bootstrap", "brier_decomposition", "brier_score", "by_group", "ca_features", "calibrated_null",
+    "cdnv", "cell_entropy", "centred_effective_rank", "class_distance_variance", "class_geometry",
+    "class_probabilities", "class_rows", "class_statistics", "class_variances", "classwise_ece",
+    "clopper_pearson", "compare_calibrators", "conformal_threshold", "covariance_effective_rank",
+    "covariance_rank", "cross_fit", "dc_pdd", "diffusion_entropy", "diffusion_information",
     "diffusion_label_information", "diffusion_spectrum", "divergences", "ece", "ece_equal_mass",
     "ece_interval", "ece_left_closed", "effective_rank", "entropy_bounds", "entropy_change",
     "entropy_switch", "equal_mass", "equal_width", "error_bound", "eta", "every_class",
     "filter_normalised_directions", "fine_aurc", "fine_auroc", "fine_ece_equal_mass",
-    "fine_kde_ece", "fine_smooth_ece", "fused_token_entropy", "gradient_conflict", "greedy_nll",
-    "icnn_score", "kde_ece", "kl_constrained_optimum", "likelihood_ratio", "log_score",
-    "logit_update", "loss_on_plane", "mce", "mean_cdnv", "mean_entropy", "min_p", "mirostat_k",
-    "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "nc4_of_logits", "nc5",
-    "nearest_mean", "nearest_mean_disagreement", "neighbour_agreement", "normalised_std",
+    "fine_kde_ece", "fine_smooth_ece", "flip_rates", "fused_token_entropy", "gradient_conflict",
+    "greedy_nll", "icnn_score", "kde_ece", "kl_constrained_optimum", "kurtosis", "likelihood_ratio",
+    "log_score", "logit_update", "loss_on_plane", "mce", "mean_cdnv", "mean_entropy", "min_p",
+    "mirostat_k", "nc1", "nc2", "nc2_of_weight", "nc3", "nc3_distance", "nc4", "nc4_of_logits",
+    "nc5", "nearest_mean", "nearest_mean_disagreement", "neighbour_agreement", "normalised_std",
     "of_class", "of_label", "one_vs_rest_margins", "pass_at_k", "pass_at_n", "power_law",
     "prediction_sets", "rankme", "rankme_of_moments", "refinement", "resampling_reward",
     "reward_entropy_forecast", "reward_entropy_law", "risk_at_coverage", "risk_coverage", "rmsce",
     "sampled_divergences", "sampled_nll", "self_duality", "sequence_confidence", "sequence_nll",
-    "simplex_distance", "simplex_frame", "smooth_ece", "softmax_code_margin", "spectral_decay",
-    "spectrum", "squared_calibration_error", "steer_weights", "sums_in_bins", "threshold_scores",
-    "tilted_policy", "token_covariance", "token_entropy", "token_entropy_change", "top_h", "top_k",
-    "top_k_zipf_cross_entropy", "top_label", "top_label_accuracy", "top_n_sigma", "top_p",
-    "trajectory_plane", "truncated_entropy", "typical", "undecided_tokens", "uniformity",
-    "variability_collapse", "variability_index", "vci", "watch", "win_rate", "without_conflict",
-    "zipf_exponent",
+    "simplex_distance", "simplex_frame", "skewness", "smooth_ece", "smooth_flips",
+    "softmax_code_margin", "spectral_decay", "spectrum", "squared_calibration_error",
+    "steer_weights", "sums_in_bins", "threshold_scores", "tilted_policy", "token_covariance",
+    "token_entropy", "token_entropy_change", "top_h", "top_k", "top_k_zipf_cross_entropy",
+    "top_label", "top_label_accuracy", "top_n_sigma", "top_p", "trajectory_plane",
+    "truncated_entropy", "typical", "undecided_tokens", "uniformity", "variability_collapse",
+    "variability_index", "vci", "watch", "win_rate", "without_conflict", "zipf_exponent",
 ]  # fmt: skip
 
 

@@ -9,7 +9,8 @@ fine-tuning with noise, `corn_probabilities` of conditional thresholds, `clamped
 `adapted_coefficient` of entropy bonuses, and `naive_bayes_propensities` and `gaussian_kernel` of
 labels that are missing. Of masks there are `skeletonise` and `tubed_skeleton`, the score
 `cldice_score`, distances of sets of masks (`energy_distance`, `sinkhorn_divergence`,
-`frechet_distance`), `betti_matching` of two images and the terms of `repri`.
+`frechet_distance`), `betti_matching` of two images and the terms of `repri`; of two language models
+`logit_difference`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from .logits.compsum import comp_sum, generalized_cross_entropy, logistic, mae, 
 from .logits.confidence import ca_loss, z_loss
 from .logits.crossentropy import cross_entropy
 from .logits.distillation import pld
+from .logits.earthmover import emo
 from .logits.ensemble import draw_lam, ensloss, loss_derivatives
 from .logits.imbalance import balanced_softmax_ce
 from .logits.matching import binary_kl, binary_kl_norm, dual_head, tempered_kl
@@ -73,6 +75,7 @@ from .tokens.costly import clip_cov, kl_cov
 from .tokens.coverage import dco
 from .tokens.edits import eisl
 from .tokens.entropies import adapted_coefficient, clamped_entropy
+from .tokens.forgetting import Subtracted, ihl, logit_difference, npo
 from .tokens.preference import dpo
 from .tokens.reference import alpha_divergence, jensen_shannon_term
 from .tokens.surrogates import clipped_surrogate, signed_reinforcement
@@ -101,6 +104,7 @@ LOSSES = Registry(
             renyi_2_bonus,
             brier,
             spherical_score,
+            emo,
             ca_loss,
             z_loss,
             attention_entropy,
@@ -137,6 +141,8 @@ LOSSES = Registry(
             pa_bce,
             eisl,
             dpo,
+            npo,
+            ihl,
             dco,
             clipped_surrogate,
             signed_reinforcement,
@@ -195,6 +201,7 @@ __all__ = [
     "Loss",
     "Parameter",
     "Source",
+    "Subtracted",
     "SymbolicForm",
     "TransductiveTerms",
     "adapted_coefficient",
@@ -234,6 +241,7 @@ __all__ = [
     "dsc_elementwise",
     "dual_head",
     "eisl",
+    "emo",
     "energy_distance",
     "ensloss",
     "entropy_bonus",
@@ -248,6 +256,7 @@ __all__ = [
     "hl_gauss",
     "hl_gauss_target",
     "icnn",
+    "ihl",
     "interpolating_bag_loss",
     "ips_weighted_bce",
     "jensen_shannon_term",
@@ -255,6 +264,7 @@ __all__ = [
     "l2_svm",
     "ldr_kl",
     "logistic",
+    "logit_difference",
     "loss_derivatives",
     "mae",
     "mw_loss",
@@ -265,6 +275,7 @@ __all__ = [
     "noisefit_hybrid_v2",
     "normalise_scores",
     "normalized_softmax",
+    "npo",
     "nt_xent",
     "number",
     "opl",

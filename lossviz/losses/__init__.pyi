@@ -47,6 +47,8 @@ from .masks.transduction import TransductiveTerms as TransductiveTerms
 from .masks.transduction import repri as repri
 from .tokens.entropies import adapted_coefficient as adapted_coefficient
 from .tokens.entropies import clamped_entropy as clamped_entropy
+from .tokens.forgetting import Subtracted as Subtracted
+from .tokens.forgetting import logit_difference as logit_difference
 
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
@@ -164,6 +166,14 @@ def brier(
 def spherical_score(
     logits: torch.Tensor,
     target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def emo(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    embeddings: torch.Tensor,
     *,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
@@ -474,6 +484,20 @@ def dpo(
     *,
     beta: float = 0.1,
     label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def npo(
+    policy_logp: torch.Tensor,
+    ref_logp: torch.Tensor,
+    *,
+    beta: float = 0.1,
+    reduction: Reduction = "mean",
+) -> torch.Tensor: ...
+def ihl(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> torch.Tensor: ...
 def dco(
@@ -962,6 +986,28 @@ class SphericalScore(torch.nn.Module):
         self,
         logits: torch.Tensor,
         target: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Emo(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        embeddings: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        embeddings: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class CaLoss(torch.nn.Module):
@@ -1794,6 +1840,46 @@ class Dpo(torch.nn.Module):
         policy_rejected_logp: torch.Tensor,
         ref_chosen_logp: torch.Tensor,
         ref_rejected_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Npo(torch.nn.Module):
+    beta: float
+    reduction: str
+    def __init__(
+        self,
+        *,
+        beta: float = 0.1,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        policy_logp: torch.Tensor,
+        ref_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        policy_logp: torch.Tensor,
+        ref_logp: torch.Tensor,
+    ) -> torch.Tensor: ...
+
+class Ihl(torch.nn.Module):
+    ignore_index: int
+    reduction: str
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None: ...
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+    ) -> torch.Tensor: ...
+    def __call__(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class Dco(torch.nn.Module):

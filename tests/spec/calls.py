@@ -36,6 +36,7 @@ PARTS = (
     "overlap",
     "tasks",
     "pixels",
+    "teachers",
 )
 TABLES = [import_module(f"{PACKAGE.__name__}.{part}").CALLS for part in PARTS]
 CALLS = {key: call for table in TABLES for key, call in table.items()}

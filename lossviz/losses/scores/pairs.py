@@ -171,6 +171,7 @@ def _profit_gradient(scores: torch.Tensor, profit: torch.Tensor) -> torch.Tensor
     "whose profits are all equal has loss 0 and does not count in the mean. Logarithms are to base "
     "10, of profits in the currency that they come in.",
     related=("mw_loss", "pld"),
+    view={"at": {"profit": (9.0, 0.0, 4.0, 1.0)}},
     also=("learning to rank", "profit", "pairwise logistic", "RankNet", "risk"),
     use="A list is ranked, and taking the wrong one of two costs the difference of their profits.",
     avoid="Errors cost alike, or profits of low-ranked items matter as well.",

@@ -40,7 +40,7 @@ WITH_MIXTURE = Inputs(
     Argument("variances", replace(VARIANCES, learnt=False), "G", "0 for the centre of a bucket"),
 )
 NOISE = number(
-    "noise_sigma", r"\sigma", "(0, inf)", (0.1, 5.0, 0.1),
+    "noise_sigma", r"\sigma_\varepsilon", "(0, inf)", (0.1, 5.0, 0.1),
     "standard deviation of what the prediction leaves over",
     "the nearest label of the training set has to be the right one",
     "the squared error with the mean of all labels taken out",
@@ -75,11 +75,12 @@ def _all_labels(prediction: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor
 @declare(
     family="regression",
     inputs=BATCH_OF_VALUES,
-    latex=r"\ell_i(\mu, y) = -2 \sigma^2 \log \frac{e^{-(\mu_i - y_i)^2 / 2 \sigma^2}}"
-    r"{\sum_j e^{-(\mu_i - y_j)^2 / 2 \sigma^2}}",
+    latex=r"\ell_i(\mu, y) = -2 \sigma_\varepsilon^2 \log "
+    r"\frac{e^{-(\mu_i - y_i)^2 / 2 \sigma_\varepsilon^2}}"
+    r"{\sum_j e^{-(\mu_i - y_j)^2 / 2 \sigma_\varepsilon^2}}",
     gradient=Gradient(
         r"\frac{\partial \ell_i}{\partial \mu_i} = 2 \Big( \sum_j p_{ij}\, y_j - y_i \Big), "
-        r"\qquad p_{ij} \propto_j e^{-(\mu_i - y_j)^2 / 2 \sigma^2}",
+        r"\qquad p_{ij} \propto_j e^{-(\mu_i - y_j)^2 / 2 \sigma_\varepsilon^2}",
         _batch_gradient,
     ),
     parameters=(NOISE,),
@@ -160,12 +161,14 @@ def _one_component(
 @declare(
     family="regression",
     inputs=WITH_MIXTURE,
-    latex=r"\ell(\mu, y) = (\mu - y)^2 + 2 \sigma^2 \log \sum_k w_k\, "
-    r"\frac{\sigma}{\sqrt{v_k + \sigma^2}}\, e^{-(\mu - m_k)^2 / 2 (v_k + \sigma^2)}",
+    latex=r"\ell(\mu, y) = (\mu - y)^2 + 2 \sigma_\varepsilon^2 \log \sum_k w_k\, "
+    r"\frac{\sigma_\varepsilon}{\sqrt{v_k + \sigma_\varepsilon^2}}\, "
+    r"e^{-(\mu - m_k)^2 / 2 (v_k + \sigma_\varepsilon^2)}",
     gradient=Gradient(
-        r"\frac{\partial \ell}{\partial \mu} = 2 (\mu - y) - 2 \sigma^2 \sum_k p_k\, "
-        r"\frac{\mu - m_k}{v_k + \sigma^2}, \qquad p_k \propto "
-        r"\frac{w_k}{\sqrt{v_k + \sigma^2}}\, e^{-(\mu - m_k)^2 / 2 (v_k + \sigma^2)}",
+        r"\frac{\partial \ell}{\partial \mu} = 2 (\mu - y) - 2 \sigma_\varepsilon^2 \sum_k p_k\, "
+        r"\frac{\mu - m_k}{v_k + \sigma_\varepsilon^2}, \qquad p_k \propto "
+        r"\frac{w_k}{\sqrt{v_k + \sigma_\varepsilon^2}}\, "
+        r"e^{-(\mu - m_k)^2 / 2 (v_k + \sigma_\varepsilon^2)}",
         _mixture_gradient,
     ),
     parameters=(NOISE,),

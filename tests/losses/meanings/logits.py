@@ -94,6 +94,21 @@ def ordinal_cross_entropy(logits, label):
     return sum(softplus(-z if label > k else z) for k, z in enumerate(logits))
 
 
+def ihl(logits, label):
+    p = softmax(logits)
+    return 1 + p[label] - max(q for k, q in enumerate(p) if k != label)
+
+
+def emo(logits, label, embeddings):
+    lengths = [mpmath.sqrt(sum(x * x for x in e)) for e in embeddings]
+    total = 0
+    for k, q in enumerate(softmax(logits)):
+        inner = sum(a * b for a, b in zip(embeddings[label], embeddings[k], strict=True))
+        size = lengths[label] * lengths[k]
+        total += q * ((1 - inner / size if size else 1) if k != label else 0)
+    return total
+
+
 def corn(logits, label):
     return sum(softplus(-z if label > k else z) for k, z in enumerate(logits) if label >= k)
 
@@ -210,6 +225,8 @@ MEANINGS = {
         balanced_softmax_ce,
         ordinal_cross_entropy,
         corn,
+        ihl,
+        emo,
         pld,
         tempered_kl,
         binary_kl,

@@ -30,6 +30,10 @@ def dpo(chosen, rejected, ref_chosen, ref_rejected, *, beta, label_smoothing):
     return (1 - label_smoothing) * softplus(-lead) + label_smoothing * softplus(lead)
 
 
+def npo(logp, ref_logp, *, beta):
+    return 2 / beta * softplus(beta * (logp - ref_logp))
+
+
 def dco(log_probability, *, attempts):
     if log_probability == 0:
         return log_probability * 0
@@ -110,6 +114,7 @@ MEANINGS = {
     for meaning in (
         eisl,
         dpo,
+        npo,
         dco,
         clipped_surrogate,
         signed_reinforcement,
