@@ -42,9 +42,9 @@ PICTURES = [
     "--InlineBackend.print_figure_kwargs="
     "{'bbox_inches': 'tight', 'facecolor': 'none', 'metadata': {'Date': None}}",
 ]
-# What a page needs longest is its imports. They make many objects and no garbage, for which Python
-# looks again and again. And `glue` imports a checker of notebooks, and that the grammars of
-# international addresses, which no page holds: where these cannot be imported it does without.
+# Imports take longest on most pages. They make many objects and no garbage, for which Python looks
+# again and again. And `glue` imports a checker of notebooks, with it the grammars of international
+# addresses, which take a second and check what no page holds; without them it works the same.
 LIGHT_START = (
     "--IPKernelApp.exec_lines=import gc, sys; gc.set_threshold(10_000); "
     "sys.modules['rfc3987_syntax'] = None"
