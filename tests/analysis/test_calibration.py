@@ -204,6 +204,16 @@ def test_the_smooth_error_without_a_width_is_its_own_width():
     torch.testing.assert_close(smooth_ece(c, a, bandwidth=error.item()), error, rtol=1e-6, atol=0.0)
 
 
+@pytest.mark.parametrize("width", [1e-3, 0.01, 0.1])
+def test_sums_of_kernels_and_of_cosines_are_one_integral(width, monkeypatch):
+    c, a = drawn(500)
+    found = []
+    for wide in (0.0, 10.0):
+        monkeypatch.setattr(smooth, "WIDE", wide)
+        found.append(smooth_ece(c, a, bandwidth=width))
+    torch.testing.assert_close(*found, rtol=1e-10, atol=0.0)
+
+
 @pytest.mark.parametrize("gap", [0.0, 1e-4, 0.4])
 def test_the_own_width_of_any_error_takes_few_steps(gap, monkeypatch):
     """Every row is off by as much, to one side: the error is the gap, whatever the width."""
