@@ -351,5 +351,28 @@ def test_bins_that_are_no_whole_number_and_no_rows_are_told():
             error(c * math.nan, a)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: analysis.sums_in_bins([0.5], torch.ones(1), torch.ones(1)),
+        lambda: analysis.equal_mass([0.5, 0.6], 1),
+        lambda: analysis.bootstrap(torch.mean, [1.0, 2.0]),
+        lambda: analysis.calibrated_null(ece, [0.5], torch.ones(1)),
+        lambda: analysis.clopper_pearson(3, 10),
+        lambda: analysis.by_group(torch.mean, [0, 1], torch.ones(2)),
+        lambda: analysis.dc_pdd([0], -torch.ones(1), torch.ones(2)),
+        lambda: (
+            analysis.OneVersusRest(analysis.HistogramBinning)
+            .fit(torch.full((4, 2), 0.5), torch.arange(4) % 2)
+            .transform([[0.5, 0.5]])
+        ),
+    ],
+    ids=["bins", "mass", "bootstrap", "null", "exact", "groups", "tokens", "calibrator"],
+)
+def test_what_is_no_tensor_is_told_by_name(call):
+    with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got (list|int)"):
+        call()
+
+
 def test_every_public_name_exists():
     assert all(hasattr(analysis, name) for name in analysis.__all__ if name != "MeasureMetric")
