@@ -88,6 +88,9 @@ def sums_in_bins(
     """
     if closed not in ("right", "left"):
         raise ValueError(f"closed must be 'right' or 'left', got {closed!r}")
+    PROBABILITIES.check(confidence, "confidence")
+    TRUTH.check(correct, "correct")
+    SCORES.check(edges, "edges")
     # torch calls the side on which an equal value is put what the literature calls the other
     return _sums(
         confidence, correct, weight, len(edges) + 1,
@@ -159,7 +162,7 @@ def equal_mass(confidence: torch.Tensor, bins: int) -> torch.Tensor:
     An edge lies in the middle between the two neighbouring values; equal values share a bin, so
     there may be fewer than `bins`. Raises ValueError for fewer rows than bins.
     """
-    ordered = confidence.flatten().sort().values
+    ordered = PROBABILITIES.check(confidence, "confidence").flatten().sort().values
     rows = len(ordered)
     if check_count("bins", bins) > rows:
         raise ValueError(f"bins must lie in [1, {rows}], the number of rows, got {bins}")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..declaration.kinds import COUNTS, PROBABILITIES, TRUTH
 from ..declaration.numbers import check_count
 from .binned import BINS, CONFIDENCES, PIECE, even_places
 
@@ -38,6 +39,8 @@ def bootstrap(
     Raises ValueError for no rows, other lengths, repeats below 1 or a level outside (0, 1).
     """
     _check(repeats, level)
+    for tensor in tensors:
+        TRUTH.check(tensor, "each of the tensors")
     rows = {len(tensor) for tensor in tensors}
     if len(rows) != 1 or rows == {0}:
         raise ValueError(f"tensors must share one first axis with rows in it, got {sorted(rows)}")
@@ -132,7 +135,7 @@ def calibrated_null(
     """
     _check(repeats, level)
     generator = torch.Generator().manual_seed(seed)
-    chance = confidence.double().cpu()
+    chance = PROBABILITIES.check(confidence, "confidence").double().cpu()
     drawn = torch.stack(
         [
             statistic(confidence, (torch.rand(chance.shape, generator=generator, dtype=chance.dtype)
@@ -158,6 +161,8 @@ def clopper_pearson(
     from scipy.special import betaincinv  # a third of a second, which only this function needs
 
     _check(1, level)
+    COUNTS.check(successes, "successes")
+    COUNTS.check(rows, "rows")
     if ((successes < 0) | (successes > rows)).any():
         raise ValueError("successes must lie in [0, rows]")
     hit, count = successes.double().cpu().numpy(), rows.double().cpu().numpy()

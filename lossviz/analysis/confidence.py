@@ -173,6 +173,7 @@ def by_group(
 
     Raises ValueError where `groups` and the tensors differ in length.
     """
+    TRUTH.check(groups, "groups")
     for tensor in tensors:
         if len(tensor) != len(groups):
             raise ValueError(f"groups must have {len(tensor)} rows, got {len(groups)}")

@@ -177,7 +177,7 @@ class OneVersusRest:
         """Calibrated probabilities (..., K) that sum to 1, float64."""
         if not self.classes:
             raise RuntimeError("OneVersusRest must be fitted first: call fit")
-        columns = probabilities.unbind(-1)
+        columns = PROBABILITIES.check(probabilities, "probabilities").unbind(-1)
         if len(columns) != len(self.classes):
             raise ValueError(
                 f"probabilities must have {len(self.classes)} classes, got {len(columns)}"

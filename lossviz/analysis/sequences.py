@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration import Argument, Inputs
-from ..declaration.kinds import LOG_PROBABILITIES, MASK
+from ..declaration.kinds import LOG_PROBABILITIES, MASK, labels
 
 TOKENS = Inputs(
     Argument("log_probability", LOG_PROBABILITIES, "... T"),
@@ -112,6 +112,7 @@ def dc_pdd(
     token = TOKENS.check({"log_probability": log_probability})["log_probability"].double()
     _no_nan(token)
     counts = torch.as_tensor(reference_counts).double()
+    labels("V").check(tokens, "tokens")
     if token.ndim != 1 or tokens.shape != token.shape or not len(token):
         raise ValueError(
             f"tokens and log_probability must have one shape (T,) with T >= 1, got "

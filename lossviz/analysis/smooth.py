@@ -160,7 +160,10 @@ def _waves(places: torch.Tensor, residual: torch.Tensor, width: float) -> tuple[
 
 
 def _kernels(places: torch.Tensor, residual: torch.Tensor, width: float) -> tuple[Curve, Curve]:
-    """The same up to a factor and a constant, as sums over the rows and mirror images nearby."""
+    """The same up to a factor and a constant, as sums over rows and mirror images nearby.
+
+    The mirrors are those at 0 and 1, whose own images a kernel below 1/9 does not reach.
+    """
     reach = REACH * width
     images, order = torch.cat([places, -places, 2 - places]).sort()
     weights = residual.repeat(3)[order]

@@ -20,7 +20,8 @@ from .answers import Logprobs, Reading, of_lines
 from .arrays import Array, InputError, of_npy, of_npz, of_safetensors, of_tensor, unpickled
 
 Reported = Kind | Literal["token log-probabilities"]
-REPORTED: tuple[Reported, ...] = (*KINDS, "token log-probabilities")
+ANSWERS: Reported = "token log-probabilities"
+REPORTED: tuple[Reported, ...] = (*KINDS, ANSWERS)
 LOGITS = ("logits", "predictions", "probabilities", "log_probabilities", "probs", "scores")
 IGNORED = -100  # the label that trainers give to what does not count
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".joblib", ".p")
@@ -57,7 +58,7 @@ class Predictions:
     @property
     def event(self) -> bool:
         """Whether the probability is that of being right, so that the answer is always that."""
-        return self.given == REPORTED[-1]
+        return self.given == ANSWERS
 
     @property
     def classes(self) -> int:
@@ -128,7 +129,7 @@ def read(
     path = Path(source) if isinstance(source, (str, Path)) else None
     if groups is not None and groups_key is not None:
         raise InputError(f"groups are given, and are named by a key, {groups_key!r}: expected one")
-    if kind == REPORTED[-1]:
+    if kind == ANSWERS:
         _unused(f"kind {kind!r}", logits_key=logits_key)
         if labels is not None:
             raise InputError(f"labels of kind {kind!r} are in the same file: give no others")
@@ -190,7 +191,7 @@ def _answers(
     groups_key: str | None,
 ) -> Predictions:
     if path is None or _format(path) != ".jsonl":
-        raise InputError(f"kind {REPORTED[-1]!r} is read from a .jsonl file, got {path}")
+        raise InputError(f"kind {ANSWERS!r} is read from a .jsonl file, got {path}")
     if logprobs not in ("raw", "processed"):
         raise InputError(
             "logprobs (--logprobs) must be 'raw' or 'processed': whether the server gave them "
@@ -207,7 +208,7 @@ def _answers(
     }
     array = of_tensor(f"{path}", found.confidence.nan_to_num())
     made = Predictions(
-        path.name, _digest(path), REPORTED[-1], array, target, ("wrong", "right"), notes=notes
+        path.name, _digest(path), ANSWERS, array, target, ("wrong", "right"), notes=notes
     )
     return made if found.groups is None else _grouped(made, found.groups)
 
@@ -332,7 +333,7 @@ def _arrays(path: Path) -> Mapping[str, Array | InputError]:
     if suffix in TABLES:
         raise InputError(f"{path} is a table; labels alone are read from {[*READERS]}")
     if suffix == ".jsonl":
-        raise InputError(f"{path} holds answers, which are kind {REPORTED[-1]!r}")
+        raise InputError(f"{path} holds answers, which are kind {ANSWERS!r}")
     if suffix not in READERS:
         raise InputError(
             f"{path} must end in one of {[*READERS, *TABLES, '.jsonl']}, got {suffix!r}"

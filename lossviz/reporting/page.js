@@ -73,6 +73,7 @@ function reliability(figure) {
 
 function coverage(figure) {
   const slider = figure.querySelector("input");
+  const plot = figure.querySelector("svg");
   const point = figure.querySelector(".point");
   const drop = figure.querySelector(".drop");
   const says = figure.querySelector("output");
@@ -90,6 +91,16 @@ function coverage(figure) {
       `${(100 * share[at]).toFixed(1)} % of the rows, ${(100 * risk[at]).toFixed(2)} % of them wrong`;
     slider.setAttribute("aria-valuetext", says.textContent);
   }
+  function drag(event) {
+    if (event.type === "pointermove" && !event.buttons) return;
+    const box = plot.getBoundingClientRect();
+    const x = (event.clientX - box.left) * plot.viewBox.baseVal.width / box.width;
+    const far = share.map((one) => Math.abs(one - (x - left) / size));
+    slider.value = far.indexOf(Math.min(...far));
+    draw();
+  }
+  plot.addEventListener("pointerdown", drag);
+  plot.addEventListener("pointermove", drag);
   slider.addEventListener("input", draw);
   draw();
 }

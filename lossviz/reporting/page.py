@@ -16,6 +16,7 @@ import torch
 
 from .calibrators import FLOOR, FOLDS, code_to_apply
 from .drawing import LEFT, SIZE, STRIP, TOP, axis_end, histograms, reliability, risk_curve
+from .inputs import ANSWERS
 from .rows import BINS
 from .summary import DRAWS, FEW_DRAWS, FINE, TEMPERATURES, Summary
 
@@ -100,11 +101,14 @@ def in_words(summary: Summary) -> str:
         if best
         else "No calibrator tried lowers the held-out log score by more than chance."
     )
+    answers = about["kind"] == ANSWERS
+    what = f"{about['rows']:,} {'answers' if answers else 'rows'}"
+    of = "" if answers else f", of {about['classes']:,} classes"
     coverage, risk = summary.curve["coverage"], summary.curve["risk"]
     half = min(range(len(coverage)), key=lambda at: abs(coverage[at] - 0.5))
     return (
-        f"{_percent(accuracy.value)} of {about['rows']:,} rows are right (95 % interval "
-        f"{_percent(accuracy.low)} to {_percent(accuracy.high)}), of {about['classes']:,} classes. "
+        f"{_percent(accuracy.value)} of {what} are right (95 % interval "
+        f"{_percent(accuracy.low)} to {_percent(accuracy.high)}){of}. "
         f"The mean confidence is {_percent(about['mean confidence'])}, "
         f"{100 * abs(gap):.1f} points {way} than the accuracy. {verdict} {gain} "
         f"If only the surest half of the rows were answered, {_percent(risk[half])} of the answers "
@@ -242,6 +246,8 @@ def _calibrators(summary: Summary) -> str:
 
 
 def _classes(summary: Summary) -> str:
+    if summary.about["kind"] == ANSWERS:  # right and wrong are no classes to choose from
+        return ""
     lines = [
         [
             escape(one.name[:60]), f"{one.rows:,}", _number(one.recall),
@@ -300,7 +306,8 @@ def _origin(summary: Summary) -> str:
         about |= {"against": summary.against["file"], "its sha256": summary.against["sha256"]}
     about |= {
         "bins": f"{BINS} of equal width, edges k/{BINS}, closed on the right",
-        "confidence": "the probability of the most likely class; of equal classes the first",
+        "confidence": "that the answer is right" if about["kind"] == ANSWERS
+        else "the probability of the most likely class; of equal classes the first",
         "lossviz": version("lossviz"), "torch": torch.__version__, "numpy": numpy.__version__,
         "python": platform.python_version(),
     }  # fmt: skip

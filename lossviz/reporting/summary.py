@@ -122,7 +122,7 @@ def summarise(predictions: Predictions, rows: Rows, seed: int = 0) -> Summary:
     count = len(rows.label)
     y = rows.label[rows.drawn]
     comparison = compare(rows.sample, y, predictions.kind, seed, predictions.event)
-    scores = {**_rates(rows, predictions.classes), **_calibration(predictions, rows, seed),
+    scores = {**_rates(rows, predictions), **_calibration(predictions, rows, seed),
               **_proper(rows, seed), **_ranking(rows, seed)}  # fmt: skip
     about = {
         "file": predictions.name, "sha256": predictions.digest, "rows": count,
@@ -172,7 +172,7 @@ def _mean(rows: torch.Tensor) -> torch.Tensor:
     return rows.double().mean()
 
 
-def _rates(rows: Rows, classes: int) -> dict[str, Score]:
+def _rates(rows: Rows, predictions: Predictions) -> dict[str, Score]:
     count = torch.tensor([len(rows.label)])
     base = float(torch.bincount(rows.label).max() / count)
     found = {}
@@ -180,12 +180,12 @@ def _rates(rows: Rows, classes: int) -> dict[str, Score]:
         ("accuracy", "Accuracy", rows.correct),
         ("top5_accuracy", "Label among the five most likely", rows.among_five),
     ):
-        if key != "accuracy" and classes <= 5:
+        if key != "accuracy" and predictions.classes <= 5:
             continue
         low, high = map(float, clopper_pearson(hit.sum()[None], count))
-        verdict = f"the commonest class alone would be right in {base:.1%}"
-        found[key] = Score(title, float(_mean(hit)), low, high, int(count),
-                           verdict if key == "accuracy" else "")  # fmt: skip
+        said = key == "accuracy" and not predictions.event
+        verdict = f"the commonest class alone would be right in {base:.1%}" if said else ""
+        found[key] = Score(title, float(_mean(hit)), low, high, int(count), verdict)
     return found
 
 

@@ -10,6 +10,8 @@ from .rows import Rows
 
 SATURATED = 0.01
 FEW = 100
+NEAR = 0.05
+"""An accuracy is near that of even chances up to so much above it, or to twice that."""
 
 
 def suspicions(predictions: Predictions, rows: Rows) -> tuple[str, ...]:
@@ -25,7 +27,9 @@ def suspicions(predictions: Predictions, rows: Rows) -> tuple[str, ...]:
     right = rows.correct.sum()
     _, high = clopper_pearson(right[None], torch.tensor([count]))
     commonest = float(of_label.max() / count)
-    if float(high) < commonest or (count >= FEW and float(high) < 2 / predictions.classes):
+    even = 1 / predictions.classes
+    near = count >= FEW and float(right) < count * (even + min(even, NEAR))
+    if not predictions.event and (float(high) < commonest or near):  # an event is not chosen
         found.append(
             f"{int(right):,} of {count:,} rows are right, about as many as by chance or by always "
             "answering the commonest class: the labels may be in another order or of another split"

@@ -204,6 +204,16 @@ def test_the_smooth_error_without_a_width_is_its_own_width():
     torch.testing.assert_close(smooth_ece(c, a, bandwidth=error.item()), error, rtol=1e-6, atol=0.0)
 
 
+@pytest.mark.parametrize("width", [1e-3, 0.01, 0.1])
+def test_sums_of_kernels_and_of_cosines_are_one_integral(width, monkeypatch):
+    c, a = drawn(500)
+    found = []
+    for wide in (0.0, 10.0):
+        monkeypatch.setattr(smooth, "WIDE", wide)
+        found.append(smooth_ece(c, a, bandwidth=width))
+    torch.testing.assert_close(*found, rtol=1e-10, atol=0.0)
+
+
 @pytest.mark.parametrize("gap", [0.0, 1e-4, 0.4])
 def test_the_own_width_of_any_error_takes_few_steps(gap, monkeypatch):
     """Every row is off by as much, to one side: the error is the gap, whatever the width."""
@@ -339,6 +349,29 @@ def test_bins_that_are_no_whole_number_and_no_rows_are_told():
             error(c[:0], a[:0])
         with pytest.raises(ValueError, match="NaN"):
             error(c * math.nan, a)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: analysis.sums_in_bins([0.5], torch.ones(1), torch.ones(1)),
+        lambda: analysis.equal_mass([0.5, 0.6], 1),
+        lambda: analysis.bootstrap(torch.mean, [1.0, 2.0]),
+        lambda: analysis.calibrated_null(ece, [0.5], torch.ones(1)),
+        lambda: analysis.clopper_pearson(3, 10),
+        lambda: analysis.by_group(torch.mean, [0, 1], torch.ones(2)),
+        lambda: analysis.dc_pdd([0], -torch.ones(1), torch.ones(2)),
+        lambda: (
+            analysis.OneVersusRest(analysis.HistogramBinning)
+            .fit(torch.full((4, 2), 0.5), torch.arange(4) % 2)
+            .transform([[0.5, 0.5]])
+        ),
+    ],
+    ids=["bins", "mass", "bootstrap", "null", "exact", "groups", "tokens", "calibrator"],
+)
+def test_what_is_no_tensor_is_told_by_name(call):
+    with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got (list|int)"):
+        call()
 
 
 def test_every_public_name_exists():

@@ -14,6 +14,7 @@ import torch
 from lossviz.analysis import ece_equal_mass, top_label
 from lossviz.reporting import main, summary
 from lossviz.reporting.demo import DEMO
+from lossviz.reporting.drawing import LEFT, SIZE
 
 from ..rest import rest
 from .axe import AXE
@@ -83,6 +84,30 @@ def test_the_keyboard_moves_temperature_bins_and_operating_point(
         page.locator("#point").focus()
         page.keyboard.press("Home")
         assert "0.1 % of the rows, 0.00 % of them wrong" in says("coverage")
+        assert not seen.problems
+
+
+def test_the_operating_point_is_dragged_with_the_pointer(
+    visit: Callable[..., Any], report: Path
+) -> None:
+    with visit(report) as seen:
+        page = seen.page
+        plot = page.locator("#coverage svg")
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        assert box is not None
+        scale = box["width"] / (LEFT + SIZE + 14)
+
+        def at(share: float) -> tuple[float, float]:
+            return box["x"] + scale * (LEFT + SIZE * share), box["y"] + box["height"] / 2
+
+        page.mouse.move(*at(0.9))
+        page.mouse.down()
+        page.mouse.move(*at(0.25))
+        page.mouse.up()
+        page.mouse.move(*at(0.75))
+        found = re.search(r"([\d.]+) % of the rows", page.locator("#coverage output").inner_text())
+        assert found and abs(float(found[1]) - 25) < 1
         assert not seen.problems
 
 

@@ -116,7 +116,10 @@ def test_the_page_of_answers_is_about_the_event_that_they_are_right(tmp_path):
     path, out = written(tmp_path / "x.jsonl", lines), tmp_path / "x.html"
     arguments = [str(path), "--kind", TOKENS, "--logprobs", "raw", "--groups", "site"]
     assert main(["report", *arguments, "--out", str(out)]) == 0
-    assert "raw" in out.read_text()
+    text = out.read_text()
+    assert "raw" in text and "of 300 answers are right" in text
+    for foreign in ("<h2>Classes</h2>", "commonest class", "by chance or by always"):
+        assert foreign not in text
     found = lossviz.report(path, kind=TOKENS, logprobs="raw").scores
     assert found["accuracy"].value == pytest.approx(right.double().mean().item())
     assert found["ece"].value == pytest.approx(float(ece(logs.exp(), right)))

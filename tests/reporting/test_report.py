@@ -148,6 +148,15 @@ def test_what_looks_like_a_mistake_is_said_with_its_count(change, words):
     assert any(words in sentence for sentence in found), found
 
 
+@pytest.mark.parametrize(("share", "suspected"), [(0.5, True), (0.75, False)])
+def test_two_classes_are_near_chance_only_where_half_of_the_rows_are_right(share, suspected):
+    y = torch.arange(400) % 2
+    right = torch.arange(400) < 400 * share
+    score = torch.where(right, y, 1 - y) * 0.6 + 0.2
+    found = lossviz.report(score.double(), y, kind="binary score").suspicions
+    assert any("rows are right, about" in sentence for sentence in found) is suspected
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "why"),
     [
