@@ -146,8 +146,9 @@ def earth_mover_bound(i: Inputs, p: Params, r: str) -> dict[str, torch.Tensor]:
     costs = losses.emo(sure, labels, i["cost_embedding"].double(), reduction="none")
     rows = torch.eye(count).repeat_interleave(count, 1)
     columns = torch.eye(count).repeat(1, count)
+    laws = torch.cat([p_law, q_law])
     cheapest = linprog(
-        costs, A_eq=torch.cat([rows, columns]), b_eq=torch.cat([p_law, q_law]), bounds=(0, None)
+        costs.numpy(), A_eq=torch.cat([rows, columns]).numpy(), b_eq=laws.numpy(), bounds=(0, None)
     )
     demo = losses.emo(
         q_law.log().expand(count, -1), torch.arange(count), i["cost_embedding"].double(),
