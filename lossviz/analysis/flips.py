@@ -40,8 +40,9 @@ def _alike(**arrays: Array) -> list[torch.Tensor]:
 def flip_rates(old: Array, new: Array, labels: Array) -> FlipRates:
     """How predictions of two models differ where it counts, float64 shares of all examples.
 
-    old, new, labels : arrays of classes, of one shape. Equal accuracies say nothing about flips: a
-    user sees those. Raises ValueError for other shapes or no examples. Source: Yan et al. (2021).
+    `old`, `new` and `labels` are arrays of classes, of one shape. Models of equal accuracy may flip
+    many examples, and flips are what a user sees. Raises ValueError for other shapes or no
+    examples. Source: Yan et al. (2021).
     """
     before, now, right = _alike(old=old, new=new, labels=labels)
     return FlipRates(

@@ -62,11 +62,10 @@ from .logits.towers import tri_bce
 from .masks.betti import BettiMatching, betti_matching
 from .masks.clouds import energy_distance, frechet_distance, sinkhorn_divergence
 from .masks.counts import anyloss
-from .masks.lines import cldice_score
 from .masks.overlap import dice, dsc_elementwise, focal_tversky, tversky_elementwise
 from .masks.propensity import gaussian_kernel, ips_weighted_bce, naive_bayes_propensities
 from .masks.skeletons import skeleton_recall, soft_cldice, soft_skeleton
-from .masks.thinning import skeletonise, tubed_skeleton
+from .masks.thinning import cldice_score, skeletonise, tubed_skeleton
 from .masks.transduction import TransductiveTerms, repri
 from .scores.multilabel import decoupled_softmax
 from .scores.pairs import mw_loss, pa_bce

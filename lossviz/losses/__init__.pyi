@@ -37,10 +37,10 @@ from .masks.betti import betti_matching as betti_matching
 from .masks.clouds import energy_distance as energy_distance
 from .masks.clouds import frechet_distance as frechet_distance
 from .masks.clouds import sinkhorn_divergence as sinkhorn_divergence
-from .masks.lines import cldice_score as cldice_score
 from .masks.propensity import gaussian_kernel as gaussian_kernel
 from .masks.propensity import naive_bayes_propensities as naive_bayes_propensities
 from .masks.skeletons import soft_skeleton as soft_skeleton
+from .masks.thinning import cldice_score as cldice_score
 from .masks.thinning import skeletonise as skeletonise
 from .masks.thinning import tubed_skeleton as tubed_skeleton
 from .masks.transduction import TransductiveTerms as TransductiveTerms

@@ -37,6 +37,7 @@ PARTS = (
     "tasks",
     "pixels",
     "teachers",
+    "preferences",
 )
 TABLES = [import_module(f"{PACKAGE.__name__}.{part}").CALLS for part in PARTS]
 CALLS = {key: call for table in TABLES for key, call in table.items()}

@@ -131,12 +131,11 @@ def betti_matching(
 ) -> BettiMatching:
     """Betti matching loss of two images (H, W) with values in [0, 1], components and holes.
 
-    superlevel : whether bright pixels come first (default), else dark ones.
-    essential_death : where the component that never ends is cut off; None (default) for 0, or 1
-        where dark pixels come first.
-    empty : whether intervals match whose images in the comparison have no length: yes (default) as
-        in the published code, which makes the loss depend on ties more often.
-    ties : a generator that draws the order of equal values, None (default) for that of rows.
+    Bright pixels come first, dark ones where `superlevel` is False. The component that never ends
+    is cut off at `essential_death`; None (default) stands for 0, or 1 where dark pixels come first.
+    Intervals whose images in the comparison are `empty` match as well (default), as in the
+    published code, which makes the loss depend on ties more often. `ties` is a generator that draws
+    the order of equal values; None (default) takes that of rows.
 
     A matched pair costs 2 ((b - b')^2 + (d - d')^2), an interval left over (b - d)^2. Gradients
     reach the pixels at births and deaths. The loss is 0 for equal images, but where values are

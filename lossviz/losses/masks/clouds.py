@@ -44,8 +44,8 @@ def energy_distance(
     over all pairs, a point with itself among them. It is 0 for equal clouds, never negative but for
     `least`, and sees the spread of the raters as well as their mean.
 
-    least : distances below count as this, >= 0, default 1e-4: there the gradient is 0, since a
-        distance has a corner at 0.
+    Distances below `least` (>= 0, default 1e-4) count as that: there the gradient is 0, since a
+    distance has a corner at 0.
 
     Raises TypeError for what is not a floating tensor, ValueError for other shapes or an empty
     cloud. Sources: Székely and Rizzo (2013); Chatterjee et al. (2024), whose "Hausdorff" variant is
@@ -68,8 +68,8 @@ def sinkhorn_divergence(
 ) -> torch.Tensor:
     """Debiased Sinkhorn divergence of two clouds (N, D) and (M, D) for half the squared distance.
 
-    blur : length below which clouds look alike, > 0, default 0.05, in units of the masks.
-    scaling : factor of the blur from step to step, in (0, 1), default 0.5.
+    `blur` (> 0, default 0.05) is the length below which clouds look alike, in units of the masks,
+    `scaling` (in (0, 1), default 0.5) its factor from step to step.
 
     The temperature falls from the squared diameter of the box around both clouds to the squared
     blur, one averaged step of both potentials each, as in the reference implementation: with 0.5

@@ -88,6 +88,7 @@ def _is_hard(score: str) -> Fact:
     "class that is not in the batch counts as found. Tune the threshold of cross-entropy before "
     "you believe in a gain.",
     related=("dice", "tversky_elementwise"),
+    view={"starts": {"steepness": 13.0}},
     also=("F1 loss", "F-beta", "balanced accuracy", "G-mean", "soft confusion matrix"),
     use="The number that is reported is a score of hard decisions, and batches are large enough to "
     "have one.",

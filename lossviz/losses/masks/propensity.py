@@ -29,11 +29,11 @@ OBSERVED = Inputs(
 def naive_bayes_propensities(observed: Array, uniform: Array, *, num_pairs: int) -> torch.Tensor:
     """The chance of each observed label to be observed, by Bayes' rule, float64.
 
-    observed : array (N,) of 0 and 1, the labels that were seen.
-    uniform : array (M,) of 0 and 1, labels of pairs drawn at random.
-    num_pairs : how many pairs of a user and an item there are, >= 1.
+    `observed` (N,) are the labels that were seen, 0 and 1, `uniform` (M,) those of pairs drawn at
+    random, and `num_pairs` (>= 1) is how many pairs of a user and an item there are.
 
-    P(seen | y) = P(y | seen) P(seen) / P(y), which no step keeps below 1. A label that the random
+    The share of the label among those seen, times the share of pairs that are seen, over the share
+    of the label among all; no step keeps that below 1. A label that the random
     pairs never have gets inf. Raises TypeError for what is not numbers, ValueError for other
     values, other shapes, nothing at all or a wrong `num_pairs`. Source: Schnabel et al. (2016),
     section 5.
@@ -52,11 +52,12 @@ def naive_bayes_propensities(observed: Array, uniform: Array, *, num_pairs: int)
 
 
 def gaussian_kernel(x: Array, y: Array, *, gamma: float = 0.1) -> torch.Tensor:
-    """exp(-gamma |x_i - y_j|^2) of features `x` (N, D) and `y` (M, D): (N, M), float64.
+    """Gaussian kernel of features `x` (N, D) and `y` (M, D), as a matrix (N, M), float64.
 
-    Kernel balancing asks that inversely weighted observations have the same means of these
-    functions as all pairs. Raises TypeError for what is not numbers, ValueError for other shapes or
-    a gamma that is not positive. Source: Li et al. (2024).
+    The exponential of minus gamma times the squared distance. Kernel balancing asks that inversely
+    weighted observations have the same means of these functions as all pairs. Raises TypeError for
+    what is not numbers, ValueError for other shapes or a gamma that is not positive. Source: Li et
+    al. (2024).
     """
     one, other = as_tensor("x", x), as_tensor("y", y)
     if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:

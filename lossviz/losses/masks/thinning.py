@@ -1,4 +1,6 @@
-"""True skeletons of masks: lines one pixel wide, made by taking away the rim until none is left.
+"""True skeletons of masks, and whether thin lines are whole.
+
+A skeleton is what is left when the rim is taken away until none is left: lines one pixel wide.
 
 The rule is that of Zhang and Suen (1984) with the exceptions of scikit-image's `skeletonize`, so
 that both give the same pixels.
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 from ...declaration import Argument, Inputs
 from ...declaration.kinds import MASK
 from ...declaration.numbers import check_count
+from .overlap import share
 
 # Rows and columns of the neighbours, clockwise from above on the left; bit k of a pattern is the
 # k-th.
@@ -25,6 +28,12 @@ EXCEPTIONS = {
     108: 2, 129: 0, 130: 3, 131: 1, 134: 1, 160: 3, 161: 1, 176: 2, 192: 2, 194: 1, 198: 1, 224: 2,
 }  # fmt: skip
 ONE_MASK = Inputs(Argument("mask", MASK, "... H W"))
+HARD_MASKS = Inputs(
+    Argument("prediction", MASK, "... H W"),
+    Argument("target", MASK, "... H W"),
+    Argument("prediction_skeleton", MASK, "... H W", optional=True),
+    Argument("target_skeleton", MASK, "... H W", optional=True),
+)
 
 
 @cache
@@ -78,7 +87,7 @@ def skeletonise(mask: torch.Tensor) -> torch.Tensor:
 def tubed_skeleton(mask: torch.Tensor, *, dilations: int = 2) -> torch.Tensor:
     """The skeleton of a mask (..., H, W), thickened but kept inside the mask; bool.
 
-    dilations : how often it grows by the cross of five pixels, >= 0, default 2. What
+    It grows `dilations` times (>= 0, default 2) by the cross of five pixels. That is what
     `lossviz.losses.skeleton_recall` asks for; of several classes make one mask for each. Raises as
     `skeletonise` does, and ValueError for wrong `dilations`. Source: Kirchhoff et al. (2024).
     """
@@ -88,3 +97,41 @@ def tubed_skeleton(mask: torch.Tensor, *, dilations: int = 2) -> torch.Tensor:
         upright = wide[..., :-2, 1:-1] | wide[..., 2:, 1:-1]
         tube = tube | upright | wide[..., 1:-1, :-2] | wide[..., 1:-1, 2:]
     return tube & (mask != 0)
+
+
+def cldice_score(
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    prediction_skeleton: torch.Tensor | None = None,
+    target_skeleton: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Centre-line Dice of hard masks (..., H, W): (...) in [0, 1], higher is better, float64.
+
+    The harmonic mean of the share of the prediction's skeleton inside the target and of the
+    target's inside the prediction. A skeleton that is not given is made by `skeletonise`; an empty
+    one has share 0, and so has then the score.
+
+    Raises TypeError for what is not a tensor, ValueError for shapes that differ or values other
+    than 0 and 1. Source: Shit et al. (2021), eq. 1 to 3.
+    """
+    checked = HARD_MASKS.check(
+        {
+            "prediction": prediction,
+            "target": target,
+            "prediction_skeleton": prediction_skeleton,
+            "target_skeleton": target_skeleton,
+        }
+    )
+    p, t = checked["prediction"], checked["target"]
+
+    def inside(name: str, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        given = checked.tensors[name]
+        skeleton = skeletonise(mask) if given is None else given
+        return share((skeleton & other).sum((-2, -1)).double(), skeleton.sum((-2, -1)).double())
+
+    precision, sensitivity = (
+        inside("prediction_skeleton", p, t),
+        inside("target_skeleton", t, p),
+    )
+    return share(2 * precision * sensitivity, precision + sensitivity)

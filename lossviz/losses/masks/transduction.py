@@ -43,9 +43,9 @@ def repri(
     .. math:: -\overline{\log p_y} + \mathrm{KL}(\hat\pi \,\Vert\, \pi) + \overline{H(p)},
               \qquad \hat\pi = \overline{p}
 
-    support, mask : probabilities of the foreground (N,) at labelled pixels, and 0 or 1 there.
-    query : probabilities of the foreground (M,) at the other image's pixels.
-    prior : shares (2,) of background and foreground that are believed, summing to 1.
+    `support` (N,) are probabilities of the foreground at labelled pixels and `mask` (N,) 0 or 1
+    there, `query` (M,) probabilities at the pixels of another image, `prior` (2,) the shares of
+    background and foreground that are believed, summing to 1.
 
     Entropy alone is least where all pixels are one class; the divergence holds it back. A
     probability of exactly 0 contributes nothing to entropy and divergence, against a prior of 0

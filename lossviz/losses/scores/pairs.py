@@ -98,6 +98,7 @@ def _above_the_curve(loss: Loss) -> None:
     "B M numbers.",
     related=("decoupled_softmax", "nt_xent"),
     breaks=("shift of M", "absent entry of M"),
+    view={"starts": {"temperature": 1.0}},
     also=("Mann-Whitney", "AUC", "area under the ROC curve", "pairwise logistic", "retrieval"),
     use="One threshold has to serve all queries, or the area under the ROC curve is reported.",
     avoid="Only the order within a query counts: a softmax over its candidates is sharper.",

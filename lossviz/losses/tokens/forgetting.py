@@ -192,10 +192,10 @@ def logit_difference(
 ) -> Subtracted:
     """Logits of a model minus those of an assistant that remembers what is to be forgotten.
 
-    base, assistant : floating (..., V). weight : of the assistant, default -0.8.
-    relative_top : in (0, 1]; the assistant counts 0 at tokens whose probability under the base is
-        below this part of the largest, and which are not among this part of all tokens. None: it
-        is heard everywhere.
+    `base` and `assistant` are floating (..., V); the assistant has `weight` (default -0.8). It
+    counts 0 at tokens whose probability under the base is below `relative_top` times the largest
+    and which are not among this part of all tokens; `relative_top` is in (0, 1], default 0.1, or
+    None for an assistant that is heard everywhere.
 
     An assistant with equal logits changes no probability, which is what leaves other texts alone.
     A part of V that is less than one token masks nothing, as published. Raises TypeError or

@@ -13,6 +13,7 @@ ROWS = (BATCH, "N", "B")
 THRESHOLDS = "J"
 ONE_OF = {
     "V": "token", THRESHOLDS: "threshold", "M": "candidate", "T": "place", "A": "head",
+    "P": "member", "G": "component",
     **dict.fromkeys(ROWS, "example"),
 }  # fmt: skip
 
