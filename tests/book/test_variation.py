@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from .variation import measured, other_seeds
@@ -67,8 +66,8 @@ def test_a_change_reaches_the_cells_and_a_claim_that_fails_is_told(tmp_path):
     assert changed["drawn"] != as_it_is["drawn"]
 
 
-@pytest.mark.parametrize("chapter", ["consistency", "roads"])  # the others take longer
-def test_claims_hold_with_other_seeds(chapter):
-    found = measured(BOOK / f"{chapter}.md", seeds=1000)
+def test_claims_hold_with_other_seeds():
+    # one chapter, and a fast one: all of them together take ten minutes
+    found = measured(BOOK / "roads.md", seeds=1000)
     assert found
     assert [text for text in found.values() if text.startswith("FAILS")] == []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -64,7 +65,12 @@ def measured(
 
     source = [cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
     names: dict[str, Any] = {"__name__": "__main__"}
-    with pytest.MonkeyPatch.context() as patch, other_seeds(seeds), redirect_stdout(sys.stderr):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        plt.rc_context(),
+        other_seeds(seeds),
+        redirect_stdout(sys.stderr),
+    ):
         patch.setattr(claims, "claim", claim)
         for cell in source:
             for old, new in changes:
@@ -73,6 +79,7 @@ def measured(
                 exec(compile(cell, str(chapter), "exec"), names)
             except AssertionError as failed:  # a check in the prose's numbers
                 print("assertion outside a claim:", failed, cell[:200], file=sys.stderr)
+    plt.close("all")
     return found
 
 
