@@ -27,8 +27,9 @@ def kept_tokens(
 
     What is left out may hold anything, such as the sentinel of a pad.
     """
-    alike = isinstance(kept, torch.Tensor) and isinstance(log_probability, torch.Tensor)
-    if alike and kept.shape == log_probability.shape:
+    # what is not a tensor, the check names
+    tensors = isinstance(log_probability, torch.Tensor) and isinstance(kept, torch.Tensor)
+    if tensors and kept is not None and kept.shape == log_probability.shape:
         log_probability = torch.where(kept == 0, 0.0, log_probability)
     checked = TOKENS.check({"log_probability": log_probability, "kept": kept})
     token, mask = checked["log_probability"].double(), checked.tensors["kept"]
