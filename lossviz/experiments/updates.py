@@ -202,10 +202,10 @@ def undecided(*, share: float = 0.2, low: float = 0.2, high: float = 0.28) -> Me
     return Method(weigh, group_relative)
 
 
-def _slope_of_entropy(logp: torch.Tensor) -> torch.Tensor:
-    p = logp.exp()
-    entropy = -(p * logp).sum(-1, keepdim=True)
-    return -p * (logp + entropy)
+def _slope_of_entropy(p: torch.Tensor) -> torch.Tensor:
+    """By the logits, -p (log p + H)."""
+    parts = torch.xlogy(p, p)
+    return p * parts.sum(-1, keepdim=True) - parts
 
 
 def entropy_bonus(coefficient: float, method: Method | None = None) -> Method:
@@ -215,7 +215,7 @@ def entropy_bonus(coefficient: float, method: Method | None = None) -> Method:
     """
 
     def pull(logp: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return coefficient * _slope_of_entropy(logp) / logp.shape[1], memory
+        return coefficient * _slope_of_entropy(logp.exp()) / logp.shape[1], memory
 
     return (method or reinforce())._replace(pull=pull)
 
@@ -229,9 +229,9 @@ def clamped_bonus(
     """
 
     def pull(logp: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        kept = likely(logp, left_out)
-        among = logp.masked_fill(~kept, -torch.inf).log_softmax(-1)
-        slope = _slope_of_entropy(among.masked_fill(~kept, -1e30))
+        p = logp.exp()
+        p = p * likely(p, left_out)
+        slope = _slope_of_entropy(p / p.sum(-1, keepdim=True))
         return coefficient * slope / logp.shape[1], memory
 
     return (method or reinforce())._replace(pull=pull)
@@ -249,7 +249,7 @@ def adaptive_bonus(
         entropy = -(logp.exp() * logp).sum(-1).mean(-1).reshape(-1, 1, 1)
         below = entropy <= target
         memory = adapted_coefficient(memory, entropy, target=target, change=change, most=most)
-        return memory * below * _slope_of_entropy(logp) / logp.shape[1], memory
+        return memory * below * _slope_of_entropy(logp.exp()) / logp.shape[1], memory
 
     return (method or reinforce())._replace(pull=pull)
 

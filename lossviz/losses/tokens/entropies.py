@@ -15,9 +15,9 @@ from ...declaration.numbers import DTYPES
 TOKENS = Inputs(Argument("logits", LOGITS, "... V"))
 
 
-def likely(logits: torch.Tensor, left_out: float) -> torch.Tensor:
-    """Which tokens (..., V) remain without the least likely ones, which hold at most a mass."""
-    ordered, places = logits.softmax(-1).sort(-1)
+def likely(p: torch.Tensor, left_out: float) -> torch.Tensor:
+    """Which of p (..., V) remain without the least likely ones, which hold at most `left_out`."""
+    ordered, places = p.sort(-1)
     kept = ordered.cumsum(-1) > left_out
     return torch.zeros_like(kept).scatter(-1, places, kept)
 
@@ -36,7 +36,7 @@ def clamped_entropy(logits: torch.Tensor, *, left_out: float = 0.3) -> torch.Ten
     if not 0 <= left_out < 1:
         raise ValueError(f"left_out must lie in [0, 1), got {left_out!r}")
     z = TOKENS.check({"logits": logits})["logits"]
-    kept = likely(z, left_out) | z.isnan()
+    kept = likely(z.softmax(-1), left_out) | z.isnan()
     logp = z.masked_fill(~kept, -torch.inf).log_softmax(-1)
     # where p is 0, a finite log-probability keeps the gradient from 0 * inf
     return -(logp.exp() * logp.masked_fill(logp == -torch.inf, 0.0)).sum(-1)
