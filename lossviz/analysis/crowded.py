@@ -11,7 +11,6 @@ import math
 from typing import Literal
 
 import torch
-from scipy.optimize import nnls
 
 from ..declaration.numbers import check_count
 from .collapse import HEAD, TILE
@@ -38,6 +37,8 @@ def one_vs_rest_margins(rows: torch.Tensor) -> torch.Tensor:
     simplex alone reaches. Each is a least-squares problem with weights from 0 on, solved exactly.
     Raises ValueError for fewer than two rows, or rows of zeros. Source: Jiang et al. (2024).
     """
+    from scipy.optimize import nnls  # a third of a second, which only this function needs
+
     unit = _directions(rows)
     found = []
     for k, own in enumerate(unit):
