@@ -37,7 +37,7 @@ def one_vs_rest_margins(rows: torch.Tensor) -> torch.Tensor:
     simplex alone reaches. Each is a least-squares problem with weights from 0 on, solved exactly.
     Raises ValueError for fewer than two rows, or rows of zeros. Source: Jiang et al. (2024).
     """
-    from scipy.optimize import nnls  # half a second, which only this function needs
+    from scipy.optimize import nnls  # a third of a second, which only this function needs
 
     unit = _directions(rows)
     found = []
