@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..declaration.kinds import COUNTS, PROBABILITIES, TRUTH
+from ..declaration.kinds import COUNTS, PROBABILITIES, ROW_WEIGHTS, TRUTH
 from ..declaration.numbers import check_count
 from .binned import BINS, CONFIDENCES, PIECE, even_places
 
@@ -25,6 +25,7 @@ class Interval(NamedTuple):
 def bootstrap(
     statistic: Statistic,
     *tensors: torch.Tensor,
+    weight: torch.Tensor | None = None,
     repeats: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -36,7 +37,11 @@ def bootstrap(
     state is left as it was. Statistics that are biased for few rows, such as calibration errors,
     are biased in the resamples once more: compare them with `calibrated_null`.
 
-    Raises ValueError for no rows, other lengths, repeats below 1 or a level outside (0, 1).
+    With a `weight` (N,) the statistic gets those of the drawn rows as its own `weight`; every row
+    is as likely to be drawn as another, but one of weight 0 is left out.
+
+    Raises ValueError for no rows, other lengths, repeats below 1, a level outside (0, 1), or
+    weights that are negative, not finite or all 0.
     """
     _check(repeats, level)
     for tensor in tensors:
@@ -45,12 +50,23 @@ def bootstrap(
     if len(rows) != 1 or rows == {0}:
         raise ValueError(f"tensors must share one first axis with rows in it, got {sorted(rows)}")
     (count,) = rows
+    named = {}
+    if weight is not None:
+        ROW_WEIGHTS.check_range(ROW_WEIGHTS.check(weight, "weight"), "weight", {})
+        if weight.shape != (count,):
+            raise ValueError(f"weight must have shape ({count},), got {tuple(weight.shape)}")
+        counted = (weight > 0).cpu()
+        tensors = tuple(tensor[counted.to(tensor.device)] for tensor in tensors)
+        named["weight"] = weight[weight > 0]
+        count = int(counted.sum())
     generator = torch.Generator().manual_seed(seed)
     values = []
     for _ in range(repeats):
         drawn = torch.randint(count, (count,), generator=generator)
-        values.append(statistic(*(tensor[drawn.to(tensor.device)] for tensor in tensors)))
-    return _middle(statistic(*tensors), torch.stack(values), level)
+        parts = (tensor[drawn.to(tensor.device)] for tensor in tensors)
+        weights = {name: heavy[drawn.to(heavy.device)] for name, heavy in named.items()}
+        values.append(statistic(*parts, **weights))
+    return _middle(statistic(*tensors, **named), torch.stack(values), level)
 
 
 def ece_interval(

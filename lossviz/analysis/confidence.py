@@ -167,15 +167,22 @@ def by_group(
     measure: Callable[..., torch.Tensor],
     groups: torch.Tensor,
     *tensors: torch.Tensor,
+    weight: torch.Tensor | None = None,
     **options: Any,
 ) -> dict[int, torch.Tensor]:
     """A number for each group of rows, by the integer that names the group in `groups` (N,).
 
-    Raises ValueError where `groups` and the tensors differ in length.
+    The measure gets the rows of a group, and its part of `weight` (N,) by that name where weights
+    are given. Raises ValueError where `groups` and the tensors differ in length.
     """
     TRUTH.check(groups, "groups")
-    for tensor in tensors:
+    named = {} if weight is None else {"weight": weight}
+    for tensor in (*tensors, *named.values()):
         if len(tensor) != len(groups):
             raise ValueError(f"groups must have {len(tensor)} rows, got {len(groups)}")
-    found = groups.unique().tolist()
-    return {g: measure(*(t[groups == g] for t in tensors), **options) for g in found}
+    found = {}
+    for group in groups.unique().tolist():
+        rows = groups == group
+        of_group = {name: heavy[rows] for name, heavy in named.items()}
+        found[group] = measure(*(tensor[rows] for tensor in tensors), **of_group, **options)
+    return found

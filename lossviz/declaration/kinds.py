@@ -216,6 +216,16 @@ GROUPS = Kind(
 )
 DRAWS = Kind("standard normal draws", _normal, random=True, rest=(-1.0, 0.5))
 WEIGHTS = Kind("weights", _positive, rest=(1.0,), code="torch.rand({shape}) + 0.5")
+ROW_WEIGHTS = Kind(
+    "weights",
+    _positive,
+    "real",
+    # zeros are refused where there is nothing else
+    outside=lambda tensor, _: ~((tensor >= 0) & tensor.isfinite()) | ~tensor.any(),
+    range=lambda _: "be finite, not negative and not all 0",
+    rest=(1.0,),
+    code="torch.rand({shape}) + 0.5",
+)
 LOG_PROBABILITIES = Kind(
     "log-probabilities",
     _sequence_log_probabilities,
