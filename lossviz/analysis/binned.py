@@ -33,7 +33,6 @@ FORECASTS = Inputs(
     WEIGHT,
 )
 RANKED = Inputs(Argument("score", SCORES, "..."), Argument("truth", TRUTH, "..."), WEIGHT)
-MASSES = Inputs(Argument("confidence", PROBABILITIES, "..."), WEIGHT)
 BINS = number(
     "bins", "B", "[1, 65536]", (1, 50, 1), "how many bins of equal width",
     "one: only the averages are compared", "many: each bin is noise", whole=True,
@@ -63,6 +62,14 @@ def checked_rows(
     heavy = checked["weight"].flatten().double()
     counted = heavy > 0
     return flat[counted], truth[counted], heavy[counted]
+
+
+def checked_weight(weight: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Weights of rows of this shape, where they come without the rest of some `Inputs`."""
+    ROW_WEIGHTS.check_range(ROW_WEIGHTS.check(weight, "weight"), "weight", {})
+    if weight.shape != shape:
+        raise ValueError(f"weight must have shape {shape}, got {tuple(weight.shape)}")
+    return weight
 
 
 class Bins(NamedTuple):
@@ -98,13 +105,16 @@ def sums_in_bins(
 ) -> Bins:
     """Sums in the bins between inner `edges` (B - 1,), closed on the right or on the left.
 
-    Edges are compared in the dtype of the confidences. Raises ValueError for another `closed`.
+    Edges are compared in the dtype of the confidences. Raises ValueError for another `closed`, and
+    for weights of another shape or that are negative, not finite or all 0.
     """
     if closed not in ("right", "left"):
         raise ValueError(f"closed must be 'right' or 'left', got {closed!r}")
     PROBABILITIES.check(confidence, "confidence")
     TRUTH.check(correct, "correct")
     SCORES.check(edges, "edges")
+    if weight is not None:
+        checked_weight(weight, tuple(confidence.shape))
     # torch calls the side on which an equal value is put what the literature calls the other
     return _sums(
         confidence, correct, weight, len(edges) + 1,
@@ -189,8 +199,8 @@ def equal_mass(
         sizes = [len(part) for part in torch.arange(rows).tensor_split(bins)]
         last = torch.tensor(sizes).cumsum(0)[:-1]
     else:
-        heavy = MASSES.check({"confidence": confidence, "weight": weight})["weight"]
-        done = heavy.flatten()[order].double().cumsum(0)
+        heavy = checked_weight(weight, tuple(confidence.shape)).flatten().double()
+        done = heavy[order].cumsum(0)
         share = torch.arange(1, bins, dtype=done.dtype, device=done.device) / bins
         # a row that ends on the edge, but for rounding, does not reach beyond it
         last = torch.searchsorted(done, done[-1] * share * (1 - 1e-12)) + 1

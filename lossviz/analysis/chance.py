@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from ..declaration.kinds import COUNTS, PROBABILITIES, ROW_WEIGHTS, TRUTH
+from ..declaration.kinds import COUNTS, PROBABILITIES, TRUTH
 from ..declaration.numbers import check_count
-from .binned import BINS, CONFIDENCES, PIECE, even_places
+from .binned import BINS, CONFIDENCES, PIECE, checked_weight, even_places
 
 Statistic = Callable[..., torch.Tensor]
 
@@ -52,10 +52,7 @@ def bootstrap(
     (count,) = rows
     named = {}
     if weight is not None:
-        ROW_WEIGHTS.check_range(ROW_WEIGHTS.check(weight, "weight"), "weight", {})
-        if weight.shape != (count,):
-            raise ValueError(f"weight must have shape ({count},), got {tuple(weight.shape)}")
-        counted = (weight > 0).cpu()
+        counted = (checked_weight(weight, (count,)) > 0).cpu()
         tensors = tuple(tensor[counted.to(tensor.device)] for tensor in tensors)
         named["weight"] = weight[weight > 0]
         count = int(counted.sum())
@@ -147,7 +144,8 @@ def calibrated_null(
     """The values of a calibration error if every confidence were the chance of being right.
 
     `statistic(confidence, correct)` is the error; `correct` is drawn anew `repeats` times. A small
-    `p_value` says that the measured error is more than chance. Arguments as of `bootstrap`.
+    `p_value` says that the measured error is more than chance. Weights are part of the statistic,
+    ``functools.partial(ece, weight=weight)``. Arguments as of `bootstrap`.
     """
     _check(repeats, level)
     generator = torch.Generator().manual_seed(seed)

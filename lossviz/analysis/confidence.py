@@ -82,7 +82,8 @@ def top_label(
     """The probability of the most likely class, and whether that class was the label.
 
     `predictions` (..., K) are of `kind` "logits", "probabilities" or "log-probabilities", `target`
-    (...) integer labels; rows with `ignore_index` are left out. Of equal classes the first counts.
+    (...) integer labels; rows with `ignore_index` are left out (of weights of the rows
+    ``weight[target != ignore_index]`` are left). Of equal classes the first counts.
     Raises as `class_probabilities` does, and for labels outside the classes.
     """
     chances = class_probabilities(predictions, kind=kind)

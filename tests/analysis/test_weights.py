@@ -29,6 +29,7 @@ from lossviz.analysis import (
     rmsce,
     smooth,
     smooth_ece,
+    sums_in_bins,
 )
 
 ROWS = 60
@@ -249,3 +250,5 @@ def test_what_is_no_weight_is_refused_by_name(case):
         bootstrap(ece, *pairs(0), weight=w)
     with pytest.raises(error, match=said):
         equal_mass(pairs(0)[0], 3, weight=w)
+    with pytest.raises(error, match=said):
+        sums_in_bins(*pairs(0), torch.tensor([0.5]), weight=w)
