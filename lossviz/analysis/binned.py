@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..declaration import Argument, Fact, Inputs, Measure, Source, measure, number
-from ..declaration.kinds import DISTRIBUTIONS, PROBABILITIES, SCORES, TRUTH, WEIGHTS, labels
+from ..declaration.kinds import DISTRIBUTIONS, PROBABILITIES, ROW_WEIGHTS, SCORES, TRUTH, labels
 from ..declaration.numbers import check_count
 
 Closed = Literal["right", "left"]
@@ -21,16 +21,18 @@ Place = Callable[[torch.Tensor], torch.Tensor]
 PIECE = 2**16
 """Rows at a time: their places and wide copies stay in the cache."""
 GUO = Source("guo2017calibration", "section 2")
+WEIGHT = Argument("weight", ROW_WEIGHTS, "...", "of the rows", optional=True, positional=False)
 CONFIDENCES = Inputs(
     Argument("confidence", PROBABILITIES, "...", "what the model said"),
     Argument("correct", TRUTH, "...", "whether it happened"),
-    Argument("weight", WEIGHTS, "...", "of the rows", optional=True, positional=False),
+    WEIGHT,
 )
 FORECASTS = Inputs(
     Argument("probabilities", DISTRIBUTIONS, "... K", "of every class"),
     Argument("target", labels("K", ignorable=True), "..."),
+    WEIGHT,
 )
-RANKED = Inputs(Argument("score", SCORES, "..."), Argument("truth", TRUTH, "..."))
+RANKED = Inputs(Argument("score", SCORES, "..."), Argument("truth", TRUTH, "..."), WEIGHT)
 BINS = number(
     "bins", "B", "[1, 65536]", (1, 50, 1), "how many bins of equal width",
     "one: only the averages are compared", "many: each bin is noise", whole=True,
@@ -38,17 +40,36 @@ BINS = number(
 
 
 def checked_rows(
-    first: torch.Tensor, second: torch.Tensor, inputs: Inputs = CONFIDENCES
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two arguments of `inputs`, flat and in float64; ValueError without rows or for NaN."""
+    first: torch.Tensor,
+    second: torch.Tensor,
+    weight: torch.Tensor | None,
+    inputs: Inputs = CONFIDENCES,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two arguments of `inputs` and weights (1 unless given), flat and in float64.
+
+    Rows of weight 0 are left out. Raises ValueError without rows or for NaN.
+    """
     names = [argument.name for argument in inputs.required]
-    checked = inputs.check(dict(zip(names, (first, second), strict=True)))
+    given = dict(zip(names, (first, second), strict=True))
+    checked = inputs.check({**given, "weight": weight})
     flat, truth = (checked[name].flatten().double() for name in names)
     if not len(flat):
         raise ValueError(f"{names[0]} must have at least one row, got an empty tensor")
     if flat.isnan().any():
         raise ValueError(f"{names[0]} must not hold NaN")
-    return flat, truth
+    if weight is None:
+        return flat, truth, torch.ones_like(flat)
+    heavy = checked["weight"].flatten().double()
+    counted = heavy > 0
+    return flat[counted], truth[counted], heavy[counted]
+
+
+def checked_weight(weight: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Weights of rows of this shape, where they come without the rest of some `Inputs`."""
+    ROW_WEIGHTS.check_range(ROW_WEIGHTS.check(weight, "weight"), "weight", {})
+    if weight.shape != shape:
+        raise ValueError(f"weight must have shape {shape}, got {tuple(weight.shape)}")
+    return weight
 
 
 class Bins(NamedTuple):
@@ -84,13 +105,16 @@ def sums_in_bins(
 ) -> Bins:
     """Sums in the bins between inner `edges` (B - 1,), closed on the right or on the left.
 
-    Edges are compared in the dtype of the confidences. Raises ValueError for another `closed`.
+    Edges are compared in the dtype of the confidences. Raises ValueError for another `closed`, and
+    for weights of another shape or that are negative, not finite or all 0.
     """
     if closed not in ("right", "left"):
         raise ValueError(f"closed must be 'right' or 'left', got {closed!r}")
     PROBABILITIES.check(confidence, "confidence")
     TRUTH.check(correct, "correct")
     SCORES.check(edges, "edges")
+    if weight is not None:
+        checked_weight(weight, tuple(confidence.shape))
     # torch calls the side on which an equal value is put what the literature calls the other
     return _sums(
         confidence, correct, weight, len(edges) + 1,
@@ -156,18 +180,31 @@ def equal_width(bins: float, like: torch.Tensor) -> torch.Tensor:
     return (steps / int(bins)).to(like.dtype)
 
 
-def equal_mass(confidence: torch.Tensor, bins: int) -> torch.Tensor:
+def equal_mass(
+    confidence: torch.Tensor, bins: int, *, weight: torch.Tensor | None = None
+) -> torch.Tensor:
     """Inner edges that give each bin the same number of rows, as far as equal values allow.
 
     An edge lies in the middle between the two neighbouring values; equal values share a bin, so
-    there may be fewer than `bins`. Raises ValueError for fewer rows than bins.
+    there may be fewer than `bins`. What does not divide evenly gives the first bins a row more.
+    With a `weight` (...) of each row the bins have equal weight instead, and a row that lies across
+    an edge belongs to the lower bin. Raises ValueError for fewer rows than bins, and for weights
+    that are negative, not finite or all 0.
     """
-    ordered = PROBABILITIES.check(confidence, "confidence").flatten().sort().values
+    ordered, order = PROBABILITIES.check(confidence, "confidence").flatten().sort()
     rows = len(ordered)
     if check_count("bins", bins) > rows:
         raise ValueError(f"bins must lie in [1, {rows}], the number of rows, got {bins}")
-    sizes = [len(part) for part in torch.arange(rows).tensor_split(bins)]
-    last = torch.tensor(sizes).cumsum(0)[:-1]
+    if weight is None:
+        sizes = [len(part) for part in torch.arange(rows).tensor_split(bins)]
+        last = torch.tensor(sizes).cumsum(0)[:-1]
+    else:
+        heavy = checked_weight(weight, tuple(confidence.shape)).flatten().double()
+        done = heavy[order].cumsum(0)
+        share = torch.arange(1, bins, dtype=done.dtype, device=done.device) / bins
+        # a row that ends on the edge, but for rounding, does not reach beyond it
+        last = torch.searchsorted(done, done[-1] * share * (1 - 1e-12)) + 1
+        last = last[last < rows]
     return ((ordered[last - 1] + ordered[last]) / 2).unique()
 
 
@@ -320,6 +357,7 @@ def _two_classes(p: torch.Tensor, y: torch.Tensor) -> Pair:
 def classwise_ece(
     probabilities: torch.Tensor,
     target: torch.Tensor,
+    weight: torch.Tensor | None,
     *,
     kept: torch.Tensor | None,
     bins: float = 15,
@@ -330,18 +368,23 @@ def classwise_ece(
     the right; `class_probabilities` makes probabilities of logits.
     """
     classes, count = probabilities.shape[-1], int(bins)
-    flat, label = probabilities.reshape(-1, classes), target.reshape(-1)
+    rows = [probabilities.reshape(-1, classes), target.reshape(-1)]
+    if weight is not None:
+        rows.append(weight.reshape(-1))
     if kept is not None:
-        flat, label = flat[kept.reshape(-1)], label[kept.reshape(-1)]
-    place = even_places(count, flat)
-    first = count * torch.arange(classes, device=flat.device)
+        rows = [each[kept.reshape(-1)] for each in rows]
+    place = even_places(count, probabilities)
+    first = count * torch.arange(classes, device=probabilities.device)
     size = max(1, 2**20 // max(1, classes))
     each = []
-    for p, y in zip(flat.split(size), label.split(size), strict=True):
+    for p, y, *heavy in zip(*(one.split(size) for one in rows), strict=True):
         at = place(p) + first
         hit = at.gather(-1, y[:, None])
-        rows = torch.bincount(at.flatten(), minlength=classes * count)
-        held = torch.bincount(at.flatten(), p.double().flatten(), classes * count).double()
-        right = torch.bincount(hit.flatten(), minlength=classes * count).double()
-        each.append([one.reshape(classes, count) for one in (rows, held, right)])
+        w = heavy[0].double() if heavy else None
+        sure = p.double() if w is None else p.double() * w[:, None]
+        every = None if w is None else w.repeat_interleave(classes)
+        number = torch.bincount(at.flatten(), every, classes * count)
+        held = torch.bincount(at.flatten(), sure.flatten(), classes * count).double()
+        right = torch.bincount(hit.flatten(), w, classes * count).double()
+        each.append([one.reshape(classes, count) for one in (number, held, right)])
     return Bins(*(torch.stack(parts).sum(0) for parts in zip(*each, strict=True)))

@@ -9,7 +9,7 @@ import torch
 
 from ..declaration.kinds import COUNTS, PROBABILITIES, TRUTH
 from ..declaration.numbers import check_count
-from .binned import BINS, CONFIDENCES, PIECE, even_places
+from .binned import BINS, CONFIDENCES, PIECE, checked_weight, even_places
 
 Statistic = Callable[..., torch.Tensor]
 
@@ -25,6 +25,7 @@ class Interval(NamedTuple):
 def bootstrap(
     statistic: Statistic,
     *tensors: torch.Tensor,
+    weight: torch.Tensor | None = None,
     repeats: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -36,7 +37,11 @@ def bootstrap(
     state is left as it was. Statistics that are biased for few rows, such as calibration errors,
     are biased in the resamples once more: compare them with `calibrated_null`.
 
-    Raises ValueError for no rows, other lengths, repeats below 1 or a level outside (0, 1).
+    With a `weight` (N,) the statistic gets those of the drawn rows as its own `weight`; every row
+    is as likely to be drawn as another, but one of weight 0 is left out.
+
+    Raises ValueError for no rows, other lengths, repeats below 1, a level outside (0, 1), or
+    weights that are negative, not finite or all 0.
     """
     _check(repeats, level)
     for tensor in tensors:
@@ -45,12 +50,20 @@ def bootstrap(
     if len(rows) != 1 or rows == {0}:
         raise ValueError(f"tensors must share one first axis with rows in it, got {sorted(rows)}")
     (count,) = rows
+    named = {}
+    if weight is not None:
+        counted = (checked_weight(weight, (count,)) > 0).cpu()
+        tensors = tuple(tensor[counted.to(tensor.device)] for tensor in tensors)
+        named["weight"] = weight[weight > 0]
+        count = int(counted.sum())
     generator = torch.Generator().manual_seed(seed)
     values = []
     for _ in range(repeats):
         drawn = torch.randint(count, (count,), generator=generator)
-        values.append(statistic(*(tensor[drawn.to(tensor.device)] for tensor in tensors)))
-    return _middle(statistic(*tensors), torch.stack(values), level)
+        parts = (tensor[drawn.to(tensor.device)] for tensor in tensors)
+        weights = {name: heavy[drawn.to(heavy.device)] for name, heavy in named.items()}
+        values.append(statistic(*parts, **weights))
+    return _middle(statistic(*tensors, **named), torch.stack(values), level)
 
 
 def ece_interval(
@@ -131,7 +144,8 @@ def calibrated_null(
     """The values of a calibration error if every confidence were the chance of being right.
 
     `statistic(confidence, correct)` is the error; `correct` is drawn anew `repeats` times. A small
-    `p_value` says that the measured error is more than chance. Arguments as of `bootstrap`.
+    `p_value` says that the measured error is more than chance. Weights are part of the statistic,
+    ``functools.partial(ece, weight=weight)``. Arguments as of `bootstrap`.
     """
     _check(repeats, level)
     generator = torch.Generator().manual_seed(seed)

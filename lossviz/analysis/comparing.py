@@ -45,7 +45,7 @@ def cross_fit(
     for calibrators that take them; `seed` deals the rows into `folds`. Raises as the calibrator
     does, and ValueError for fewer rows than folds.
     """
-    z, y = checked(logits, target, -100)
+    z, y, _ = checked(logits, target, -100)
     if len(z) != len(logits):
         raise ValueError("target must hold no ignored rows: leave them out of logits as well")
     if len(z) < check_count("folds", folds, 2):
@@ -86,7 +86,7 @@ def compare_calibrators(
     than it is: the gain of a winner is biased upwards where intervals overlap. Arguments as of
     `cross_fit` and `bootstrap`; a calibrator without an optimum comes last with its `failure`.
     """
-    z, y = checked(logits, target, -100)
+    z, y, _ = checked(logits, target, -100)
     before = torch.nn.functional.cross_entropy(z, y, reduction="none")
     found = {}
     for name, make in calibrators.items():
@@ -134,7 +134,7 @@ def refinement(
     choosing. `score` is "log" (nats) or "brier" (summed over classes). Arguments as of
     `compare_calibrators`; raises ValueError for another score.
     """
-    z, y = checked(logits, target, -100)
+    z, y, _ = checked(logits, target, -100)
     if score not in ("log", "brier"):
         raise ValueError(f"score must be 'log' or 'brier', got {score!r}")
 

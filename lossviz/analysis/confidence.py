@@ -82,7 +82,8 @@ def top_label(
     """The probability of the most likely class, and whether that class was the label.
 
     `predictions` (..., K) are of `kind` "logits", "probabilities" or "log-probabilities", `target`
-    (...) integer labels; rows with `ignore_index` are left out. Of equal classes the first counts.
+    (...) integer labels; rows with `ignore_index` are left out (of weights of the rows
+    ``weight[target != ignore_index]`` are left). Of equal classes the first counts.
     Raises as `class_probabilities` does, and for labels outside the classes.
     """
     chances = class_probabilities(predictions, kind=kind)
@@ -167,15 +168,22 @@ def by_group(
     measure: Callable[..., torch.Tensor],
     groups: torch.Tensor,
     *tensors: torch.Tensor,
+    weight: torch.Tensor | None = None,
     **options: Any,
 ) -> dict[int, torch.Tensor]:
     """A number for each group of rows, by the integer that names the group in `groups` (N,).
 
-    Raises ValueError where `groups` and the tensors differ in length.
+    The measure gets the rows of a group, and its part of `weight` (N,) by that name where weights
+    are given. Raises ValueError where `groups` and the tensors differ in length.
     """
     TRUTH.check(groups, "groups")
-    for tensor in tensors:
+    named = {} if weight is None else {"weight": weight}
+    for tensor in (*tensors, *named.values()):
         if len(tensor) != len(groups):
             raise ValueError(f"groups must have {len(tensor)} rows, got {len(groups)}")
-    found = groups.unique().tolist()
-    return {g: measure(*(t[groups == g] for t in tensors), **options) for g in found}
+    found = {}
+    for group in groups.unique().tolist():
+        rows = groups == group
+        of_group = {name: heavy[rows] for name, heavy in named.items()}
+        found[group] = measure(*(tensor[rows] for tensor in tensors), **of_group, **options)
+    return found

@@ -85,7 +85,7 @@ class CorrectnessAware(Calibrator):
         wrong.
         """
         with torch.inference_mode(False):
-            z, y = checked(logits, target, ignore_index)
+            z, y, _ = checked(logits, target, ignore_index)
             features = self._features(logits, copies)[target != ignore_index]
             right = z.argmax(-1) == y
             if self.balanced and (right.all() or not right.any()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import torch
@@ -16,12 +17,14 @@ import torch
 from ..declaration import Argument, Inputs
 from ..declaration.kinds import PROBABILITIES, labels
 from ..declaration.numbers import check_count
-from .binned import Closed, checked_rows, equal_width, sums_in_bins
+from .binned import WEIGHT, Closed, checked_rows, equal_width, sums_in_bins
 from .confidence import binary_probability
 from .scaling import Parameters, minimise
 
 OF_CLASSES = Inputs(
-    Argument("probabilities", PROBABILITIES, "N K"), Argument("target", labels("K"), "N")
+    Argument("probabilities", PROBABILITIES, "N K"),
+    Argument("target", labels("K"), "N"),
+    replace(WEIGHT, shape="N"),
 )
 
 
@@ -35,19 +38,28 @@ class ProbabilityCalibrator(ABC):
         self.parameters: Parameters = dict(parameters)
 
     @abstractmethod
-    def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters: ...
+    def _find(
+        self, probability: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
+    ) -> Parameters: ...
 
     @abstractmethod
     def _apply(self, probability: torch.Tensor) -> torch.Tensor: ...
 
-    def fit(self, probability: torch.Tensor, truth: torch.Tensor) -> Self:
+    def fit(
+        self,
+        probability: torch.Tensor,
+        truth: torch.Tensor,
+        *,
+        weight: torch.Tensor | None = None,
+    ) -> Self:
         """Find the parameters from held-out rows; return self.
 
-        Raises TypeError for wrong dtypes, ValueError for no rows, NaN, values outside [0, 1] and
-        truths other than 0 and 1, and RuntimeError where there is no optimum.
+        `weight` (N,) are weights of the rows, on any scale. Raises TypeError for wrong dtypes,
+        ValueError for no rows, NaN, values outside [0, 1], truths other than 0 and 1 and weights
+        that are negative, not finite or all 0, and RuntimeError where there is no optimum.
         """
         with torch.inference_mode(False):  # the search needs slopes
-            self.parameters = self._find(*checked_rows(probability, truth))
+            self.parameters = self._find(*checked_rows(probability, truth, weight))
         return self
 
     def transform(self, probability: torch.Tensor) -> torch.Tensor:
@@ -70,9 +82,11 @@ class BetaCalibration(ProbabilityCalibrator):
         inside = probability.clamp(self.floor, 1 - self.floor)
         return torch.stack((inside.log(), -(-inside).log1p(), torch.ones_like(inside)), -1)
 
-    def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
+    def _find(
+        self, probability: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
+    ) -> Parameters:
         start = {"weight": torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)}
-        objective = _logistic(self._features(probability), truth)
+        objective = _logistic(self._features(probability), truth, weight)
         weight = minimise(objective, start, lowest=[0.0, 0.0, None])["weight"]
         return {"a": weight[0], "b": weight[1], "c": weight[2]}
 
@@ -86,11 +100,13 @@ class PlattScaling(ProbabilityCalibrator):
 
     floor = BetaCalibration.floor
 
-    def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
+    def _find(
+        self, probability: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
+    ) -> Parameters:
         odds = probability.logit(self.floor)
         features = torch.stack((odds, torch.ones_like(odds)), -1)
         start = {"weight": torch.tensor([1.0, 0.0], dtype=torch.float64)}
-        a, b = minimise(_logistic(features, truth), start)["weight"]
+        a, b = minimise(_logistic(features, truth, weight), start)["weight"]
         return {"a": a, "b": b}
 
     def _apply(self, probability: torch.Tensor) -> torch.Tensor:
@@ -105,11 +121,13 @@ class IsotonicCalibration(ProbabilityCalibrator):
     installed. Source: Zadrozny and Elkan (2002), section 3.2.
     """
 
-    def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
+    def _find(
+        self, probability: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
+    ) -> Parameters:
         from sklearn.isotonic import IsotonicRegression
 
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        fitted.fit(probability.cpu().numpy(), truth.cpu().numpy())
+        fitted.fit(probability.numpy(force=True), truth.numpy(force=True), weight.numpy(force=True))
         return {
             "at": torch.as_tensor(fitted.X_thresholds_).double(),
             "value": torch.as_tensor(fitted.y_thresholds_).double(),
@@ -136,9 +154,11 @@ class HistogramBinning(ProbabilityCalibrator):
         super().__init__(**parameters)
         self.bins, self.closed = check_count("bins", bins), closed
 
-    def _find(self, probability: torch.Tensor, truth: torch.Tensor) -> Parameters:
+    def _find(
+        self, probability: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
+    ) -> Parameters:
         edges = equal_width(self.bins, probability)
-        sums = sums_in_bins(probability, truth, edges, closed=self.closed)
+        sums = sums_in_bins(probability, truth, edges, weight=weight, closed=self.closed)
         middles = (torch.arange(self.bins, dtype=torch.float64) + 0.5) / self.bins
         value = torch.where(sums.rows > 0, sums.correct / sums.rows, middles.to(sums.correct))
         return {"value": value}
@@ -163,14 +183,21 @@ class OneVersusRest:
         self.make = make
         self.classes: list[ProbabilityCalibrator] = []
 
-    def fit(self, probabilities: torch.Tensor, target: torch.Tensor) -> Self:
+    def fit(
+        self,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+        *,
+        weight: torch.Tensor | None = None,
+    ) -> Self:
         """Fit one calibrator per column of (N, K) on whether the label is that class.
 
         Raises as the calibrator does, and ValueError for labels outside the classes.
         """
-        checked = OF_CLASSES.check({"probabilities": probabilities, "target": target})
+        given = {"probabilities": probabilities, "target": target, "weight": weight}
+        checked = OF_CLASSES.check(given)
         columns, y = checked["probabilities"].unbind(-1), checked["target"]
-        self.classes = [self.make().fit(p, y == k) for k, p in enumerate(columns)]
+        self.classes = [self.make().fit(p, y == k, weight=weight) for k, p in enumerate(columns)]
         return self
 
     def transform(self, probabilities: torch.Tensor) -> torch.Tensor:
@@ -189,10 +216,14 @@ class OneVersusRest:
 
 
 def _logistic(
-    features: torch.Tensor, truth: torch.Tensor
+    features: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor
 ) -> Callable[[Parameters], torch.Tensor | float]:
+    share = weight / weight.sum()
+
     def objective(at: Parameters) -> torch.Tensor:
         scores = features @ at["weight"].to(features)
-        return torch.nn.functional.binary_cross_entropy_with_logits(scores, truth)
+        return share @ torch.nn.functional.binary_cross_entropy_with_logits(
+            scores, truth, reduction="none"
+        )
 
     return objective

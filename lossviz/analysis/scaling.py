@@ -15,8 +15,10 @@ import torch
 
 from ..declaration import CLASS_LOGITS, Argument, Inputs
 from ..declaration.kinds import LOGITS
+from .binned import WEIGHT
 
 PREDICTED = Inputs(Argument("logits", LOGITS, "... K"))
+HELD_OUT = CLASS_LOGITS.with_optional(WEIGHT)
 Parameters = dict[str, torch.Tensor]
 
 
@@ -61,16 +63,25 @@ class Scaling(Calibrator):
     def _penalty(self, parameters: Parameters, rows: int) -> torch.Tensor | float:
         return 0.0
 
-    def fit(self, logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int = -100) -> Self:
+    def fit(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        *,
+        weight: torch.Tensor | None = None,
+        ignore_index: int = -100,
+    ) -> Self:
         """Find the parameters of least mean cross-entropy plus penalty, in float64; return self.
 
-        Raises as `lossviz.losses.cross_entropy` does, ValueError for NaN, infinite logits or no
-        rows, and RuntimeError where there is no optimum (see the class).
+        `weight` (...) are weights of the rows, on any scale, for a weighted mean. Raises as
+        `lossviz.losses.cross_entropy` does, ValueError for NaN, infinite logits, no rows or weights
+        that are negative, not finite or all 0, and RuntimeError where there is no optimum (see the
+        class).
         """
         with torch.inference_mode(False):  # the search needs slopes
-            z, y = checked(logits, target, ignore_index)
+            z, y, share = checked(logits, target, ignore_index, weight)
             self.parameters = minimise(
-                lambda at: _nll(self._apply(z, at), y) + self._penalty(at, len(z)),
+                lambda at: share @ _nll(self._apply(z, at), y) + self._penalty(at, len(z)),
                 self._start(z.shape[-1]),
             )
         return self
@@ -105,18 +116,25 @@ class TemperatureScaling(Scaling):
     def _start(self, classes: int) -> Parameters:
         return {"temperature": torch.ones((), dtype=torch.float64)}
 
-    def fit(self, logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int = -100) -> Self:
+    def fit(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        *,
+        weight: torch.Tensor | None = None,
+        ignore_index: int = -100,
+    ) -> Self:
         """As `Scaling.fit`; the negative log-likelihood is convex in 1/T, so its slope decides.
 
         Also raises RuntimeError where T has no finite positive optimum.
         """
-        z, y = checked(logits, target, ignore_index)
+        z, y, share = checked(logits, target, ignore_index, weight)
 
         def slope(log_t: float) -> float:
             """Of the mean NLL, by 1/T: confidence-weighted logits minus those of the labels."""
             p = (z / math.exp(log_t)).softmax(-1)
             at_label = z.gather(-1, y[:, None])[:, 0]
-            return float(((p * (z - at_label[:, None])).sum(-1)).mean())
+            return float(share @ (p * (z - at_label[:, None])).sum(-1))
 
         low, high = -self.reach, self.reach
         if (z == z[:, :1]).all():
@@ -207,11 +225,11 @@ class DirichletScaling(MatrixScaling):
 class StructuredScaling(Scaling):
     """Temperature scaling plus small departures from it: (scale I + weight) log p + bias.
 
-    `ridge` times the sum of squares of weight and bias, over the number of rows, is added to what
-    is minimised (a normal prior of variance 1 / (2 ridge)); the scale, 1/T, is free. So few rows
-    give temperature scaling and many give Dirichlet scaling. Raises RuntimeError where the rows are
-    separable. Our reading of the structure that Berta et al. (2025) give their penalties, with one
-    ridge in the place of three.
+    `ridge` times the sum of squares of weight and bias, over the number of rows (whatever weights
+    they have in `fit`), is added to what is minimised (a normal prior of variance 1 / (2 ridge));
+    the scale, 1/T, is free. So few rows give temperature scaling and many give Dirichlet scaling.
+    Raises RuntimeError where the rows are separable. Our reading of the structure that Berta et al.
+    (2025) give their penalties, with one ridge in the place of three.
     """
 
     def __init__(self, *, ridge: float = 1.0, **parameters: torch.Tensor) -> None:
@@ -238,20 +256,28 @@ def _penalty(name: str, value: float) -> float:
 
 
 def checked(
-    logits: torch.Tensor, target: torch.Tensor, ignore_index: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    checked = CLASS_LOGITS.check({"logits": logits, "target": target}, ignore_index)
-    assert checked.kept is not None
-    z, y = checked["logits"][checked.kept].double().detach(), checked["target"][checked.kept]
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    ignore_index: int,
+    weight: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows that count, in float64, their labels, and the share of each in the sum of weights."""
+    given = {"logits": logits, "target": target, "weight": weight}
+    checked = HELD_OUT.check(given, ignore_index)
+    kept = checked.kept
+    assert kept is not None
+    heavy = kept.double() if weight is None else kept * checked["weight"].double()
+    kept = heavy > 0
+    z, y, heavy = checked["logits"][kept].double().detach(), checked["target"][kept], heavy[kept]
     if not len(z):
         raise ValueError("logits must have at least one row whose label counts, got none")
     if not z.isfinite().all():
         raise ValueError("logits must be finite where a calibrator is fitted, got NaN or infinity")
-    return z, y
+    return z, y, heavy / heavy.sum()
 
 
 def _nll(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.cross_entropy(logits, target)
+    return torch.nn.functional.cross_entropy(logits, target, reduction="none")
 
 
 def minimise(

@@ -18,9 +18,12 @@ def _mean(sums: Total) -> torch.Tensor:
     return sums.total / sums.rows
 
 
-def _total(rows: torch.Tensor, kept: torch.Tensor | None) -> Total:
+def _total(rows: torch.Tensor, weight: torch.Tensor | None, kept: torch.Tensor | None) -> Total:
     counted = torch.ones_like(rows, dtype=torch.bool) if kept is None else kept
-    return Total(torch.where(counted, rows, 0.0).sum(), counted.sum())
+    if weight is not None:
+        counted = counted * weight
+    # what does not count may be infinite
+    return Total(torch.where(counted != 0, rows * counted, 0.0).sum(), counted.sum())
 
 
 def _even(p: torch.Tensor, y: torch.Tensor) -> Pair:
@@ -48,7 +51,11 @@ def _squares(p: torch.Tensor, y: torch.Tensor) -> Pair:
     related=("log_score", "ece"),
 )
 def brier_score(
-    probabilities: torch.Tensor, target: torch.Tensor, *, kept: torch.Tensor | None
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None,
+    *,
+    kept: torch.Tensor | None,
 ) -> Total:
     """Brier score (sum over classes): the squared distance between forecast and label.
 
@@ -57,7 +64,7 @@ def brier_score(
     """
     p = probabilities.double()
     at_label = p.gather(-1, target[..., None])[..., 0]
-    return _total(p.square().sum(-1) - 2 * at_label + 1, kept)
+    return _total(p.square().sum(-1) - 2 * at_label + 1, weight, kept)
 
 
 def _log_even(p: torch.Tensor, y: torch.Tensor) -> Pair:
@@ -77,7 +84,11 @@ def _log_even(p: torch.Tensor, y: torch.Tensor) -> Pair:
     related=("brier_score", "ece"),
 )
 def log_score(
-    probabilities: torch.Tensor, target: torch.Tensor, *, kept: torch.Tensor | None
+    probabilities: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None,
+    *,
+    kept: torch.Tensor | None,
 ) -> Total:
     """Log score: the mean negative log-likelihood of the labels, in nats.
 
@@ -85,7 +96,7 @@ def log_score(
     `lossviz.losses.cross_entropy` is more exact.
     """
     at_label = probabilities.double().gather(-1, target[..., None])[..., 0]
-    return _total(-at_label.log(), kept)
+    return _total(-at_label.log(), weight, kept)
 
 
 class BrierParts(NamedTuple):
@@ -102,7 +113,12 @@ class BrierParts(NamedTuple):
 
 
 def brier_decomposition(
-    predictions: torch.Tensor, target: torch.Tensor, *, kind: Kind, bins: int | None = None
+    predictions: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    kind: Kind,
+    bins: int | None = None,
+    weight: torch.Tensor | None = None,
 ) -> BrierParts:
     """Murphy's parts of the Brier score, summed over classes, float64.
 
@@ -110,34 +126,36 @@ def brier_decomposition(
     (...) integer labels. Without `bins` rows with identical forecasts form a group, which makes
     the three parts exact (and resolution useless where all forecasts differ). With `bins` each
     class is cut into so many bins of equal width, closed on the right; what varies within them is
-    the fourth part.
+    the fourth part. `weight` (...) are weights of the rows, on any scale.
 
-    Raises as `class_probabilities` does, and ValueError for an empty batch. Sources: Murphy (1973);
+    Raises as `class_probabilities` does, and ValueError for an empty batch and for weights that are
+    negative, not finite or all 0. Sources: Murphy (1973);
     Stephenson, Coelho and Jolliffe (2008) for the part within bins.
     """
     p = class_probabilities(predictions, kind=kind)
-    checked = FORECASTS.check({"probabilities": p, "target": target})
+    checked = FORECASTS.check({"probabilities": p, "target": target, "weight": weight})
     classes = p.shape[-1]
     p, y = p.reshape(-1, classes), checked["target"].reshape(-1)
     if not len(p):
         raise ValueError("predictions must have at least one row, got an empty tensor")
-    hit = torch.nn.functional.one_hot(y, classes).double()
-    brier = (p - hit).square().sum(-1).mean()
-    base = hit.mean(0)
+    heavy = p.new_ones(len(p)) if weight is None else checked["weight"].flatten().double()
+    p, y, heavy = (each[heavy > 0] for each in (p, y, heavy))
+    hit, part = torch.nn.functional.one_hot(y, classes).double(), heavy / heavy.sum()
+    brier = part @ (p - hit).square().sum(-1)
+    base = part @ hit
     uncertainty = (base * (1 - base)).sum()
     if bins is None:
         _, group = p.unique(dim=0, return_inverse=True)
-        rows = torch.bincount(group).double()[:, None]
+        share = torch.bincount(group, part)[:, None]
         said, seen = (
-            torch.zeros(len(rows), classes).double().index_add(0, group, x) / rows for x in (p, hit)
+            share.new_zeros(len(share), classes).index_add(0, group, part[:, None] * x) / share
+            for x in (p, hit)
         )
     else:
         edges = equal_width(bins, p)
-        each = [sums_in_bins(p[:, k], hit[:, k], edges) for k in range(classes)]
-        rows, said, seen = (torch.stack(part, -1) for part in zip(*each, strict=True))
-        rows = rows.double()
-        said, seen = ((x / rows).nan_to_num(0.0) for x in (said, seen))
-    share = rows / len(p)
+        each = [sums_in_bins(p[:, k], hit[:, k], edges, weight=part) for k in range(classes)]
+        share, said, seen = (torch.stack(sums, -1) for sums in zip(*each, strict=True))
+        said, seen = ((x / share).nan_to_num(0.0) for x in (said, seen))
     reliability = (share * (said - seen).square()).sum()
     resolution = (share * (seen - base).square()).sum()
     within = brier - (reliability - resolution + uncertainty)

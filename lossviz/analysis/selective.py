@@ -16,37 +16,53 @@ class RiskCoverage(NamedTuple):
     risk: torch.Tensor
 
 
-def risk_coverage(confidence: torch.Tensor, correct: torch.Tensor) -> RiskCoverage:
+def risk_coverage(
+    confidence: torch.Tensor, correct: torch.Tensor, *, weight: torch.Tensor | None = None
+) -> RiskCoverage:
     """The error rate among the most confident rows, for every number of them, float64.
 
     `confidence` (...) is any real score, larger for surer; `correct` (...) bool. Rows of equal
     confidence are taken in random order on average, so their order in the data changes nothing.
-    Raises ValueError for no rows or NaN.
+    With a `weight` (...) of each row, on any scale, shares and rates are of weight; one row is
+    still one step, rows of equal confidence are steps of their mean weight, and rows of weight 0
+    are left out. Raises ValueError for no rows, NaN, and weights that are negative, not finite or
+    all 0.
     """
-    c, a = checked_rows(confidence, correct, RANKED)
+    c, a, w = checked_rows(confidence, correct, weight, RANKED)
     values, index = c.unique(return_inverse=True)
-    size = torch.bincount(index, minlength=len(values)).flip(0)
-    wrong = torch.bincount(index, 1 - a, len(values)).flip(0)
-    before = size.cumsum(0) - size
-    errors_before = wrong.cumsum(0) - wrong
-    group = torch.arange(len(values)).repeat_interleave(size)
-    answered = torch.arange(1, len(c) + 1, dtype=torch.float64)
-    share = (wrong / size)[group]
-    risk = (errors_before[group] + share * (answered - before[group])) / answered
-    return RiskCoverage(answered / len(c), risk)
+    size, held, wrong = (
+        torch.bincount(index, of_rows, len(values)).flip(0) for of_rows in (None, w, w * (1 - a))
+    )
+    group = torch.arange(len(values), device=c.device).repeat_interleave(size)
+    row = torch.arange(1, len(c) + 1, dtype=c.dtype, device=c.device)
+    share = (row - (size.cumsum(0) - size)[group]) / size[group]
+    answered, errors = (
+        (of_groups.cumsum(0) - of_groups)[group] + share * of_groups[group]
+        for of_groups in (held, wrong)
+    )
+    return RiskCoverage(answered / answered[-1], errors / answered)
 
 
-def area_under_risk_coverage(confidence: torch.Tensor, correct: torch.Tensor) -> torch.Tensor:
+def area_under_risk_coverage(
+    confidence: torch.Tensor, correct: torch.Tensor, *, weight: torch.Tensor | None = None
+) -> torch.Tensor:
     """AURC: the mean over k of the error rate among the k most confident rows, float64.
 
-    Lower is better; a confidence that says nothing gives the error rate. Arguments, ties and errors
-    as of `risk_coverage`. Source: Geifman, Uziel and El-Yaniv (2019), section 2.
+    Lower is better; a confidence that says nothing gives the error rate. With a `weight` the mean
+    is weighted too: a row of weight 2 is one step of twice the share, where two rows would be two
+    steps. Arguments, ties and errors as of `risk_coverage`. Source: Geifman, Uziel and El-Yaniv
+    (2019), section 2.
     """
-    return risk_coverage(confidence, correct).risk.mean()
+    coverage, risk = risk_coverage(confidence, correct, weight=weight)
+    return coverage.diff(prepend=coverage.new_zeros(1)) @ risk
 
 
 def risk_at_coverage(
-    confidence: torch.Tensor, correct: torch.Tensor, coverage: float
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    coverage: float,
+    *,
+    weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The error rate when the surest `coverage` of the rows are answered, float64.
 
@@ -55,21 +71,24 @@ def risk_at_coverage(
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage must lie in (0, 1], got {coverage!r}")
-    curve = risk_coverage(confidence, correct)
+    curve = risk_coverage(confidence, correct, weight=weight)
     # the next number down keeps 0.29 * 100 rows at 29
-    at = torch.searchsorted(curve.coverage, torch.tensor(coverage - 1e-12, dtype=torch.float64))
+    at = torch.searchsorted(curve.coverage, curve.coverage.new_tensor(coverage - 1e-12))
     return curve.risk[at]
 
 
-def auroc(score: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def auroc(
+    score: torch.Tensor, truth: torch.Tensor, *, weight: torch.Tensor | None = None
+) -> torch.Tensor:
     """The chance that a row of truth 1 has a larger score than one of truth 0, float64.
 
-    Equal scores count half (mid-ranks). `score` (...) real, `truth` (...) bool or 0 and 1. Raises
-    ValueError for no rows or NaN; with one kind of truth only it is NaN.
+    Equal scores count half (mid-ranks). `score` (...) real, `truth` (...) bool or 0 and 1; with a
+    `weight` (...) of each row, on any scale, rows are drawn in proportion to it. Raises ValueError
+    for no rows, NaN, and weights that are negative, not finite or all 0; with one kind of truth
+    only it is NaN.
     """
-    c, a = checked_rows(score, truth, RANKED)
-    _, index, size = c.unique(return_inverse=True, return_counts=True)
-    ranks = (size.cumsum(0) - (size - 1).double() / 2)[index]
-    positives = a.sum()
-    total = (ranks * a).sum() - positives * (positives + 1) / 2
-    return total / (positives * (len(a) - positives))
+    c, a, w = checked_rows(score, truth, weight, RANKED)
+    values, index = c.unique(return_inverse=True)
+    right, wrong = (torch.bincount(index, each, len(values)) for each in (w * a, w * (1 - a)))
+    below = wrong.cumsum(0) - wrong / 2
+    return (right @ below) / (right.sum() * wrong.sum())

@@ -26,16 +26,22 @@ def _check_bandwidth(bandwidth: float) -> None:
 
 
 def ece_equal_mass(
-    confidence: torch.Tensor, correct: torch.Tensor, *, bins: int = 15
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    *,
+    bins: int = 15,
+    weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Expected calibration error over bins with the same number of rows each, float64.
 
     `confidence` (...) in [0, 1], `correct` (...) bool. Edges lie between neighbouring values, and
-    equal confidences share a bin (`equal_mass`), so that the order of rows changes nothing. Raises
-    ValueError for fewer rows than `bins`.
+    equal confidences share a bin (`equal_mass`), so that the order of rows changes nothing. With a
+    `weight` (...) of each row, on any scale, the bins have equal weight. Raises ValueError for
+    fewer rows than `bins`, and for weights that are negative, not finite or all 0.
     """
-    c, a = checked_rows(confidence, correct)
-    sums = sums_in_bins(c, a, equal_mass(c, bins))
+    c, a, w = checked_rows(confidence, correct, weight)
+    edges = equal_mass(c, bins, weight=None if weight is None else w)
+    sums = sums_in_bins(c, a, edges, weight=w)
     return (sums.confidence - sums.correct).abs().sum() / sums.rows.sum()
 
 
@@ -53,10 +59,10 @@ def squared_calibration_error(
 
     The debiased one takes a(1 - a)/(n - 1) off each bin of n rows with accuracy a, which is what
     chance alone adds; a bin with one row adds nothing. It may be negative; its root, cut at 0, is
-    the debiased l2 error. Arguments and errors as of `ece_equal_mass`. Source: Kumar, Liang and Ma
-    (2019), section 4.
+    the debiased l2 error. Arguments and errors as of `ece_equal_mass`, without weights: the bias
+    is that of counts. Source: Kumar, Liang and Ma (2019), section 4.
     """
-    c, a = checked_rows(confidence, correct)
+    c, a, _ = checked_rows(confidence, correct, None)
     sums = sums_in_bins(c, a, equal_mass(c, bins))
     hit, squares = sums.correct / sums.rows, sums.gap.square()
     noise = hit * (1 - hit) / (sums.rows - 1)
@@ -65,27 +71,36 @@ def squared_calibration_error(
 
 
 def kde_ece(
-    confidence: torch.Tensor, correct: torch.Tensor, *, bandwidth: float = 0.05
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    *,
+    bandwidth: float = 0.05,
+    weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The mean distance between a confidence and the accuracy around it, float64.
 
     The kernel is a Gaussian of width `bandwidth`, reflected at 0 and 1, and each row counts itself.
     Wide kernels give the distance of the averages, narrow ones the mean distance of confidence
-    and outcome. Memory
-    grows with the rows, time with their square. The definition is ours.
+    and outcome. `weight` (...) are weights of the rows, on any scale. Memory grows with the rows,
+    time with their square. The definition is ours.
     """
-    c, a = checked_rows(confidence, correct)
+    c, a, w = checked_rows(confidence, correct, weight)
     _check_bandwidth(bandwidth)
     total = c.new_zeros(())
-    for rows in c.split(max(1, 2**22 // len(c))):
+    size = max(1, 2**22 // len(c))
+    for rows, counts in zip(c.split(size), w.split(size), strict=True):
         away = torch.stack([rows[:, None] - image for image in (c, -c, 2 - c)])
         kernel = torch.exp(-(away / bandwidth).square() / 2).sum(0)
-        total = total + ((kernel @ (a - c)) / kernel.sum(-1)).abs().sum()
-    return total / len(c)
+        total = total + counts @ ((kernel @ (w * (a - c))) / (kernel @ w)).abs()
+    return total / w.sum()
 
 
 def smooth_ece(
-    confidence: torch.Tensor, correct: torch.Tensor, *, bandwidth: float | None = None
+    confidence: torch.Tensor,
+    correct: torch.Tensor,
+    *,
+    bandwidth: float | None = None,
+    weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""Smooth calibration error: the integral of the smoothed residual's absolute value, float64.
 
@@ -94,16 +109,18 @@ def smooth_ece(
     with a Gaussian kernel of width h that is reflected at 0 and 1. Without `bandwidth`, h is where
     the error equals h. The integral is exact: between two zeros it is a difference of error
     functions. Above 4,096 distinct confidences each is moved to the mean of its cell of 1/4096.
-    `confidence` (...) in [0, 1], `correct` (...) bool. Raises ValueError for no rows, NaN, or a
-    bandwidth that is not positive. Source: Blasiok and Nakkiran (2024), section 4; their software
-    sums on a grid and counts what is reflected into the last cell once.
+    `confidence` (...) in [0, 1], `correct` (...) bool; with a `weight` (...) of each row, on any
+    scale, the sum is weighted and N the sum of weights. Raises ValueError for no rows, NaN, a
+    bandwidth that is not positive, or weights that are negative, not finite or all 0. Source:
+    Blasiok and Nakkiran (2024), section 4; their software sums on a grid and counts what is
+    reflected into the last cell once.
     """
-    c, a = checked_rows(confidence, correct)
+    c, a, w = checked_rows(confidence, correct, weight)
     places, index = c.unique(return_inverse=True)
-    residual = torch.bincount(index, a - c, len(places)) / len(c)
+    residual = torch.bincount(index, w * (a - c), len(places)) / w.sum()
     if len(places) > CELLS:
         cell = (places * CELLS).long().clamp_max(CELLS - 1)
-        rows = torch.bincount(index, minlength=len(places)).double()
+        rows = torch.bincount(index, w, len(places))
         held = torch.bincount(cell, rows, CELLS)
         places = torch.bincount(cell, rows * places, CELLS)[held > 0] / held[held > 0]
         residual = torch.bincount(cell, residual, CELLS)[held > 0]

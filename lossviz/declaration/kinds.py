@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch.compiler import is_compiling
 
-from .numbers import DTYPES, first_where, seen
+from .numbers import DTYPES, first_place, first_where, seen
 
 Sizes = Mapping[str, int]
 Draw = Callable[[torch.Generator, tuple[int, ...], Sizes], torch.Tensor]
@@ -90,7 +90,7 @@ class Kind:
     def check_range(
         self, tensor: torch.Tensor, name: str, sizes: Sizes, unless: str = ""
     ) -> torch.Tensor:
-        """Return the tensor; raise ValueError for its first entry out of range.
+        """Return the tensor; raise ValueError for its first entry out of range, with its index.
 
         Where values cannot be read, labels outside the classes are an error of the device.
         `unless` is what else the message allows.
@@ -99,11 +99,11 @@ class Kind:
             return tensor
         outside = self.outside(tensor, sizes)
         if seen(outside):
-            first = first_where(outside, tensor)
+            got = f"{first_where(outside, tensor)!r}{first_place(outside)}"
             cure = ""
             if self.classes is not None and self.classes(sizes) == 1:
                 cure = "; where each row has one logit z, torch.stack((0 * z, z), -1) makes two"
-            raise ValueError(f"{name} must {self.range(sizes)}{unless}, got {first!r}{cure}")
+            raise ValueError(f"{name} must {self.range(sizes)}{unless}, got {got}{cure}")
         if self.classes is not None and (outside.device.type != "cpu" or is_compiling()):
             # unread labels are looked up, which devices and compilers check without waiting
             known = torch.arange(self.classes(sizes), device=tensor.device)
@@ -216,6 +216,16 @@ GROUPS = Kind(
 )
 DRAWS = Kind("standard normal draws", _normal, random=True, rest=(-1.0, 0.5))
 WEIGHTS = Kind("weights", _positive, rest=(1.0,), code="torch.rand({shape}) + 0.5")
+ROW_WEIGHTS = Kind(
+    "weights",
+    _positive,
+    "real",
+    # zeros are refused where there is nothing else
+    outside=lambda tensor, _: ~((tensor >= 0) & tensor.isfinite()) | ~tensor.any(),
+    range=lambda _: "be finite, not negative and not all 0",
+    rest=(1.0,),
+    code="torch.rand({shape}) + 0.5",
+)
 LOG_PROBABILITIES = Kind(
     "log-probabilities",
     _sequence_log_probabilities,

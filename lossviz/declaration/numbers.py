@@ -74,6 +74,15 @@ def first_where(condition: torch.Tensor, values: torch.Tensor) -> float | int:
     return found
 
 
+def first_place(condition: torch.Tensor) -> str:
+    """Where a condition that is `seen` is first true, for a message: " at index 2" or (0, 2)."""
+    with torch._C._DisableFuncTorch():
+        place = _with_examples(condition).nonzero()[0].tolist()
+    if not place:
+        return ""
+    return f" at index {place[0] if len(place) == 1 else tuple(place)}"
+
+
 def _with_examples(tensor: torch.Tensor) -> torch.Tensor:
     """What torch.func has wrapped, with the axes over which it maps in front."""
     wrapping = torch._C._functorch

@@ -128,7 +128,7 @@ CANDIDATES = (-1.0, -0.001, 0.0, 0.5, 1.5, 2.0, 7.0, -101.0, 1e12)
 
 @each_argument
 def test_values_out_of_range_are_refused(loss, argument):
-    """Any value that the kind calls outside; each range has such a value."""
+    """Any value that the kind calls outside, and its place; each range has such a value."""
     everything = given(loss)
     name, x, kind = argument.name, everything[argument.name], argument.kind
     sizes = {
@@ -138,12 +138,13 @@ def test_values_out_of_range_are_refused(loss, argument):
     }
     if kind.outside is None:
         return
-    refused = 0
+    refused, last = 0, tuple(size - 1 for size in x.shape)
     for value in (*CANDIDATES, *sizes.values()):
         spoilt = x.double() if kind.holds == "truth" else x.clone()
         spoilt.view(-1)[-1] = value
         if spoilt.view(-1)[-1] == value and kind.outside(spoilt, sizes).any():
-            with refuses(ValueError, name, kind.range(sizes), spoilt.view(-1)[-1].item()):
+            where = f"at index {last[0] if len(last) == 1 else last}" if last else ""
+            with refuses(ValueError, name, kind.range(sizes), spoilt.view(-1)[-1].item(), where):
                 loss(**{**everything, name: spoilt})
             refused += 1
     assert refused >= 2
