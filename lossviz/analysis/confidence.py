@@ -71,8 +71,12 @@ def class_probabilities(predictions: torch.Tensor, *, kind: Kind) -> torch.Tenso
     if off.any():
         row = int(off.flatten().nonzero()[0])
         least = wide.reshape(-1, wide.shape[-1])[row].min().item()
-        said = f"sums to {total.flatten()[row].item():.6g}" if least >= 0 else f"holds {least:g}"
-        raise ValueError(f'predictions must be {kind}: row {row} {said}; logits are kind="logits"')
+        sum_of_row = total.flatten()[row].item()
+        raise ValueError(
+            f"predictions must be {kind}: row {row} "
+            f"{f'sums to {sum_of_row:.6g}' if least >= 0 else f'holds {least:g}'}"
+            '; logits are kind="logits"'
+        )
     return wide
 
 

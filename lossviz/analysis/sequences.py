@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from ..declaration import Argument, Inputs
-from ..declaration.kinds import LOG_PROBABILITIES, MASK
+from ..declaration.kinds import LOG_PROBABILITIES, MASK, labels
 
 TOKENS = Inputs(
     Argument("log_probability", LOG_PROBABILITIES, "... T"),
@@ -27,9 +27,11 @@ def kept_tokens(
 
     What is left out may hold anything, such as the sentinel of a pad.
     """
-    # what is not a tensor, the check names
-    tensors = isinstance(log_probability, torch.Tensor) and isinstance(kept, torch.Tensor)
-    if tensors and kept is not None and kept.shape == log_probability.shape:
+    if (
+        isinstance(kept, torch.Tensor)
+        and isinstance(log_probability, torch.Tensor)
+        and kept.shape == log_probability.shape
+    ):
         log_probability = torch.where(kept == 0, 0.0, log_probability)
     checked = TOKENS.check({"log_probability": log_probability, "kept": kept})
     token, mask = checked["log_probability"].double(), checked.tensors["kept"]
@@ -110,6 +112,7 @@ def dc_pdd(
     token = TOKENS.check({"log_probability": log_probability})["log_probability"].double()
     _no_nan(token)
     counts = torch.as_tensor(reference_counts).double()
+    labels("V").check(tokens, "tokens")
     if token.ndim != 1 or tokens.shape != token.shape or not len(token):
         raise ValueError(
             f"tokens and log_probability must have one shape (T,) with T >= 1, got "
