@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..losses.embeddings.neighbours import NeighbourScore, neighbour_score
+from ..losses.embeddings.nearest import NeighbourScore, neighbour_score
 from .collapse import labelled_rows
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from ..declaration import Fact, Inputs, Source, measure, number
-from ..losses.embeddings.neighbours import neighbour_score
+from ..losses.embeddings.nearest import neighbour_score
 from .collapse_measures import FEATURES, LABELLED
 from .geometry import diffusion_entropy, diffusion_information
 from .reservoir import Sample, sample_of

@@ -227,8 +227,14 @@ def _drawn_inwards(loss: Loss) -> None:
     "whose targets are therefore much wider.",
     related=("two_hot", "cross_entropy"),
     breaks=("order of K", "absent entry of K"),
-    # two sliders multiply their frames, so the target takes fewer steps here
-    view=VIEW | {"frames": (replace(TARGET, slider=(-2, 10, 6)), "sigma_over_binwidth")},
+    # two sliders multiply their frames, so each takes fewer steps here
+    view=VIEW
+    | {
+        "frames": (
+            replace(TARGET, slider=(-2, 10, 6)),
+            replace(RELATIVE_SIGMA, slider=(0.15, 1.35, 0.6)),
+        )
+    },
     also=("histogram loss", "regression by classification"),
     use="As two-hot, where neighbouring values should share what is learnt: the usual "
     "choice for value functions.",

@@ -39,7 +39,7 @@ MARGIN = number(
     label="free distance from the target", ends=("none", "any"),
 )  # fmt: skip
 COEFFICIENT = number(
-    "coefficient", "c", "[0, inf)", (0.0, 1e-3, 1e-5),
+    "coefficient", "c", "[0, inf)", (0.0, 0.01, 1e-5),
     "weight of the squared distance", "no penalty", "entropies are held within the margin",
     ends=("none", "strong"),
 )  # fmt: skip
@@ -124,7 +124,7 @@ def _jump(weights: torch.Tensor, thresholds: torch.Tensor) -> tuple[torch.Tensor
     view={
         "axes": {"thresholds": (0.0, 1.0)},
         "labels": ("threshold of head 1", "threshold of head 2"),
-        "starts": {"coefficient": 1e-3},
+        "starts": {"coefficient": 0.01},
         "says": "Their entropy is 0.77 log M.",
     },
     also=("attention entropy regularisation", "entropic overload", "entropy collapse of attention"),
