@@ -104,6 +104,7 @@ def gaussian_kernel(x: Array, y: Array, *, gamma: float = 0.1) -> torch.Tensor:
     "`num_pairs`. Without it the mean is over what was seen, as in published code; self-normalised "
     "has a little bias and less variance. Small propensities make large weights: clip them first.",
     related=("cross_entropy",),
+    view={"labels": ("probability, target 1", "probability, target 0")},
     also=("IPS", "inverse propensity scoring", "missing not at random", "recommendation", "SNIPS"),
     in_torch="F.binary_cross_entropy(probability, target.to(probability), weight)",
     use="Labels are missing not at random, as ratings are, and the chance of being seen is "
