@@ -232,7 +232,7 @@ def _drawn_inwards(loss: Loss) -> None:
     | {
         "frames": (
             replace(TARGET, slider=(-2, 10, 6)),
-            replace(RELATIVE_SIGMA, slider=(0.15, 1.35, 0.6)),
+            replace(RELATIVE_SIGMA, slider=(0.15, 1.35, 0.6), default=0.75),
         )
     },
     also=("histogram loss", "regression by classification"),
