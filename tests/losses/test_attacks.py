@@ -289,6 +289,7 @@ def test_from_a_corner_of_the_bounds_only_the_way_inwards_is_left(norm, dtype):
             radius=0.05,
             norm=norm,
             bounds=(0.1, 0.9),
+            generator=seeded(),
         )
         stays = x == ends[(sign + 1) // 2]
         torch.testing.assert_close(
