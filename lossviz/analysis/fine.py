@@ -252,7 +252,7 @@ def error_bound(stream: Stream[Bins]) -> torch.Tensor:
     AUROC, AURC and the equal-mass error: what other orders within the cells could make of it, from
     the counts that were seen. Smooth error s: 0.8 / (65536 s), at most 1. Kernel error:
     2 / (65536 h^2), far from sharp. NaN before the first batch. Raises TypeError for the stream of
-    another measure, and for what is no stream.
+    another measure, and for what is not a stream.
     """
     if not isinstance(stream, Stream) or stream.measure.key not in KIN:
         got = stream.measure.key if isinstance(stream, Stream) else type(stream).__name__

@@ -260,5 +260,10 @@ def _streamed(
 def _readable(name: object) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:  # zipfile's, for a password or an unknown compression
+        raise InputError(
+            f"{name} cannot be read, it is encrypted or compressed in an unknown way: {error}; "
+            "numpy.savez and savez_compressed write what can be"
+        ) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{name} cannot be read, it is damaged or truncated: {error}") from None

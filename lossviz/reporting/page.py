@@ -246,7 +246,7 @@ def _calibrators(summary: Summary) -> str:
 
 
 def _classes(summary: Summary) -> str:
-    if summary.about["kind"] == ANSWERS:  # right and wrong are no classes to choose from
+    if summary.about["kind"] == ANSWERS:  # right and wrong are not classes to choose from
         return ""
     lines = [
         [

@@ -201,6 +201,24 @@ def test_a_broken_array_is_refused_by_file_and_key(tmp_path, data, why):
         assert "x.npz, key 'logits'" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("local", "central", "value"), [(6, 8, 1), (8, 10, 99)], ids=["password", "compression"]
+)
+def test_an_archive_that_zipfile_cannot_open_says_so_and_how_to_write_one(
+    tmp_path, local, central, value
+):
+    np.savez(tmp_path / "x.npz", logits=LOGITS, labels=LABELS)
+    whole = bytearray((tmp_path / "x.npz").read_bytes())
+    for mark, field in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        start = whole.find(mark)
+        while start >= 0:
+            whole[start + field] = value
+            start = whole.find(mark, start + 4)
+    (tmp_path / "x.npz").write_bytes(whole)
+    with pytest.raises(InputError, match=r"encrypted or compressed in an unknown way.*savez"):
+        read(tmp_path / "x.npz", kind="logits")
+
+
 def test_a_file_cut_short_or_damaged_is_refused(tmp_path):
     np.savez_compressed(tmp_path / "x.npz", logits=LOGITS, labels=LABELS)
     whole = (tmp_path / "x.npz").read_bytes()

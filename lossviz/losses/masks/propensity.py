@@ -99,7 +99,7 @@ def gaussian_kernel(x: Array, y: Array, *, gamma: float = 0.1) -> torch.Tensor:
         ),
     ),
     stability="A label costs at most 100 nats before it is weighed, as in torch, and has no "
-    "gradient there: a probability that is exactly wrong is no infinity.",
+    "gradient there: a probability that is exactly wrong costs a finite amount.",
     notes="The mean over all pairs, seen or not, is what is estimated without bias: give "
     "`num_pairs`. Without it the mean is over what was seen, as in published code; self-normalised "
     "has a little bias and less variance. Small propensities make large weights: clip them first.",

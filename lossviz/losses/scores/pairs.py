@@ -189,7 +189,7 @@ def pa_bce(scores: torch.Tensor, profit: torch.Tensor, *, top_k: int = 6) -> Row
     gains = profit.gather(-1, best)
     weights = _weights(gains.to(exact.dtype))
     one, other = exact.unsqueeze(-1), exact.unsqueeze(-2)
-    # NaN stays, an infinite score beside itself is no pair
+    # NaN stays, an infinite score beside itself is not a pair
     free = (weights == 0) & ~one.isnan() & ~other.isnan()
     pairs = softplus((other - one).masked_fill(free, 0.0))
     rows = (weights * pairs).sum((-2, -1)) / best.shape[-1]

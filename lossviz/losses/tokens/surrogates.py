@@ -128,7 +128,7 @@ def clipped_surrogate(
 ) -> torch.Tensor:
     """Clipped surrogate: the policy gradient's loss, flat once a token has moved far enough.
 
-    Per token; the sampled advantage is no gradient's business.
+    Per token; the sampled advantage takes no gradient.
     """
     return surrogate(logp, old_logp, advantage, clip_low, clip_high, dual_clip)
 

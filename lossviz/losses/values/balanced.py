@@ -103,7 +103,7 @@ def _all_labels(prediction: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor
     notes="The batch stands for the training set, so a small batch is a bad estimate of the label "
     "density. The factor 2 sigma^2 keeps the gradient at the size of that of the squared error; "
     "sigma may be learnt outside by dividing predictions and values. A published copy of the code "
-    "compares each prediction with its own value only, which is no loss of this kind.",
+    "compares each prediction with its own value only, which is not this loss.",
     related=("gai_loss", "gaussian_nll", "balanced_softmax_ce"),
     also=("BMC", *RARE),
     use="Numbers are to be predicted of which some ranges are rare in training, and as important "
