@@ -9,6 +9,7 @@ from lossviz.analysis import best_of_n, kl_constrained_optimum
 from lossviz.widgets import aligned
 from lossviz.widgets.chapters.aligned import BUDGET, MOST, STOPS, proxies
 
+from .controls import move_each
 from .test_live_numbers import read
 
 
@@ -40,19 +41,7 @@ def test_policies_and_rewards_are_those_of_the_analysis(name, figure, show, with
 
 def test_every_control_changes_picture_and_words(figure, show, without_stills):
     page = show(figure.html())
-    stage = page.locator(".lossviz-stage")
-    for control in figure.controls:
-        before = stage.locator("svg").evaluate("(svg) => svg.outerHTML")
-        words = page.locator(".lossviz-readout").inner_text()
-        field = page.get_by_label(control.label, exact=True)
-        if control.kind == "choice":
-            field.select_option(next(o for o in control.options if o != control.value))
-        else:
-            field.press("ArrowLeft")
-        page.wait_for_function(
-            "(words) => document.querySelector('.lossviz-readout').textContent !== words", arg=words
-        )
-        assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
+    move_each(page, figure)
 
 
 @pytest.mark.parametrize(

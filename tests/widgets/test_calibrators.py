@@ -9,6 +9,7 @@ from lossviz.analysis import ece, equal_width, sums_in_bins, top_label
 from lossviz.losses import cross_entropy
 from lossviz.widgets import LiveFigure, calibrators
 
+from .controls import move_each
 from .test_live_numbers import read
 
 SHIFTS = {"rotation": ("0°", "20°", "40°"), "noise": ("none", "some", "much")}
@@ -75,19 +76,7 @@ def test_bins_scores_and_curves_are_those_of_the_analysis(show):
 def test_every_control_changes_picture_and_words(show):
     drawn = figure()
     page = show(drawn.html())
-    stage = page.locator(".lossviz-stage")
-    for control in drawn.controls:
-        before = stage.locator("svg").evaluate("(svg) => svg.outerHTML")
-        words = page.locator(".lossviz-readout").inner_text()
-        field = page.get_by_label(control.label, exact=True)
-        if control.kind == "choice":
-            field.select_option(next(o for o in control.options if o != control.value))
-        else:
-            field.press("ArrowRight")
-        page.wait_for_function(
-            "(words) => document.querySelector('.lossviz-readout').textContent !== words", arg=words
-        )
-        assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
+    move_each(page, drawn, "ArrowRight")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from lossviz.analysis.information import entropy_bits, greedy_bottleneck, greedy
 from lossviz.widgets import coupled
 from lossviz.widgets.chapters.coupled import RATES, SYMBOLS, masses
 
+from .controls import move_each
 from .test_live_numbers import read
 
 
@@ -44,19 +45,7 @@ def test_independent_pairs_are_the_product_and_tell_nothing(figure, show, withou
 
 def test_every_control_changes_picture_and_words(figure, show, without_stills):
     page = show(figure.html())
-    stage = page.locator(".lossviz-stage")
-    for control in figure.controls:
-        before = stage.locator("svg").evaluate("(svg) => svg.outerHTML")
-        words = page.locator(".lossviz-readout").inner_text()
-        field = page.get_by_label(control.label, exact=True)
-        if control.kind == "choice":
-            field.select_option(next(o for o in control.options if o != control.value))
-        else:
-            field.press("ArrowLeft")
-        page.wait_for_function(
-            "(words) => document.querySelector('.lossviz-readout').textContent !== words", arg=words
-        )
-        assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
+    move_each(page, figure)
 
 
 @pytest.mark.parametrize(

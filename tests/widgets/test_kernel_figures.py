@@ -28,6 +28,7 @@ from lossviz.widgets.chapters.roofline import (
 )
 
 from ..rest import rest
+from .controls import move_each
 from .test_live_numbers import read
 
 SIZES = [*SHAPES.values(), (64, 256, 32), (100, 50000, 64), (65536, 128000, 1024)]
@@ -195,19 +196,7 @@ def test_online_says_which_tiles_may_be_left_out(show):
 
 def test_every_control_changes_picture_and_words(figure, show):
     page = show(figure.html())
-    stage = page.locator(".lossviz-stage")
-    for control in figure.controls:
-        before = stage.locator("svg").evaluate("(svg) => svg.outerHTML")
-        words = page.locator(".lossviz-readout").inner_text()
-        field = page.get_by_label(control.label, exact=True)
-        if control.kind == "choice":
-            field.select_option(next(o for o in control.options if o != control.value))
-        else:
-            field.press("ArrowLeft")
-        page.wait_for_function(
-            "(words) => document.querySelector('.lossviz-readout').textContent !== words", arg=words
-        )
-        assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
+    move_each(page, figure)
 
 
 def test_still_pictures_are_small(figure):

@@ -18,6 +18,7 @@ from lossviz.analysis import (
 from lossviz.widgets import reliability
 from lossviz.widgets.chapters.reliability import DIGITS, MOST, TEMPERATURES
 
+from .controls import move_each
 from .test_live_numbers import read
 
 ERRORS = {"equal width": ece, "equal mass": ece_equal_mass}
@@ -94,19 +95,7 @@ def test_curves_are_the_measured_errors_and_those_of_a_calibrated_model(rule, fi
 
 def test_every_control_changes_picture_and_words(figure, show):
     page = show(figure.html())
-    stage = page.locator(".lossviz-stage")
-    for control in figure.controls:
-        before = stage.locator("svg").evaluate("(svg) => svg.outerHTML")
-        words = page.locator(".lossviz-readout").inner_text()
-        field = page.get_by_label(control.label, exact=True)
-        if control.kind == "choice":
-            field.select_option(next(o for o in control.options if o != control.value))
-        else:
-            field.press("ArrowLeft")
-        page.wait_for_function(
-            "(words) => document.querySelector('.lossviz-readout').textContent !== words", arg=words
-        )
-        assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
+    move_each(page, figure)
 
 
 def test_still_picture_is_small_and_the_global_generator_stays(figure):

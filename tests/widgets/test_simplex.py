@@ -11,6 +11,7 @@ from lossviz.analysis import entropy_change
 from lossviz.widgets import entropy_step
 from lossviz.widgets.chapters.simplex import NATURAL, PLAIN
 
+from .controls import move_each
 from .test_ball import state
 from .test_live_numbers import assert_same, read
 
@@ -98,19 +99,7 @@ def test_a_handle_follows_the_pointer_and_moves_its_sliders_alone(number, labels
 def test_every_control_changes_picture_and_words(show):
     figure = entropy_step()
     page = show(figure.html())
-    stage = page.locator(".lossviz-stage")
-    for control in figure.controls:
-        before = stage.locator("svg").evaluate("(svg) => svg.outerHTML")
-        words = page.locator(".lossviz-readout").inner_text()
-        field = page.get_by_label(control.label, exact=True)
-        if control.kind == "choice":
-            field.select_option(next(o for o in control.options if o != control.value))
-        else:
-            field.press("ArrowLeft")
-        page.wait_for_function(
-            "(words) => document.querySelector('.lossviz-readout').textContent !== words", arg=words
-        )
-        assert stage.locator("svg").evaluate("(svg) => svg.outerHTML") != before
+    move_each(page, figure)
 
 
 @pytest.mark.parametrize(
